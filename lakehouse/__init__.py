@@ -1,0 +1,1 @@
+"""The floor: settings, the Iceberg catalog, table definitions, window commits, the ledger, the dbt plugin."""

@@ -1,0 +1,112 @@
+"""The Iceberg catalog and how a table comes to be in it.
+
+Called by the Bronze sink, the dbt plugin, recovery and digests. Tables are described in `lakehouse.tables`.
+"""
+
+import contextlib
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import (
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table, TableProperties, Transaction
+from pyiceberg.transforms import parse_transform
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
+
+from lakehouse.database import BUSY_TIMEOUT_S, open_engine
+from lakehouse.settings import LakehouseSettings
+
+CATALOG_NAME = "lake"
+
+TABLE_PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    # Writers of other days commit in between: try again on top of them.
+    "commit.retry.num-retries": "20",
+    # Keep the metadata of a table with many small daily commits small.
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "10",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+}
+
+
+# Two first runs may both create the catalog's own tables; the second look finds them there.
+@retry(
+    retry=retry_if_exception_type((OperationalError, ProgrammingError)),
+    stop=stop_after_attempt(5),
+    wait=wait_random(0.05, 0.3),
+    reraise=True,
+)
+def open_catalog(settings: LakehouseSettings) -> Catalog:
+    """Open the catalog that the settings name, creating an embedded one on first use."""
+    uri = settings.catalog_url.get_secret_value()
+    if settings.catalog_type == "sql" and uri.startswith("sqlite"):
+        open_engine(settings.catalog_url).connect().close()  # makes the folder and sets write-ahead logging
+        uri += f"{'&' if '?' in uri else '?'}timeout={BUSY_TIMEOUT_S}"
+    properties = {name: value.get_secret_value() for name, value in settings.catalog_properties.items()}
+    return load_catalog(
+        CATALOG_NAME, **{"type": settings.catalog_type, "uri": uri, "warehouse": settings.warehouse_url, **properties}
+    )
+
+
+def load_table_if_exists(catalog: Catalog, identifier: str) -> Table | None:
+    """Load a table, or None where it (or its namespace) does not exist."""
+    try:
+        return catalog.load_table(identifier)
+    except (NoSuchTableError, NoSuchNamespaceError):
+        return None
+
+
+def list_tables(catalog: Catalog, namespace: str) -> list[str]:
+    """Identifiers of the tables of a namespace; none where it does not exist."""
+    try:
+        return [".".join(identifier) for identifier in catalog.list_tables(namespace)]
+    except NoSuchNamespaceError:
+        return []
+
+
+def ensure_table(catalog: Catalog, identifier: str, schema: Schema | pa.Schema, partition_by: dict[str, str]) -> Table:
+    """Load a table, creating it where it does not exist.
+
+    Args:
+        catalog: Where the table is or goes.
+        identifier: `namespace.name`.
+        schema: Columns of a new table, and columns that an existing one may still lack: those are added.
+        partition_by: Column → Iceberg transform (`day`, `identity`).
+    """
+    table = load_table_if_exists(catalog, identifier) or _create_table(catalog, identifier, schema, partition_by)
+    names = schema.column_names if isinstance(schema, Schema) else schema.names
+    if not set(names) <= set(table.schema().column_names):
+        with table.transaction() as transaction:
+            with transaction.update_schema() as update:
+                update.union_by_name(schema)
+            _set_name_mapping(transaction)
+    return table
+
+
+def _create_table(catalog: Catalog, identifier: str, schema: Schema | pa.Schema, partition_by: dict[str, str]) -> Table:
+    with contextlib.suppress(NamespaceAlreadyExistsError):
+        catalog.create_namespace(identifier.rpartition(".")[0])
+    try:
+        with catalog.create_table_transaction(identifier, schema=schema, properties=TABLE_PROPERTIES) as transaction:
+            with transaction.update_spec() as spec:
+                for column, transform in partition_by.items():
+                    name = column if transform == "identity" else f"{column}_{transform}"
+                    spec.add_field(column, parse_transform(transform), name)
+            _set_name_mapping(transaction)
+    except TableAlreadyExistsError:
+        pass
+    return catalog.load_table(identifier)
+
+
+def _set_name_mapping(transaction: Transaction) -> None:
+    """Let files without Iceberg field ids (DuckDB writes such) be added by column name."""
+    mapping = transaction.table_metadata.schema().name_mapping.model_dump_json()
+    transaction.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})

@@ -1,0 +1,75 @@
+"""The one way to write a table: replace a window by new data, in one Iceberg commit, with its evidence on the snapshot.
+
+The cost is that of the window, not of the history; a reader sees the old rows or the new ones, never a mix.
+"""
+
+import logging
+import shutil
+import uuid
+import warnings
+from pathlib import Path
+
+import pyarrow as pa
+from pyiceberg.exceptions import CommitFailedException, ValidationException
+from pyiceberg.table import Table
+
+from lakehouse.errors import WindowConflict
+
+ALWAYS = "True"
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 4
+
+
+def replace_window(table: Table, window: str, data: Path | pa.Table | None, evidence: dict[str, str]) -> int | None:
+    """Replace the rows of a window.
+
+    Args:
+        table: The table; refreshed when another writer was faster.
+        window: Which rows go, as a row filter of pyiceberg (`ALWAYS` for all).
+        data: Which rows come: a Parquet file whose rows all lie in one partition, an Arrow table, or None for none.
+        evidence: Snapshot properties, see `lakehouse.provenance`.
+
+    Returns:
+        The snapshot that the commit left as current; None for a table that is still empty.
+
+    Raises:
+        WindowConflict: other writers kept replacing the same window; nothing of this call was written.
+    """
+    added = _copy_into(table, data) if isinstance(data, Path) else None
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _commit(table, window, data, added, evidence)
+            snapshot = table.current_snapshot()
+            return snapshot.snapshot_id if snapshot else None
+        except (CommitFailedException, ValidationException) as error:
+            # The data are computed from the sources alone, so they are as right on top of the other writer's rows.
+            logger.warning("%s: window taken by another writer (attempt %d): %s", table.name(), attempt, error)
+            last = error
+            table.refresh()
+    raise WindowConflict(
+        f"{'.'.join(table.name())}: another writer replaced the same window {_ATTEMPTS} times; nothing of this run was "
+        f"written there; next: run it again when the other run has ended"
+    ) from last
+
+
+def _commit(
+    table: Table, window: str, data: Path | pa.Table | None, added: str | None, evidence: dict[str, str]
+) -> None:
+    with warnings.catch_warnings(), table.transaction() as transaction:
+        warnings.filterwarnings("ignore", message="Delete operation did not match any records")
+        transaction.delete(window, snapshot_properties=evidence)
+        if added is not None:
+            transaction.add_files([added], snapshot_properties=evidence, check_duplicate_files=False)
+        elif isinstance(data, pa.Table) and data.num_rows:
+            # Writing a chunked table to many partitions is quadratic in pyiceberg 0.12: one chunk first.
+            transaction.append(data.combine_chunks(), snapshot_properties=evidence)
+
+
+def _copy_into(table: Table, file: Path) -> str:
+    """Copy a Parquet file under the table's location, through the table's own file system."""
+    target = f"{table.location()}/data/{uuid.uuid4().hex}.parquet"
+    with file.open("rb") as source, table.io.new_output(target).create() as stream:
+        shutil.copyfileobj(source, stream, 1 << 20)
+    return target

@@ -1,0 +1,78 @@
+"""Data contracts: the fields of a record, their types and rules, read from `manifests/contracts/*.json`.
+
+One source of truth: table definitions and the loader's typing and row rules are derived from these files.
+"""
+
+import hashlib
+import json
+import re
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import LakehouseSettings
+
+FieldType = Literal["string", "boolean", "long", "double", "date", "timestamp", "list<string>"]
+
+
+class ContractField(BaseModel):
+    """One field: its type, and the rules that a value must meet."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    type: FieldType
+    description: str
+    required: bool = False
+    enum: list[str] | None = None
+    pattern: str | None = None
+    max_length: int | None = None
+
+
+class Contract(BaseModel):
+    """The shape of one kind of record. Timestamps are instants with an offset, kept in UTC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: str
+    ref: str
+    grain: str
+    extends: str | None = None
+    fields: list[ContractField]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the contract's content: another contract re-opens the partitions typed by this one."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def load_contract(settings: LakehouseSettings, name: str) -> Contract:
+    """Read a contract by its name; the fields of the contract that it extends follow its own.
+
+    Raises:
+        ConfigurationError: the file is missing or is not a contract.
+    """
+    path = settings.manifest_resource("contracts", f"{name}.json")
+    try:
+        contract = Contract.model_validate(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"contract {name!r} not found: expected {path}; restore it from the repository"
+        ) from None
+    except (ValueError, ValidationError) as error:
+        raise ConfigurationError(f"contract {path} cannot be read: {error}") from error
+    if contract.extends is None:
+        return contract
+    base = load_contract(settings, contract.extends)
+    return contract.model_copy(update={"fields": [*contract.fields, *base.fields]})
+
+
+def contract_name(ref: str) -> str:
+    """Name of the contract in a reference such as `omni://contracts/data/ticket/v1`."""
+    match = re.fullmatch(r"omni://contracts/data/([a-z_]+)/v\d+", ref)
+    if match is None:
+        raise ConfigurationError(f"contract_ref {ref!r}: expected omni://contracts/data/<name>/v1")
+    return match[1]

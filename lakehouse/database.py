@@ -1,0 +1,29 @@
+"""SQLAlchemy engines for the catalog's database and the ledger: SQLite made safe for many processes, or any server."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from sqlalchemy import Engine, create_engine, event, make_url
+
+BUSY_TIMEOUT_S = 30
+
+
+def open_engine(url: SecretStr) -> Engine:
+    """Open a database.
+
+    A SQLite file is created with its folder and set to write-ahead logging (a property of the file, so that
+    pyiceberg's own connections have it too); writers wait for each other instead of failing.
+    """
+    parsed = make_url(url.get_secret_value())
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def _set_pragmas(connection, _record) -> None:  # type: ignore[no-untyped-def]  # DBAPI objects have no types
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = normal")
+
+    return engine

@@ -1,0 +1,25 @@
+"""Errors that the floor raises; loaders and orchestration derive theirs from the same root.
+
+    OmniError
+    ├── ConfigurationError     a setting, contract or schema is missing or unusable
+    ├── WindowConflict         another writer replaced the same window meanwhile
+    └── RowsOutsideWindow      a write held rows that its window does not cover
+
+A message says what was found, what was expected and what to do next. "Not ready" is an answer, not an error.
+"""
+
+
+class OmniError(Exception):
+    """Root of every error that this project raises on purpose."""
+
+
+class ConfigurationError(OmniError):
+    """A setting, contract or schema is missing or unusable."""
+
+
+class WindowConflict(OmniError):
+    """Another writer replaced the same window of a table while this one was at work."""
+
+
+class RowsOutsideWindow(OmniError):
+    """A write held rows outside the window that it was to replace; nothing was written."""

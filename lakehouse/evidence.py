@@ -1,0 +1,90 @@
+"""What is known of an asset partition: coverage (expected), materializations (written), check results.
+
+Frozen values without I/O; the ledger stores them, the verdict judges them. All instants are UTC.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+Severity = Literal["error", "warn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The share of one source file in one asset partition. Grain: asset, manifest, source, file, partition."""
+
+    asset: str
+    partition: str
+    manifest_id: str
+    source_id: str
+    source_file: str
+    rows_expected: int | None
+    """Records that the file holds for the partition; None while the file cannot be read."""
+    fingerprint: str
+    """Changes when, and only when, these records or the way they are read change."""
+    problem: str | None = None
+    """Why the file cannot be read now: found, expected, next step."""
+
+
+def coverage_version(rows: Iterable[Coverage]) -> str:
+    """Version of a Bronze partition that holds exactly these rows: a hash of the fingerprints, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(row.fingerprint for row in rows)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """Rows of one partition: read = loaded + deduplicated + quarantined, and read = expected."""
+
+    expected: int = 0
+    read: int = 0
+    loaded: int = 0
+    deduplicated: int = 0
+    quarantined: int = 0
+
+    @property
+    def is_conserved(self) -> bool:
+        """Nothing was dropped in silence."""
+        return self.read == self.loaded + self.deduplicated + self.quarantined and self.read == self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Materialization:
+    """One committed version of one asset partition, with its evidence."""
+
+    asset: str
+    partition: str
+    version: str
+    """Hash of what the content was computed from: equal versions hold equal content."""
+    snapshot_id: int | None
+    """Iceberg snapshot that the commit left as current; None for a table that was never written."""
+    committed_at: datetime
+    run_id: str
+    rows: RowCounts = RowCounts()
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Upstream asset → the version of it that was read."""
+    batch_ids: tuple[str, ...] = ()
+    manifest_ids: tuple[str, ...] = ()
+    manifest_hashes: tuple[str, ...] = ()
+    """SHA-256 of each manifest, in the order of `manifest_ids`."""
+    source_files: tuple[str, ...] = ()
+    id: int = 0
+    """Key in the ledger; 0 before it is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The outcome of one check on one materialization of one asset partition."""
+
+    asset: str
+    partition: str
+    check: str
+    severity: Severity
+    passed: bool
+    message: str
+    materialization_id: int
+    observed_at: datetime
+    run_id: str
+    failures: int = 0

@@ -1,0 +1,194 @@
+"""The ledger: the record of admissions, coverage, materializations and check results.
+
+Every method is one short transaction, safe beside other processes. Reading it needs SQLAlchemy only: no Iceberg, dlt,
+dbt or Dagster.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, Table, delete, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
+
+from lakehouse import ledger_tables as t
+from lakehouse.database import open_engine
+from lakehouse.evidence import CheckResult, Coverage, Materialization, RowCounts
+from lakehouse.settings import LakehouseSettings
+
+
+def open_ledger(settings: LakehouseSettings) -> "Ledger":
+    """Open the ledger, creating its tables on first use."""
+    engine = open_engine(settings.ledger_url)
+    _create_tables(engine)
+    return Ledger(engine)
+
+
+# Two first runs may both find a table missing and both create it; the second look finds it there.
+@retry(
+    retry=retry_if_exception_type((OperationalError, ProgrammingError, IntegrityError)),
+    stop=stop_after_attempt(5),
+    wait=wait_random(0.05, 0.3),
+    reraise=True,
+)
+def _create_tables(engine: Engine) -> None:
+    t.metadata.create_all(engine)
+
+
+class Ledger:
+    """Reads and writes the record; see `lakehouse.evidence` for the grain of each value."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use an engine whose database holds the ledger's tables."""
+        self.engine = engine
+
+    # ── admission ────────────────────────────────────────────────────────────────────────────────────────────────
+    def record_admission(self, batch: dict[str, Any], sources: Sequence[dict[str, Any]]) -> bool:
+        """Record an admitted version of a manifest with the judgments of its sources.
+
+        Returns:
+            Whether the version is new; recording a known version changes nothing.
+        """
+        with self.engine.begin() as connection:
+            row = {**batch, "admitted_at": datetime.now(UTC)}
+            is_new = connection.execute(_insert_new(connection, t.batches).values(row)).rowcount > 0
+            if is_new and sources:
+                key = {name: batch[name] for name in ("manifest_id", "manifest_sha256")}
+                connection.execute(_insert_new(connection, t.admissions), [{**key, **source} for source in sources])
+        return is_new
+
+    # ── coverage ─────────────────────────────────────────────────────────────────────────────────────────────────
+    def known_files(self, asset: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+        """Files of an asset as last looked at, by (manifest_id, source_id, source_file)."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(t.source_files).where(t.source_files.c.asset == asset)).mappings()
+            return {(row["manifest_id"], row["source_id"], row["source_file"]): dict(row) for row in rows}
+
+    def replace_file_coverage(self, files: Sequence[dict[str, Any]], coverage: Sequence[Coverage]) -> None:
+        """Replace what is known of some source files, coverage included, in one transaction."""
+        if not files:
+            return
+        now = datetime.now(UTC)
+        with self.engine.begin() as connection:
+            for file in files:
+                for table in (t.source_files, t.coverage):
+                    connection.execute(delete(table).where(*(table.c[name] == file[name] for name in _FILE_KEY)))
+            connection.execute(insert(t.source_files), [{**file, "checked_at": now} for file in files])
+            if coverage:
+                connection.execute(insert(t.coverage), [_coverage_row(row) for row in coverage])
+
+    def forget_files(self, asset: str, keys: Iterable[tuple[str, str, str]]) -> None:
+        """Drop files that no admitted source lists any more; their partitions become stale."""
+        with self.engine.begin() as connection:
+            for key in keys:
+                for table in (t.source_files, t.coverage):
+                    columns = (table.c[name] for name in _FILE_KEY)
+                    connection.execute(
+                        delete(table).where(*(c == v for c, v in zip(columns, (asset, *key), strict=True)))
+                    )
+
+    def coverage(self, asset: str | None = None) -> dict[tuple[str, str], list[Coverage]]:
+        """Coverage by (asset, partition), of one asset or of all."""
+        query = select(t.coverage) if asset is None else select(t.coverage).where(t.coverage.c.asset == asset)
+        found: dict[tuple[str, str], list[Coverage]] = {}
+        with self.engine.connect() as connection:
+            for row in connection.execute(query).mappings():
+                found.setdefault((row["asset"], row["partition"]), []).append(Coverage(**row))
+        return found
+
+    # ── materializations ─────────────────────────────────────────────────────────────────────────────────────────
+    def record_materializations(self, items: Iterable[Materialization]) -> list[int]:
+        """Record committed partitions, in order; returns their ids."""
+        with self.engine.begin() as connection:
+            statement = insert(t.materializations).returning(t.materializations.c.id)
+            return [connection.execute(statement, _materialization_row(item)).scalar_one() for item in items]
+
+    def current_materializations(self, assets: Iterable[str] | None = None) -> dict[tuple[str, str], Materialization]:
+        """The current materialization of each (asset, partition), of some assets or of all."""
+        m = t.materializations
+        latest = select(func.max(m.c.id)).group_by(m.c.asset, m.c.partition)
+        if assets is not None:
+            latest = latest.where(m.c.asset.in_(list(assets)))
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(m).where(m.c.id.in_(latest))).mappings()
+            return {(row["asset"], row["partition"]): _materialization(row) for row in rows}
+
+    def has_materialization(self, asset: str, run_id: str) -> set[str]:
+        """Partitions of an asset that a run has recorded."""
+        m = t.materializations
+        with self.engine.connect() as connection:
+            query = select(m.c.partition).where(m.c.asset == asset, m.c.run_id == run_id)
+            return set(connection.execute(query).scalars())
+
+    # ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────
+    def record_checks(self, results: Sequence[CheckResult]) -> None:
+        """Record check results; each speaks for one materialization."""
+        if results:
+            with self.engine.begin() as connection:
+                connection.execute(insert(t.checks), [_check_row(result) for result in results])
+
+    def current_checks(self, materialization_ids: Iterable[int] | None = None) -> dict[int, list[CheckResult]]:
+        """The last result of each check on each current materialization, by materialization id."""
+        c, m = t.checks, t.materializations
+        current = select(func.max(m.c.id)).group_by(m.c.asset, m.c.partition)
+        wanted = c.c.materialization_id.in_(current if materialization_ids is None else list(materialization_ids))
+        latest = select(func.max(c.c.id)).where(wanted).group_by(c.c.materialization_id, c.c.check_name)
+        found: dict[int, list[CheckResult]] = {}
+        with self.engine.connect() as connection:
+            for row in connection.execute(select(c).where(c.c.id.in_(latest))).mappings():
+                found.setdefault(row["materialization_id"], []).append(_check(row))
+        return found
+
+
+_FILE_KEY = ("asset", "manifest_id", "source_id", "source_file")
+
+
+def _insert_new(connection: Connection, table: Table) -> Any:
+    """An insert that leaves a row that is already there as it is."""
+    dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
+    return dialect.insert(table).on_conflict_do_nothing()
+
+
+def _coverage_row(row: Coverage) -> dict[str, Any]:
+    return asdict(row)
+
+
+def _materialization_row(item: Materialization) -> dict[str, Any]:
+    counts = {f"rows_{name}": getattr(item.rows, name) for name in _COUNTS}
+    lists = {name: list(getattr(item, name)) for name in _LISTS}
+    plain = ("asset", "partition", "version", "snapshot_id", "committed_at", "run_id", "inputs")
+    return {name: getattr(item, name) for name in plain} | counts | lists
+
+
+def _materialization(row: Any) -> Materialization:
+    values = {name: value for name, value in row.items() if not name.startswith("rows_")}
+    values |= {name: tuple(row[name]) for name in _LISTS}
+    return Materialization(**values, rows=RowCounts(**{name: row[f"rows_{name}"] for name in _COUNTS}))
+
+
+def _check_row(result: CheckResult) -> dict[str, Any]:
+    plain = (
+        "asset",
+        "partition",
+        "severity",
+        "passed",
+        "failures",
+        "message",
+        "materialization_id",
+        "observed_at",
+        "run_id",
+    )
+    return {name: getattr(result, name) for name in plain} | {"check_name": result.check}
+
+
+def _check(row: Any) -> CheckResult:
+    values = {name: value for name, value in row.items() if name not in ("id", "check_name")}
+    return CheckResult(**values, check=row["check_name"])
+
+
+_COUNTS = ("expected", "read", "loaded", "deduplicated", "quarantined")
+_LISTS = ("batch_ids", "manifest_ids", "manifest_hashes", "source_files")

@@ -1,0 +1,127 @@
+"""SQLAlchemy tables of the ledger, in the catalog's own database. Instants are UTC, stored without a zone."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC instant, on databases with and without time zones."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: object) -> datetime | None:
+        """Store the instant as UTC wall time."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: object) -> datetime | None:
+        """Give the instant its zone back."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = MetaData()
+
+batches = Table(
+    "omni_batches",
+    metadata,
+    Column("manifest_id", Text, primary_key=True),
+    Column("manifest_sha256", Text, primary_key=True),
+    Column("batch_id", Text, nullable=False),
+    Column("manifest_path", Text, nullable=False),
+    Column("admitted_at", UtcDateTime, nullable=False),
+    comment="One row per admitted version of a manifest.",
+)
+
+admissions = Table(
+    "omni_admissions",
+    metadata,
+    Column("manifest_id", Text, primary_key=True),
+    Column("manifest_sha256", Text, primary_key=True),
+    Column("source_id", Text, primary_key=True),
+    Column("judgment", Text, nullable=False),
+    Column("reasons", JSON, nullable=False),
+    comment="One row per source of an admitted version of a manifest.",
+)
+
+source_files = Table(
+    "omni_source_files",
+    metadata,
+    Column("asset", Text, primary_key=True),
+    Column("manifest_id", Text, primary_key=True),
+    Column("source_id", Text, primary_key=True),
+    Column("source_file", Text, primary_key=True),
+    Column("stamp", Text, nullable=False),
+    Column("sha256", Text),
+    Column("problem", Text),
+    Column("checked_at", UtcDateTime, nullable=False),
+    comment="One row per file of an admitted source, as last looked at; `stamp` tells a change without reading it.",
+)
+
+coverage = Table(
+    "omni_coverage",
+    metadata,
+    Column("asset", Text, primary_key=True),
+    Column("manifest_id", Text, primary_key=True),
+    Column("source_id", Text, primary_key=True),
+    Column("source_file", Text, primary_key=True),
+    Column("partition", Text, primary_key=True),
+    Column("rows_expected", BigInteger),
+    Column("fingerprint", Text, nullable=False),
+    Column("problem", Text),
+    comment="One row per source file and partition that it holds rows of.",
+)
+
+materializations = Table(
+    "omni_materializations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("asset", Text, nullable=False),
+    Column("partition", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("snapshot_id", BigInteger),
+    Column("committed_at", UtcDateTime, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("rows_expected", BigInteger, nullable=False),
+    Column("rows_read", BigInteger, nullable=False),
+    Column("rows_loaded", BigInteger, nullable=False),
+    Column("rows_deduplicated", BigInteger, nullable=False),
+    Column("rows_quarantined", BigInteger, nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("batch_ids", JSON, nullable=False),
+    Column("manifest_ids", JSON, nullable=False),
+    Column("manifest_hashes", JSON, nullable=False),
+    Column("source_files", JSON, nullable=False),
+    Index("omni_materializations_latest", "asset", "partition", "id"),
+    comment="One row per committed version of an asset partition; the highest id is the current one.",
+)
+
+checks = Table(
+    "omni_checks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("materialization_id", Integer, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("partition", Text, nullable=False),
+    Column("check_name", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("observed_at", UtcDateTime, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Index("omni_checks_latest", "asset", "materialization_id"),
+    comment="One row per check result; the highest id of a check on a materialization is the current one.",
+)

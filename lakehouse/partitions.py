@@ -1,0 +1,89 @@
+"""Partitions and windows of time: one UTC day, and half-open ranges of days.
+
+Pure values, no I/O. Called by every writer, by the plans and by the verdicts.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from lakehouse.errors import OmniError
+
+WHOLE = ""
+"""Partition key of an asset that is not partitioned."""
+
+ONE_DAY = timedelta(days=1)
+
+
+class InvalidPartition(OmniError):
+    """A partition key or window that is not made of UTC days."""
+
+
+def parse_day(text: str) -> date:
+    """Read a partition key.
+
+    Raises:
+        InvalidPartition: the text is not a calendar day in the form 2026-04-15.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidPartition(f"partition {text!r}: expected one UTC day such as 2026-04-15") from None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A half-open range of UTC days: `first` is in it, `end` is not."""
+
+    first: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end <= self.first:
+            raise InvalidPartition(f"window {self.first}..{self.end}: the end must come after the start")
+
+    @classmethod
+    def of_day(cls, day: date) -> "Window":
+        """The window of one partition."""
+        return cls(day, day + ONE_DAY)
+
+    @classmethod
+    def of_keys(cls, first: str, last: str) -> "Window":
+        """The window from one partition key to another, both inside."""
+        return cls(parse_day(first), parse_day(last) + ONE_DAY)
+
+    @property
+    def start_at(self) -> datetime:
+        """First instant inside (UTC)."""
+        return datetime.combine(self.first, time(), UTC)
+
+    @property
+    def end_at(self) -> datetime:
+        """First instant after the window (UTC)."""
+        return datetime.combine(self.end, time(), UTC)
+
+    @property
+    def keys(self) -> list[str]:
+        """Partition keys inside, in order."""
+        return [day.isoformat() for day in self]
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + timedelta(days=n) for n in range((self.end - self.first).days))
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day < self.end
+
+    def __str__(self) -> str:
+        last = self.end - ONE_DAY
+        return str(self.first) if last == self.first else f"{self.first}..{last}"
+
+
+def contiguous_windows(keys: Iterable[str]) -> list[Window]:
+    """Group partition keys into as few windows as hold exactly these days."""
+    windows: list[Window] = []
+    for day in sorted({parse_day(key) for key in keys}):
+        if windows and windows[-1].end == day:
+            windows[-1] = Window(windows[-1].first, day + ONE_DAY)
+        else:
+            windows.append(Window.of_day(day))
+    return windows

@@ -1,0 +1,100 @@
+"""Evidence on the snapshots themselves, and the ledger recovered from it.
+
+A process may die between an Iceberg commit and its record in the ledger. Every commit therefore carries what it wrote
+in its snapshot's properties; `recover_ledger` records whatever the ledger lacks.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from lakehouse.catalog import list_tables
+from lakehouse.evidence import Materialization, RowCounts
+from lakehouse.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+_EVIDENCE = "omni.evidence"
+_IN_EVIDENCE = ("version", "inputs", "batch_ids", "manifest_ids", "manifest_hashes", "source_files")
+
+
+def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
+    """Snapshot properties that say what one commit wrote: partitions of one asset, by one run."""
+    first = items[0]
+    details = {item.partition: _detail(item) for item in items}
+    totals = {f"omni.rows-{name}": sum(getattr(item.rows, name) for item in items) for name in asdict(RowCounts())}
+    return {
+        "omni.asset": first.asset,
+        "omni.partition" if len(items) == 1 else "omni.partitions": ",".join(item.partition for item in items),
+        "omni.batch-id": ",".join(first.batch_ids),
+        "omni.manifest-id": ",".join(first.manifest_ids),
+        "omni.manifest-sha256": ",".join(first.manifest_hashes),
+        "omni.run-id": first.run_id,
+        "omni.committed-at": first.committed_at.isoformat(),
+        **{name: str(total) for name, total in totals.items()},
+        _EVIDENCE: json.dumps(details, separators=(",", ":")),
+    }
+
+
+def read_evidence(properties: dict[str, str], snapshot_id: int) -> list[Materialization]:
+    """The materializations that a snapshot's properties speak of; none for a snapshot without evidence."""
+    return [
+        Materialization(
+            asset=properties["omni.asset"],
+            partition=partition,
+            snapshot_id=snapshot_id,
+            committed_at=datetime.fromisoformat(properties["omni.committed-at"]),
+            run_id=properties["omni.run-id"],
+            version=item["version"],
+            inputs=item["inputs"],
+            rows=RowCounts(**{name: item[name] for name in asdict(RowCounts())}),
+            batch_ids=tuple(item["batch_ids"]),
+            manifest_ids=tuple(item["manifest_ids"]),
+            manifest_hashes=tuple(item["manifest_hashes"]),
+            source_files=tuple(item["source_files"]),
+        )
+        for partition, item in json.loads(properties.get(_EVIDENCE, "{}")).items()
+    ]
+
+
+def _detail(item: Materialization) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in _IN_EVIDENCE} | asdict(item.rows)
+
+
+def recover_ledger(catalog: Catalog, ledger: Ledger, namespaces: tuple[str, ...] = ("bronze", "silver", "gold")) -> int:
+    """Record every committed partition that the ledger lacks; returns how many there were.
+
+    Checks are not recovered: a recovered partition is UNCHECKED until its checks run again.
+    """
+    missing = [
+        item
+        for namespace in namespaces
+        for identifier in list_tables(catalog, namespace)
+        for item in _unrecorded(catalog.load_table(identifier), ledger)
+    ]
+    ledger.record_materializations(missing)
+    for item in missing:
+        logger.warning("recovered %s %s: run %s committed it and died", item.asset, item.partition, item.run_id)
+    return len(missing)
+
+
+def _unrecorded(table: Table, ledger: Ledger) -> Iterator[Materialization]:
+    """Partitions whose last commit is on the table and not in the ledger, in the order of the commits."""
+    committed = {
+        (item.partition, item.run_id): item
+        for snapshot in table.snapshots()
+        if snapshot.summary
+        for item in read_evidence(snapshot.summary.additional_properties, snapshot.snapshot_id)
+        if item.asset == table.name()[-1]  # the quarantine table's snapshots speak of other assets
+    }
+    current = ledger.current_materializations([table.name()[-1]])
+    for (partition, _), item in committed.items():
+        known = current.get((item.asset, partition))
+        if known is None or known.committed_at < item.committed_at:
+            yield item

@@ -1,0 +1,99 @@
+"""Where everything is: one settings object, anchored to the repository or to OMNI_HOME, never to the working directory.
+
+Read once per process through `load_settings`; tests build `LakehouseSettings` themselves. Every field is an
+`OMNI_*` environment variable and listed in `infra/env/.env.example`.
+"""
+
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class LakehouseSettings(BaseSettings):
+    """Settings of one lakehouse. Relative paths are taken from the repository root."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OMNI_", env_file=PROJECT_ROOT / ".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    home: Path = Field(default=Path("var"), description="Everything that a run writes.")
+    manifests: Path = Field(default=Path("manifests"), description="Folder of source manifests.")
+    source_root: Path | None = Field(default=None, description="Second root for relative source paths.")
+    source_aliases: dict[str, str] = Field(default_factory=dict, description="URL prefix → URL prefix, as JSON.")
+
+    catalog_type: Literal["sql", "rest"] = Field(default="sql", description="Kind of Iceberg catalog.")
+    catalog_uri: SecretStr | None = Field(default=None, description="Default: SQLite under OMNI_HOME.")
+    catalog_properties: dict[str, SecretStr] = Field(
+        default_factory=dict, description="More pyiceberg catalog properties, as JSON (S3 endpoint, keys, …)."
+    )
+    warehouse: str | None = Field(default=None, description="Root of the tables. Default: a folder under OMNI_HOME.")
+    ledger_uri: SecretStr | None = Field(default=None, description="SQLAlchemy URL. Default: the catalog's database.")
+
+    partition_start: date | None = Field(default=None, description="First day partition. Default: first covered day.")
+
+    @field_validator("home", "manifests", "source_root")
+    @classmethod
+    def _anchor(cls, path: Path | None) -> Path | None:
+        return None if path is None else (PROJECT_ROOT / path.expanduser()).resolve()
+
+    @field_validator("home")
+    @classmethod
+    def _fits_a_location(cls, path: Path) -> Path:
+        # Iceberg locations are URIs: what follows one of these characters would be cut off.
+        if bad := set("#?%") & set(str(path)):
+            raise ValueError(f"{path}: an Iceberg warehouse cannot lie under a path with {' '.join(sorted(bad))}")
+        return path
+
+    @property
+    def catalog_url(self) -> SecretStr:
+        """URI of the catalog: a SQLAlchemy URL for `sql`, an HTTP address for `rest`."""
+        return self.catalog_uri or SecretStr(f"sqlite:///{self.home / 'catalog.db'}")
+
+    @property
+    def ledger_url(self) -> SecretStr:
+        """SQLAlchemy URL of the ledger: beside the catalog where that is a database, else SQLite under OMNI_HOME."""
+        if self.ledger_uri is not None:
+            return self.ledger_uri
+        return self.catalog_url if self.catalog_type == "sql" else SecretStr(f"sqlite:///{self.home / 'ledger.db'}")
+
+    @property
+    def warehouse_url(self) -> str:
+        """Root location of the Iceberg tables."""
+        return self.warehouse or f"file://{self.home / 'warehouse'}"
+
+    @property
+    def object_store(self) -> str:
+        """Root location of the content-addressed document objects."""
+        return f"{self.warehouse_url}/objects"
+
+    @property
+    def dbt_project_dir(self) -> Path:
+        """The dbt project; it ships with the code."""
+        return PROJECT_ROOT / "dbt_project"
+
+    @property
+    def dbt_target_dir(self) -> Path:
+        """Where dbt writes its artifacts; `dbt_project.yml` names the same folder."""
+        return self.home / "dbt" / "target"
+
+    @property
+    def dagster_home(self) -> Path:
+        """The Dagster instance that `omni run` and `make ui` share."""
+        return self.home / "dagster"
+
+    def manifest_resource(self, kind: Literal["contracts", "mappings", "schema"], name: str) -> Path:
+        """Path of a contract, mapping or schema: from the manifest folder, else from the one that ships."""
+        own = self.manifests / kind / name
+        return own if own.exists() else PROJECT_ROOT / "manifests" / kind / name
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> LakehouseSettings:
+    """Return the settings of this process, read from the environment and `.env` at the repository root."""
+    return LakehouseSettings()

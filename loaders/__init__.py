@@ -1,0 +1,1 @@
+"""Manifest → admission → coverage → dlt pipelines → Bronze."""

@@ -1,0 +1,1 @@
+"""The Dagster graph, readiness verdicts, the main job and the `omni` command."""
