@@ -12,6 +12,30 @@ from typing import Literal
 Severity = Literal["error", "warn"]
 
 
+FileKey = tuple[str, str, str]
+"""manifest_id, source_id, source_file."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFileRecord:
+    """A file of an admitted source, as last looked at."""
+
+    asset: str
+    manifest_id: str
+    source_id: str
+    source_file: str
+    stamp: str
+    """Tells, without reading the file, whether it must be read again."""
+    sha256: str | None = None
+    problem: str | None = None
+    """Why it cannot be read; None for a file that can."""
+
+    @property
+    def key(self) -> FileKey:
+        """Identity within its asset."""
+        return self.manifest_id, self.source_id, self.source_file
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """The share of one source file in one asset partition. Grain: asset, manifest, source, file, partition."""

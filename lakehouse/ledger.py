@@ -5,7 +5,7 @@ dbt or Dagster.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from lakehouse import ledger_tables as t
 from lakehouse.database import open_engine
-from lakehouse.evidence import CheckResult, Coverage, Materialization, RowCounts
+from lakehouse.evidence import CheckResult, Coverage, FileKey, Materialization, RowCounts, SourceFileRecord
 from lakehouse.settings import LakehouseSettings
 
 
@@ -62,34 +62,31 @@ class Ledger:
         return is_new
 
     # ── coverage ─────────────────────────────────────────────────────────────────────────────────────────────────
-    def known_files(self, asset: str) -> dict[tuple[str, str, str], dict[str, Any]]:
-        """Files of an asset as last looked at, by (manifest_id, source_id, source_file)."""
+    def known_files(self, asset: str) -> dict[FileKey, SourceFileRecord]:
+        """Files of an asset as last looked at."""
+        columns = [t.source_files.c[field.name] for field in fields(SourceFileRecord)]
         with self.engine.connect() as connection:
-            rows = connection.execute(select(t.source_files).where(t.source_files.c.asset == asset)).mappings()
-            return {(row["manifest_id"], row["source_id"], row["source_file"]): dict(row) for row in rows}
+            rows = connection.execute(select(*columns).where(t.source_files.c.asset == asset))
+            records = [SourceFileRecord(**row._mapping) for row in rows]
+        return {record.key: record for record in records}
 
-    def replace_file_coverage(self, files: Sequence[dict[str, Any]], coverage: Sequence[Coverage]) -> None:
+    def replace_file_coverage(self, files: Sequence[SourceFileRecord], coverage: Sequence[Coverage]) -> None:
         """Replace what is known of some source files, coverage included, in one transaction."""
         if not files:
             return
         now = datetime.now(UTC)
         with self.engine.begin() as connection:
             for file in files:
-                for table in (t.source_files, t.coverage):
-                    connection.execute(delete(table).where(*(table.c[name] == file[name] for name in _FILE_KEY)))
-            connection.execute(insert(t.source_files), [{**file, "checked_at": now} for file in files])
+                _delete_file(connection, file.asset, file.key)
+            connection.execute(insert(t.source_files), [{**asdict(file), "checked_at": now} for file in files])
             if coverage:
-                connection.execute(insert(t.coverage), [_coverage_row(row) for row in coverage])
+                connection.execute(insert(t.coverage), [asdict(row) for row in coverage])
 
-    def forget_files(self, asset: str, keys: Iterable[tuple[str, str, str]]) -> None:
+    def forget_files(self, asset: str, keys: Iterable[FileKey]) -> None:
         """Drop files that no admitted source lists any more; their partitions become stale."""
         with self.engine.begin() as connection:
             for key in keys:
-                for table in (t.source_files, t.coverage):
-                    columns = (table.c[name] for name in _FILE_KEY)
-                    connection.execute(
-                        delete(table).where(*(c == v for c, v in zip(columns, (asset, *key), strict=True)))
-                    )
+                _delete_file(connection, asset, key)
 
     def coverage(self, asset: str | None = None) -> dict[tuple[str, str], list[Coverage]]:
         """Coverage by (asset, partition), of one asset or of all."""
@@ -117,13 +114,6 @@ class Ledger:
             rows = connection.execute(select(m).where(m.c.id.in_(latest))).mappings()
             return {(row["asset"], row["partition"]): _materialization(row) for row in rows}
 
-    def has_materialization(self, asset: str, run_id: str) -> set[str]:
-        """Partitions of an asset that a run has recorded."""
-        m = t.materializations
-        with self.engine.connect() as connection:
-            query = select(m.c.partition).where(m.c.asset == asset, m.c.run_id == run_id)
-            return set(connection.execute(query).scalars())
-
     # ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────
     def record_checks(self, results: Sequence[CheckResult]) -> None:
         """Record check results; each speaks for one materialization."""
@@ -144,17 +134,17 @@ class Ledger:
         return found
 
 
-_FILE_KEY = ("asset", "manifest_id", "source_id", "source_file")
-
-
 def _insert_new(connection: Connection, table: Table) -> Any:
     """An insert that leaves a row that is already there as it is."""
     dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
     return dialect.insert(table).on_conflict_do_nothing()
 
 
-def _coverage_row(row: Coverage) -> dict[str, Any]:
-    return asdict(row)
+def _delete_file(connection: Connection, asset: str, key: FileKey) -> None:
+    names = ("asset", "manifest_id", "source_id", "source_file")
+    for table in (t.source_files, t.coverage):
+        values = zip(names, (asset, *key), strict=True)
+        connection.execute(delete(table).where(*(table.c[name] == value for name, value in values)))
 
 
 def _materialization_row(item: Materialization) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
     }
 
 
-def read_evidence(properties: dict[str, str], snapshot_id: int) -> list[Materialization]:
+def read_evidence(properties: dict[str, str], snapshot_id: int | None) -> list[Materialization]:
     """The materializations that a snapshot's properties speak of; none for a snapshot without evidence."""
     return [
         Materialization(

@@ -68,11 +68,6 @@ class LakehouseSettings(BaseSettings):
         return self.warehouse or f"file://{self.home / 'warehouse'}"
 
     @property
-    def object_store(self) -> str:
-        """Root location of the content-addressed document objects."""
-        return f"{self.warehouse_url}/objects"
-
-    @property
     def dbt_project_dir(self) -> Path:
         """The dbt project; it ships with the code."""
         return PROJECT_ROOT / "dbt_project"

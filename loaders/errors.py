@@ -1,0 +1,21 @@
+"""Errors of the loaders.
+
+OmniError
+└── LoaderError
+├── SourceUnreadable    a declared source is missing, broken or not what its checksum says
+└── MappingRefused      a mapping is not one SELECT over `raw` that keeps `source_line`
+"""
+
+from lakehouse.errors import OmniError
+
+
+class LoaderError(OmniError):
+    """Root of what the loaders raise."""
+
+
+class SourceUnreadable(LoaderError):
+    """A declared source is missing, broken or not what its checksum says; its partitions keep their old rows."""
+
+
+class MappingRefused(LoaderError):
+    """A mapping is missing, or is not one SELECT over the view `raw` that keeps `source_line`."""

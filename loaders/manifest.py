@@ -1,0 +1,202 @@
+"""Source manifests as typed values, and reading them from files with every breach named.
+
+Rules: docs/reference/manifests.md. A manifest is intent: whether its sources may load is judged in `loaders.admission`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError
+from pydantic import BaseModel, ConfigDict
+
+from lakehouse.contracts import contract_name
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import LakehouseSettings
+from loaders.manifest_rules import rule_breaches
+
+SCHEMA_FILE = "source_manifest_v1.schema.json"
+
+
+class _Declared(BaseModel):
+    # The JSON Schema has checked names and types; what the loaders do not use is not repeated here.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class SelectionWindow(_Declared):
+    """Which records of the sources are meant. Instants carry an offset."""
+
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    cursor_field: str | None = None
+    cursor_start: str | None = None
+    cursor_end: str | None = None
+    watermark_field: str | None = None
+
+
+class Source(_Declared):
+    """One declared source: a ticket export (file, folder glob) or a document."""
+
+    source_id: str
+    source_url_or_path: str
+    asset_type: str
+    contract_ref: str | None = None
+    size_bytes: int | None = None
+    checksum_sha256: str | None = None
+    metadata_status: str = "unknown"
+    pii_scan_status: str = "unknown"
+    language: str | None = None
+    deleted: bool = False
+    doc_version: str | None = None
+    title: str | None = None
+
+
+class Manifest(_Declared):
+    """One valid manifest."""
+
+    manifest_id: str
+    schema_version: str
+    batch_id: str
+    modality: str
+    source_type: str
+    license_tag: str
+    contract_ref: str
+    load_mode: Literal["full_snapshot", "incremental_cursor", "cdc", "replay", "backfill"]
+    assets: list[Source]
+    created_at: datetime
+    owner: str
+    product_line: str | None = None
+    selection_window: SelectionWindow = SelectionWindow()
+    gate_policy: dict[str, str] = {}
+    collection: str | None = None
+    disposition: Literal["merge", "replace"] | None = None
+    mapping: str | None = None
+    snapshot_at: datetime | None = None
+
+    @property
+    def snapshot_date(self) -> date:
+        """Day partition of a document snapshot (UTC)."""
+        return (self.snapshot_at or self.created_at).astimezone(UTC).date()
+
+    def contract_of(self, source: Source) -> str:
+        """Name of the contract that a source is read under."""
+        return contract_name(source.contract_ref or self.contract_ref)
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One rule that a manifest breaks."""
+
+    path: str
+    """JSON path of the value, such as `$.assets[2].source_id`."""
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: found {self.found}, allowed: {self.allowed}"
+
+
+@dataclass(frozen=True)
+class ManifestFile:
+    """One file of the manifest folder, as read: a manifest, or every reason why it is none."""
+
+    path: Path
+    sha256: str
+    manifest: Manifest | None
+    breaches: tuple[Breach, ...] = ()
+    is_readable: bool = True
+
+    @property
+    def manifest_id(self) -> str | None:
+        """Id of a valid manifest."""
+        return self.manifest.manifest_id if self.manifest else None
+
+
+def read_manifests(settings: LakehouseSettings) -> list[ManifestFile]:
+    """Read every manifest of the manifest folder; one bad file never hides another.
+
+    Raises:
+        ConfigurationError: the folder, or the schema that manifests are checked against, is missing.
+    """
+    if not settings.manifests.is_dir():
+        raise ConfigurationError(f"manifest folder {settings.manifests} does not exist; next: set OMNI_MANIFESTS")
+    validator = _schema_validator(settings)
+    paths = sorted(p for p in settings.manifests.glob("*.json") if not p.name.startswith("source_manifest"))
+    files = [_read_manifest(path, validator) for path in paths]
+    return list(_refuse_repeated_ids(files))
+
+
+def _schema_validator(settings: LakehouseSettings) -> Draft202012Validator:
+    path = settings.manifest_resource("schema", SCHEMA_FILE)
+    try:
+        schema = json.loads(path.read_text("utf-8"))
+        Draft202012Validator.check_schema(schema)
+    except (OSError, ValueError, SchemaError) as error:
+        raise ConfigurationError(f"manifest schema {path} cannot be used: {error}; next: restore it") from error
+    formats = FormatChecker(formats=())
+    formats.checks("date-time", raises=ValueError)(_is_instant)
+    return Draft202012Validator(schema, format_checker=formats)
+
+
+def _is_instant(value: object) -> bool:
+    """An instant needs an offset: without one it names 26 different hours."""
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+
+
+def _read_manifest(path: Path, validator: Draft202012Validator) -> ManifestFile:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return ManifestFile(path, "", None, (Breach("$", f"{error.strerror}", "a readable file"),), is_readable=False)
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        document = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
+    except (ValueError, RecursionError) as error:
+        return ManifestFile(path, sha256, None, (Breach("$", str(error), "UTF-8 JSON"),), is_readable=False)
+    breaches = tuple(_schema_breach(error) for error in validator.iter_errors(document))
+    if not breaches:
+        breaches = tuple(Breach(*rule) for rule in rule_breaches(document))
+    return ManifestFile(path, sha256, None if breaches else Manifest.model_validate(document), breaches)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that names a key twice: which value was meant is not for us to guess."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {key!r} twice in one object")
+        found[key] = value
+    return found
+
+
+def _schema_breach(error: ValidationError) -> Breach:
+    allowed = {
+        "enum": lambda: f"one of {error.validator_value}",
+        "const": lambda: repr(error.validator_value),
+        "pattern": lambda: f"text that matches {error.validator_value}",
+        "type": lambda: f"a value of type {error.validator_value}",
+        "format": lambda: f"a {error.validator_value} with an offset, such as 2026-04-15T08:00:00Z",
+    }.get(str(error.validator), lambda: error.message)()
+    return Breach(error.json_path, _shorten(error.instance), allowed)
+
+
+def _shorten(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _refuse_repeated_ids(files: list[ManifestFile]) -> Iterator[ManifestFile]:
+    """A manifest_id names one file: the second file that claims it is refused."""
+    first: dict[str, Path] = {}
+    for file in files:
+        known = first.setdefault(file.manifest_id, file.path) if file.manifest_id else file.path
+        if known == file.path:
+            yield file
+        else:
+            breach = Breach("$.manifest_id", repr(file.manifest_id), f"an id that {known.name} does not have")
+            yield ManifestFile(file.path, file.sha256, None, (breach,))

@@ -1,0 +1,181 @@
+"""From a declared source to its files: aliases, relative paths, globs, remote URLs; and what proves a file whole.
+
+A file is named as the manifest names it, never by a path of the machine, so that the same source has the same name
+everywhere.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import fsspec
+import pyarrow as pa
+
+from lakehouse.settings import LakehouseSettings
+from loaders.errors import SourceUnreadable
+from loaders.manifest import Source
+
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+_GLOB = set("*?[")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source."""
+
+    name: str
+    """As the manifest names it; with a glob, the matched path."""
+    location: str
+    """Where fsspec finds it."""
+    stamp: str
+    """Changes when the file does, as far as its directory entry tells (size and time, or the store's tag)."""
+
+    def open(self) -> BinaryIO:
+        """Open the bytes as they are stored.
+
+        Raises:
+            SourceUnreadable: the file is gone or may not be read.
+        """
+        try:
+            return fsspec.open(self.location, "rb").open()  # type: ignore[no-any-return]  # fsspec has no types
+        except OSError as error:
+            raise SourceUnreadable(f"{self.name}: cannot be opened ({error}); next: restore the file") from error
+
+
+def find_files(settings: LakehouseSettings, manifest_path: Path, source: Source) -> list[SourceFile]:
+    """List the files of a source, in the order of their names.
+
+    Raises:
+        SourceUnreadable: there is none.
+    """
+    declared = source.source_url_or_path
+    url = _apply_alias(settings, declared)
+    for root in _roots(settings, manifest_path, url):
+        fs, location = fsspec.core.url_to_fs(f"{root}{url}")
+        try:
+            found = sorted(_matches(fs, location))
+        except OSError as error:
+            raise SourceUnreadable(f"{source.source_id}: {declared} cannot be listed ({error})") from error
+        if found:
+            prefix = _fixed_prefix(location)
+            names = [declared] if found == [location] else [_fixed_prefix(declared) + f[len(prefix) :] for f in found]
+            return [
+                SourceFile(name, fs.unstrip_protocol(path), _stamp(fs, path))
+                for name, path in zip(names, found, strict=True)
+            ]
+    raise SourceUnreadable(
+        f"{source.source_id}: no file at {declared!r}, neither beside {manifest_path.name} nor under OMNI_SOURCE_ROOT; "
+        f"next: bring the file or take the source out of {manifest_path.name}"
+    )
+
+
+def verify_file(file: SourceFile, source: Source) -> str:
+    """Read a file once, through its compression, and compare it with what the manifest declares.
+
+    DuckDB reads a truncated gzip stream as if it ended there, so the stream's own checks are made here.
+
+    Returns:
+        SHA-256 of the bytes as stored.
+
+    Raises:
+        SourceUnreadable: the stream is broken, or size or checksum are not what was declared.
+    """
+    with file.open() as raw:
+        tee = _HashingReader(raw)
+        try:
+            for _ in _chunks(_decompressed(tee, file.name)):
+                pass
+            for _ in _chunks(tee):  # bytes behind the end of a compressed stream
+                pass
+        except OSError as error:
+            raise SourceUnreadable(f"{file.name}: {error}; next: export the file again") from error
+    _compare(file, "checksum_sha256", tee.sha256.hexdigest(), source.checksum_sha256)
+    _compare(file, "size_bytes", tee.size_bytes, source.size_bytes)
+    return tee.sha256.hexdigest()
+
+
+def local_copy(file: SourceFile, folder: Path) -> Path:
+    """A path that DuckDB can read: the file itself where it is local, else a copy in the folder."""
+    if file.location.startswith("file://"):
+        return Path(file.location.removeprefix("file://"))
+    target = folder / f"{hashlib.sha256(file.location.encode()).hexdigest()[:16]}-{PurePosixPath(file.location).name}"
+    with file.open() as raw, target.open("wb") as copy:
+        for chunk in _chunks(raw):
+            copy.write(chunk)
+    return target
+
+
+def _apply_alias(settings: LakehouseSettings, url: str) -> str:
+    for prefix, replacement in settings.source_aliases.items():
+        if url.startswith(prefix):
+            return replacement + url[len(prefix) :]
+    return url
+
+
+def _roots(settings: LakehouseSettings, manifest_path: Path, url: str) -> list[str]:
+    if "://" in url or Path(url).is_absolute():
+        return [""]
+    roots = [manifest_path.parent, *([settings.source_root] if settings.source_root else [])]
+    return [f"{root}/" for root in roots]
+
+
+def _matches(fs: Any, location: str) -> list[str]:
+    if _GLOB & set(location):
+        return [path for path in fs.glob(location) if fs.isfile(path)]
+    if fs.isdir(location):
+        return [path for path in fs.find(location) if not PurePosixPath(path).name.startswith((".", "_"))]
+    return [location] if fs.exists(location) else []
+
+
+def _fixed_prefix(path: str) -> str:
+    """The part of a path before its first wildcard, up to a slash; a folder or file as it is."""
+    wild = min((path.index(c) for c in _GLOB if c in path), default=len(path))
+    return path if wild == len(path) else path[: path.rfind("/", 0, wild) + 1]
+
+
+def _stamp(fs: Any, path: str) -> str:
+    info = fs.info(path)
+    changed = next((info[key] for key in ("ETag", "mtime", "LastModified", "etag") if key in info), "")
+    return f"{info.get('size')}:{changed}"
+
+
+def _compare(file: SourceFile, name: str, found: object, declared: object) -> None:
+    if declared is not None and found != declared:
+        raise SourceUnreadable(
+            f"{file.name}: {name} is {found}, the manifest declares {declared}; "
+            f"next: restore the file, or declare the new {name} in a new version of the manifest"
+        )
+
+
+class _HashingReader(io.RawIOBase):
+    """Hashes and counts what is read through it."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self.raw = raw
+        self.sha256 = hashlib.sha256()
+        self.size_bytes = 0
+
+    def readable(self) -> bool:
+        """It only reads."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer from the underlying stream."""
+        data = self.raw.read(len(buffer))
+        self.sha256.update(data)
+        self.size_bytes += len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _decompressed(stream: _HashingReader, name: str) -> Any:
+    compression = _COMPRESSIONS.get(PurePosixPath(name).suffix)
+    return pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), compression) if compression else stream
+
+
+def _chunks(stream: Any) -> Iterator[bytes]:
+    while chunk := stream.read(1 << 20):
+        yield chunk

@@ -1,0 +1,30 @@
+"""Staged files written from Arrow: rows of one partition, with the evidence as Parquet metadata."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+from lakehouse.evidence import RowCounts
+from lakehouse.provenance import snapshot_evidence
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables import QUARANTINE, bronze_table
+from loaders.plan import PartitionPlan, planned_materialization
+
+
+def write_staged(table: pa.Table, evidence: dict[str, str], folder: Path) -> Path:
+    """Write rows with their evidence."""
+    target = folder / f"{uuid.uuid4().hex}.parquet"
+    pq.write_table(table.replace_schema_metadata(evidence), target, compression="zstd")
+    return target
+
+
+def stage_emptied(settings: LakehouseSettings, plan: PartitionPlan, run_id: str, folder: Path) -> Iterator[Path]:
+    """Stage a partition that no source covers any more: no rows, so that the old ones go."""
+    evidence = snapshot_evidence([planned_materialization(plan, RowCounts(), run_id)])
+    for name in (plan.asset, QUARANTINE):
+        schema = schema_to_pyarrow(bronze_table(settings, name).schema, include_field_ids=False)
+        yield write_staged(schema.empty_table(), {"omni.table": name, **evidence}, folder)
