@@ -1,7 +1,8 @@
 """Chance that falls the same on every machine.
 
-Only `random.Random.random()` is drawn, whose sequence Python guarantees for an integer seed; choices are built from it
-here, because the choosing methods of `random` may change between Python versions. Called by every module beside it.
+Only `random.Random.random()` is drawn, whose sequence Python guarantees for an integer seed; choices are
+built from it here, because the choosing methods of `random` may change between Python versions. Called by
+every module beside it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What goes wrong between a desk and its files: lateness, duplicates, damage, and a second export.
 
-Takes healthy events from `lives` and decides which line stands in which file. Every disorder is counted where it is made.
-A bad record is an *extra* `updated` event, so that losing it leaves the ticket's life whole. Called by `sample`.
+Takes healthy events from `lives` and decides which line stands in which file. Every disorder is counted where
+it is made. A bad record is an *extra* `updated` event, so that losing it leaves the ticket's life whole.
+Called by `sample`.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def export_daily(seed: int, events: list[Event], timeline: Timeline) -> Export:
         twice = [line for line in lines if dice.happens(_DUPLICATE_PER_THOUSAND)]
         export.duplicates += len(twice)
         export.lines[day] += twice
+    export.lines = {day: lines for day, lines in export.lines.items() if lines}
     return export
 
 
@@ -72,7 +74,7 @@ def reexport(seed: int, events: list[Event], timeline: Timeline) -> tuple[list[s
 
 
 def _arrival(dice: Dice, day: date, timeline: Timeline) -> date:
-    """Return the day whose file the event stands in; the event is on time where a late file does not exist."""
+    """Return the day whose file holds the event; on time where no late file would exist."""
     if not dice.happens(_LATE_PER_THOUSAND):
         return day
     arrival = day + timedelta(days=1 + dice.below(_LONGEST_DELAY_DAYS))
@@ -84,12 +86,14 @@ def _add_bad_lines(dice: Dice, seed: int, export: Export, timeline: Timeline) ->
     kinds = list(_DAMAGES)
     for turn, day in enumerate(map(timeline.day, _BAD_DAY_OFFSETS)):
         lines = export.lines[day]
-        allowed = min(_BAD_PER_DAY, len(lines) * _BAD_PERCENT_LIMIT // 100)
+        healthy = tuple(lines)
+        allowed = min(_BAD_PER_DAY, len(healthy) * _BAD_PERCENT_LIMIT // 100)
         for place in range(allowed):
             kind = kinds[(turn * _BAD_PER_DAY + place) % len(kinds)]
-            position = len(lines) // 4 + dice.below(len(lines) // 2)
-            extra = _extra_event(json.loads(lines[position]), f"{seed}/{day}/{place}")
-            lines.insert(position + 1, _DAMAGES[kind](extra))
+            # The middle half of a file: on time, and far from midnight.
+            template = healthy[len(healthy) // 4 + dice.below(len(healthy) // 2)]
+            extra = _extra_event(json.loads(template), f"{seed}/{day}/{place}")
+            lines.insert(lines.index(template) + 1, _DAMAGES[kind](extra))
             export.bad[kind] = export.bad.get(kind, 0) + 1
         export.bad_per_file |= {day: allowed} if allowed else {}
 

@@ -29,7 +29,7 @@ from loaders.simulator.timeline import Timeline, midnight, written
 Record = dict[str, object]
 
 _AGENT_ACTIONS = ("status_changed", "escalated", "resolved", "closed")
-_ABANDONED_PER_THOUSAND = 34
+_ABANDONED_PER_THOUSAND = 24
 _CHANNEL_PER_THOUSAND = 250
 
 
@@ -109,9 +109,10 @@ def live(seed: int, tickets: int, timeline: Timeline) -> Iterator[Event]:
     """Yield the whole life of every ticket, ticket by ticket, up to the end of the timeline."""
     dice = Dice(seed, "lives")
     days = timeline.active_days
-    # The first days count three times: before them no older ticket keeps the desk busy.
-    openings = (*days[:1] * 3, *days[1:3] * 2, *days[3:])
-    births = sorted(midnight(dice.pick(openings)) + timedelta(seconds=_time_of_day(dice)) for _ in range(tickets))
+    # The first day counts twice: no older ticket keeps the desk busy.
+    openings = (days[0], *days)
+    born_on = [openings[number % len(openings)] for number in range(tickets)]
+    births = sorted(midnight(day) + timedelta(seconds=_time_of_day(dice)) for day in born_on)
     for number, created_at in enumerate(births, start=1):
         ticket = _open(dice, f"T-{number:05d}", created_at)
         yield from _live_one(dice, seed, ticket, timeline)
@@ -151,7 +152,7 @@ def _open(dice: Dice, ticket_id: str, created_at: datetime) -> _Ticket:
     name = dice.pick(CUSTOMERS)
     fixed: Record = {
         "ticket_id": ticket_id,
-        "customer_id": f"{name}@{org.org_id}",
+        "customer_id": f"{org.org_id.removeprefix('org-')}-{name}",
         "org_id": org.org_id,
         "priority": priority,
         "product_line": product_line,

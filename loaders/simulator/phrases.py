@@ -1,7 +1,7 @@
 """What people write and buy: the organisations, products and phrases of the simulated desk.
 
-Data only. Short on purpose, so that the committed sample stays small. Mail addresses use the reserved example.com.
-Called by `lives` and `crm`.
+Data only. Short on purpose, so that the committed sample stays small. Mail addresses use the reserved
+example.com. Called by `lives` and `crm`.
 """
 
 from __future__ import annotations

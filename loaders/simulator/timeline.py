@@ -1,7 +1,7 @@
 """The days of a simulation, and how an instant is written down.
 
-Which days exist, which one is silent, which ones are exported again, which ones have snapshots. Nothing random here.
-Called by every module beside it.
+Which days exist, which one is silent, which ones are exported again, which ones have snapshots. Nothing
+random here. Called by every module beside it.
 """
 
 from __future__ import annotations
