@@ -3,6 +3,7 @@
 dlt carries the files here unread and unchanged; each says in its own metadata which table and partition it replaces.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,24 +26,30 @@ def table_of(file: Path) -> str:
     return str(pq.read_metadata(file).metadata[b"omni.table"].decode())
 
 
-def bronze_destination(settings: LakehouseSettings, catalog: Catalog, ledger: Ledger) -> Any:
-    """A dlt destination that commits staged files to Bronze and records each materialization."""
+@dataclass(frozen=True)
+class Sink:
+    """Where the staged files of a run go."""
 
-    @dlt.destination(
-        name="bronze",
-        loader_file_format="parquet",
-        batch_size=0,
-        max_parallel_load_jobs=1,
-        skip_dlt_columns_and_tables=True,
-        naming_convention="direct",
-    )
-    def bronze(items: Any, table: Any) -> None:
-        commit_staged(settings, catalog, ledger, Path(items))
-
-    return bronze()
+    settings: LakehouseSettings
+    catalog: Catalog
+    ledger: Ledger
 
 
-def commit_staged(settings: LakehouseSettings, catalog: Catalog, ledger: Ledger, file: Path) -> None:
+# Importable by name, so that `dlt pipeline NAME info` can open a pipeline that loaded into it.
+@dlt.destination(
+    name="bronze",
+    loader_file_format="parquet",
+    batch_size=0,
+    max_parallel_load_jobs=1,
+    skip_dlt_columns_and_tables=True,
+    naming_convention="direct",
+)
+def bronze(items: Any, table: Any, sink: Any = None) -> None:
+    """A dlt destination that commits each staged file to Bronze; `items` is the path of the file."""
+    commit_staged(sink, Path(items))
+
+
+def commit_staged(sink: Sink, file: Path) -> None:
     """Replace the partition that a staged file names by its rows, and record it.
 
     Raises:
@@ -52,10 +59,10 @@ def commit_staged(settings: LakehouseSettings, catalog: Catalog, ledger: Ledger,
     properties = {k.decode(): v.decode() for k, v in parquet.metadata.items() if k.startswith(b"omni.")}
     name, asset = properties.pop("omni.table"), properties["omni.asset"]
     properties["omni.committed-at"] = datetime.now(UTC).isoformat()
-    definition = bronze_table(settings, name)
-    table = ensure_table(catalog, definition.identifier, definition.schema, definition.partition_by)
+    definition = bronze_table(sink.settings, name)
+    table = ensure_table(sink.catalog, definition.identifier, definition.schema, definition.partition_by)
     day = properties["omni.partition"]
     window = partition_filter(name, asset, Window.of_keys(day, day))
     snapshot_id = replace_window(table, window, file if parquet.num_rows else None, properties)
     if name == asset:
-        ledger.record_materializations(read_evidence(properties, snapshot_id))
+        sink.ledger.record_materializations(read_evidence(properties, snapshot_id))

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lakehouse.catalog import open_catalog
-from lakehouse.ledger import open_ledger
+from lakehouse.evidence import FileKey
+from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.provenance import recover_ledger
 from lakehouse.settings import LakehouseSettings
@@ -31,19 +32,65 @@ class IngestReport:
         is_loaded = not any(load.refused for load in self.loads) and all(check.passed for check in checks)
         return is_loaded and not self.problems and not self.admission.refused
 
+    def table(self) -> list[str]:
+        """Rows of each partition that was loaded, as aligned text."""
+        header = ("partition", "read", "loaded", "deduplicated", "quarantined")
+        rows = [
+            (f"{item.asset} {item.partition}", *map(str, (r.read, r.loaded, r.deduplicated, r.quarantined)))
+            for load in self.loads
+            for item in load.loaded
+            if (r := item.rows)
+        ]
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        return [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)
+        ]
+
+    def lines(self) -> list[str]:
+        """What was done, for a person."""
+        judged = ", ".join(f"{number} {name}" for name, number in sorted(self.admission.judgments.items()))
+        found = [f"manifests: {len(self.admission.files)}, sources: {judged or 'none'}"]
+        found += [f"refused: {file.path.name}: {'; '.join(map(str, file.breaches))}" for file in self.admission.refused]
+        found += [f"unreadable: {problem}" for problem in self.problems]
+        for load in self.loads:
+            found += [f"refused: {load.asset} {partition}: {why}" for partition, why in sorted(load.refused.items())]
+            found += [f"failed: {c.asset} {c.partition} {c.check}: {c.message}" for c in load.checks if not c.passed]
+            found.append(load.summary())
+        return found
+
+
+def refresh(settings: LakehouseSettings, progress: Progress = lambda _: None) -> list[str]:
+    """Admit the manifests and bring the coverage of all assets up to date, without loading anything.
+
+    Returns:
+        What stands in the way: manifests that are refused, source files that cannot be read.
+    """
+    catalog, ledger = open_catalog(settings), open_ledger(settings)
+    recover_ledger(catalog, ledger)
+    progress("manifests")
+    admission = admit_manifests(settings, ledger)
+    problems = [f"refused: {file.path.name}: {'; '.join(map(str, file.breaches))}" for file in admission.refused]
+    for asset in BRONZE_ASSETS:
+        progress(f"coverage of {asset}")
+        problems += [
+            f"unreadable: {problem}" for problem in _problems(_cover(settings, ledger, asset, admission).values())
+        ]
+    return problems
+
 
 def ingest(
     settings: LakehouseSettings,
     *,
     assets: Iterable[str] = BRONZE_ASSETS,
     window: Window | None = None,
+    reload_unchanged: bool = True,
     run_id: str | None = None,
     progress: Progress = lambda _: None,
 ) -> IngestReport:
     """Load Bronze.
 
-    Idempotent: without a window only what is new or changed is loaded; with one, its partitions are computed again and
-    come out the same.
+    Idempotent: without a window only what is new or changed is loaded; with one, its partitions are computed again
+    (unless `reload_unchanged` is off) and come out the same.
 
     Raises:
         ConfigurationError: the manifest folder, the manifest schema or a contract is missing.
@@ -56,11 +103,21 @@ def ingest(
     loads, problems = [], []
     for asset in assets:
         progress(f"coverage of {asset}")
-        admitted = [a for a in report.admissions if a.is_admitted and asset_of(a) == asset]
-        files = refresh_coverage(settings, ledger, asset, admitted)
+        files = _cover(settings, ledger, asset, report)
         problems.extend(_problems(files.values()))
-        loads.append(run_pipeline(settings, catalog, ledger, plan_load(ledger, asset, files, window), run_id, progress))
+        loads.append(
+            run_pipeline(
+                settings, catalog, ledger, plan_load(ledger, asset, files, window, reload_unchanged), run_id, progress
+            )
+        )
     return IngestReport(report, loads, problems)
+
+
+def _cover(
+    settings: LakehouseSettings, ledger: Ledger, asset: str, admission: AdmissionReport
+) -> dict[FileKey, CoveredFile]:
+    admitted = [a for a in admission.admissions if a.is_admitted and asset_of(a) == asset]
+    return refresh_coverage(settings, ledger, asset, admitted)
 
 
 def _problems(files: Iterable[CoveredFile]) -> list[str]:

@@ -10,7 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ import dlt
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
-from lakehouse.evidence import CheckResult, Materialization
+from lakehouse.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from loaders.bronze_checks import check_partitions
-from loaders.destination import bronze_destination, table_of
+from loaders.destination import Sink, bronze, table_of
 from loaders.document_staging import DocumentStager
 from loaders.errors import SourceUnreadable
 from loaders.plan import LoadPlan
@@ -49,6 +49,16 @@ class LoadReport:
     unchanged: int = 0
     checks: list[CheckResult] = field(default_factory=list)
 
+    def summary(self) -> str:
+        """One line: what was loaded, with the sums of its rows."""
+        rows = {name: sum(getattr(item.rows, name) for item in self.loaded) for name in asdict(RowCounts())}
+        return (
+            f"{self.asset}: {len(self.loaded)} partitions loaded, {self.unchanged} unchanged, {len(self.refused)} refused"
+            "; "
+            f"{rows['read']} records read = {rows['loaded']} loaded + {rows['deduplicated']} deduplicated + "
+            f"{rows['quarantined']} quarantined"
+        )
+
 
 def new_run_id() -> str:
     """Identity of one run."""
@@ -69,7 +79,7 @@ def run_pipeline(
             staging.mkdir()
             pipeline = dlt.pipeline(
                 name,
-                destination=bronze_destination(settings, catalog, ledger),
+                destination=bronze(sink=Sink(settings, catalog, ledger)),
                 dataset_name="bronze",
                 pipelines_dir=folder,
             )
@@ -116,12 +126,12 @@ def _bronze_source(
             yield dlt.mark.with_file_import(str(file), "parquet", rows, hints=pq.read_schema(file).empty_table())
 
     @dlt.source(name=plan.asset)
-    def bronze() -> Iterator[Any]:
+    def staged_source() -> Iterator[Any]:
         files = dlt.resource(staged_files, name="staged_files", selected=False)
         for table in (QUARANTINE, plan.asset):
             yield files | dlt.transformer(files_of, name=table, write_disposition="replace")(table)
 
-    return bronze()
+    return staged_source()
 
 
 def _keep_last_run(settings: LakehouseSettings, working_dir: Path) -> None:

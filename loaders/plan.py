@@ -37,11 +37,17 @@ class LoadPlan:
     """Partitions that already hold exactly what their sources say."""
 
 
-def plan_load(ledger: Ledger, asset: str, files: dict[FileKey, CoveredFile], window: Window | None = None) -> LoadPlan:
+def plan_load(
+    ledger: Ledger,
+    asset: str,
+    files: dict[FileKey, CoveredFile],
+    window: Window | None = None,
+    reload_unchanged: bool = True,
+) -> LoadPlan:
     """Plan the load of an asset.
 
     Without a window: exactly the partitions whose coverage is new or changed since they were materialized. With a
-    window: every covered partition in it.
+    window: every covered partition in it, or only those of them that are new or changed.
     """
     coverage = {partition: rows for (_, partition), rows in ledger.coverage(asset).items()}
     current = {partition: item for (_, partition), item in ledger.current_materializations([asset]).items()}
@@ -52,7 +58,8 @@ def plan_load(ledger: Ledger, asset: str, files: dict[FileKey, CoveredFile], win
         version = coverage_version(rows)
         if window is not None and parse_day(partition) not in window:
             continue
-        if window is None and partition in current and current[partition].version == version:
+        is_current = partition in current and current[partition].version == version
+        if is_current and (window is None or not reload_unchanged):
             unchanged += 1
         elif problems := sorted({row.problem for row in rows if row.problem}):
             refused[partition] = "; ".join(problems)

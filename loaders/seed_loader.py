@@ -1,7 +1,9 @@
 """Admission of the manifest folder: read, judged, recorded with its hash. The first step of every ingest."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from lakehouse.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
@@ -25,6 +27,54 @@ class AdmissionReport:
     def judgments(self) -> dict[str, int]:
         """Number of sources by judgment."""
         return dict(Counter(admission.judgment for admission in self.admissions))
+
+    @property
+    def exit_status(self) -> int:
+        """0 all admitted, 1 something quarantined or rejected, 2 something unreadable."""
+        if not all(file.is_readable for file in self.files):
+            return 2
+        return 1 if self.refused or not all(a.is_admitted for a in self.admissions) else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The judgments as JSON values."""
+        manifests = [
+            {
+                "path": str(file.path),
+                "manifest_id": file.manifest_id,
+                "valid": file.manifest is not None,
+                "errors": [str(breach) for breach in file.breaches],
+            }
+            for file in self.files
+        ]
+        sources = [
+            {
+                "manifest_id": a.manifest.manifest_id,
+                "source_id": a.source.source_id,
+                "judgment": a.judgment,
+                "reasons": list(a.reasons),
+            }
+            for a in self.admissions
+        ]
+        return {"manifests": manifests, "sources": sources}
+
+    def lines(self) -> list[str]:
+        """The judgments for a person: every breach and every reason, then the totals."""
+        refused = [f"{file.path.name} is refused\n" + _indented(file.breaches) for file in self.refused]
+        judged = [
+            f"{a.judgment}: {a.manifest.manifest_id} {a.source.source_id}\n" + _indented(a.reasons)
+            for a in self.admissions
+            if a.reasons
+        ]
+        totals = ", ".join(f"{number} {judgment}" for judgment, number in sorted(self.judgments.items()))
+        return [
+            *refused,
+            *judged,
+            f"{len(self.files)} manifests, {len(self.refused)} refused; sources: {totals or 'none'}",
+        ]
+
+
+def _indented(reasons: Iterable[object]) -> str:
+    return "\n".join(f"    {reason}" for reason in reasons)
 
 
 def judge_manifests(settings: LakehouseSettings) -> AdmissionReport:

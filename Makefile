@@ -1,0 +1,52 @@
+# One command each: `make run` (the main job), `make test`, `make lint`, `make ui`. All set themselves up first.
+# Needs Python 3.11+ and a package index; after the first setup everything works offline.
+SHELL := /bin/sh
+.DEFAULT_GOAL := run
+.PHONY: run test lint ui setup lock lock-check clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.setup-stamp
+DBT_ENV := DBT_PROJECT_DIR=dbt_project DBT_PROFILES_DIR=dbt_project
+
+run: setup
+	@$(BIN)/omni run
+
+test: setup
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint dbt_project/models
+
+ui: setup
+	@$(BIN)/omni ui
+
+setup: $(STAMP)
+
+# uv comes from the machine where it has one, else into a virtual environment of its own.
+$(STAMP): requirements.lock pyproject.toml
+	@UV=$$(command -v uv || true); \
+	if [ -z "$$UV" ]; then \
+	  [ -x .venv/uv/bin/uv ] || { $(PYTHON) -m venv .venv/uv && .venv/uv/bin/python -m pip install --quiet uv; } || exit 1; \
+	  UV=.venv/uv/bin/uv; \
+	fi; \
+	echo "setting up .venv from requirements.lock …"; \
+	[ -x $(BIN)/python ] || "$$UV" venv --quiet --allow-existing --python $(PYTHON) .venv || exit 1; \
+	VIRTUAL_ENV=.venv "$$UV" pip sync --quiet --require-hashes requirements.lock && \
+	VIRTUAL_ENV=.venv "$$UV" pip install --quiet --no-deps --no-build-isolation --editable . && \
+	touch $@
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
+
+lock-check: setup
+	@cp requirements.lock .venv/requirements.lock.check
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o .venv/requirements.lock.check
+	@cmp requirements.lock .venv/requirements.lock.check || { echo "requirements.lock is stale; next: make lock"; exit 1; }
+
+clean:
+	rm -rf .venv var

@@ -1,0 +1,101 @@
+"""`dlt pipeline run NAME …` and `dlt pipeline NAME run …`: the Bronze pipelines under dlt's own command.
+
+Two hooks of dlt's plugin system: a `run` sub-command under `pipeline`, and a subclass of dlt's own pipeline command that
+accepts the verb first and looks for pipelines where this project keeps them. Every stock operation keeps working.
+"""
+
+import argparse
+import warnings
+from typing import Any
+
+from dlt.common.configuration import plugins
+from dlt.common.configuration.plugins import only_host
+
+from lakehouse.errors import OmniError
+from lakehouse.partitions import Window
+from lakehouse.settings import load_settings
+
+
+class RunCommand:
+    """The sub-command `run`; dlt asks for these attributes and methods."""
+
+    command = "run"
+    parent = "pipeline"
+    compose = "replace"
+    help_string = "Load a Bronze pipeline: ticket_events or doc_snapshots"
+    description = "Loads what is new or changed; with a window, its days again, whole."
+    docs_url = None
+
+    def configure_parser(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("names", nargs="*", help="pipelines, when the verb comes first")
+        parser.add_argument("--partition", metavar="DAY", help="one UTC day, such as 2026-04-15")
+        parser.add_argument("--from", dest="first", metavar="DAY", help="first UTC day")
+        parser.add_argument("--to", dest="last", metavar="DAY", help="last UTC day, inside")
+
+    def execute(self, args: argparse.Namespace) -> None:
+        """Run, print what was done, and end with status 1 where data is missing, 2 on an error."""
+        names = [name for name in (getattr(args, "pipeline_name", None), *args.names) if name]
+        try:
+            is_complete = _run(names, args)
+        except OmniError as error:
+            print(f"error: {error}")
+            raise SystemExit(2) from error
+        if not is_complete:
+            raise SystemExit(1)
+
+
+def _run(names: list[str], args: argparse.Namespace) -> bool:
+    from loaders.ingest import ingest
+    from loaders.pipelines import PIPELINES
+
+    if not names or not set(names) <= set(PIPELINES):
+        raise OmniError(f"pipeline {' '.join(names) or 'missing'}: expected {' or '.join(PIPELINES)}")
+    if bool(args.first) != bool(args.last) or (args.partition and args.first):
+        raise OmniError("expected --partition DAY, or both --from DAY and --to DAY, or neither")
+    first, last = args.first or args.partition, args.last or args.partition
+    window = Window.of_keys(first, last) if first else None
+    report = ingest(load_settings(), assets=[PIPELINES[name] for name in names], window=window)
+    for line in (*report.table(), *report.lines()):
+        print(line)
+    return report.is_complete
+
+
+@plugins.hookimpl(specname="plug_cli")
+@only_host("dlt")
+def plug_run_command(host: Any) -> Any:
+    """Add `run` to `dlt pipeline`."""
+    return RunCommand
+
+
+@plugins.hookimpl(specname="plug_cli", tryfirst=True)
+@only_host("dlt")
+def plug_pipeline_command(host: Any) -> Any:
+    """Let `dlt pipeline` take the verb first, and find pipelines under OMNI_HOME."""
+    try:  # a private module: an upgrade of dlt may cost the verb-first form, and nothing else
+        from dlt._workspace.cli.commands import PipelineCommand
+    except ImportError as error:
+        warnings.warn(f"`dlt pipeline run NAME` is not available with this dlt: {error}", stacklevel=1)
+        return None
+
+    class VerbFirstPipelineCommand(PipelineCommand):
+        def configure_parser(self, parser: argparse.ArgumentParser) -> None:
+            from loaders.pipelines import pipelines_dir
+
+            super().configure_parser(parser)
+            parser.set_defaults(pipelines_dir=str(pipelines_dir(load_settings())))
+            parse_known_args = parser.parse_known_args
+
+            def verb_last(args: Any = None, namespace: Any = None) -> Any:
+                return parse_known_args(_verb_last(list(args or [])), namespace)
+
+            parser.parse_known_args = verb_last  # type: ignore[method-assign]
+
+    return VerbFirstPipelineCommand
+
+
+def _verb_last(args: list[str]) -> list[str]:
+    """`run NAME …` → `NAME run …`."""
+    if args[:1] == ["run"] and len(args) > 1 and not args[1].startswith("-"):
+        return [args[1], "run", *args[2:]]
+    return args

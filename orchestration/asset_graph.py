@@ -1,0 +1,124 @@
+"""The assets, what each is built from, and which checks it must pass: Bronze as declared here, the rest from dbt.
+
+dbt's manifest is read as JSON, so that a verdict needs no dbt. `load_asset_graph` brings it up to date first, in a
+process of its own, when the dbt project has changed.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lakehouse.errors import ConfigurationError, OmniError
+from lakehouse.evidence import Severity
+from lakehouse.lineage import PartitionMapping
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables import BRONZE_ASSETS
+
+BRONZE_CHECKS: dict[str, Severity] = {"conservation": "error"}
+
+
+class UnknownAsset(OmniError):
+    """No asset of that name is declared."""
+
+
+@dataclass(frozen=True)
+class AssetNode:
+    """One asset of the graph."""
+
+    name: str
+    layer: str
+    is_partitioned: bool
+    inputs: dict[str, PartitionMapping] = field(default_factory=dict)
+    """Upstream asset → which of its partitions are read. Empty for Bronze, which reads sources."""
+    checks: dict[str, Severity] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AssetGraph:
+    """Assets in topological order."""
+
+    nodes: dict[str, AssetNode]
+
+    def __getitem__(self, name: str) -> AssetNode:
+        try:
+            return self.nodes[name]
+        except KeyError:
+            raise UnknownAsset(f"asset {name!r} is unknown; there are: {', '.join(self.nodes)}") from None
+
+    def downstream(self, name: str) -> list[str]:
+        """All assets that are built from an asset, near ones first."""
+        found = [name]
+        for node in self.nodes.values():
+            if any(upstream in found for upstream in node.inputs):
+                found.append(node.name)
+        return found[1:]
+
+
+def load_asset_graph(settings: LakehouseSettings) -> AssetGraph:
+    """Read the graph from dbt's manifest, which is brought up to date first.
+
+    Raises:
+        ConfigurationError: dbt cannot parse the project.
+    """
+    return read_asset_graph(json.loads(ensure_dbt_manifest(settings).read_text("utf-8")))
+
+
+def read_asset_graph(manifest: dict[str, Any]) -> AssetGraph:
+    """Build the graph from dbt's manifest."""
+    nodes = {name: AssetNode(name, "bronze", True, {}, dict(BRONZE_CHECKS)) for name in BRONZE_ASSETS}
+    models = {n["unique_id"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
+    waiting = dict(models)
+    while waiting:  # dbt has refused cycles, so each round finds models whose upstream is known
+        for unique_id in [
+            key for key, node in waiting.items() if not waiting.keys() & set(node["depends_on"]["nodes"])
+        ]:
+            node = _model_node(waiting.pop(unique_id), nodes)
+            nodes[node.name] = node
+    for test in manifest["nodes"].values():
+        if test["resource_type"] == "test" and (tested := _tested_asset(test, manifest)) in nodes:
+            nodes[tested].checks[test["name"]] = "warn" if test["config"]["severity"].lower() == "warn" else "error"
+    return AssetGraph(nodes)
+
+
+def ensure_dbt_manifest(settings: LakehouseSettings) -> Path:
+    """Path of dbt's manifest, parsed again when a file of the dbt project is newer.
+
+    Raises:
+        ConfigurationError: dbt cannot parse the project.
+    """
+    path = settings.dbt_target_dir / "manifest.json"
+    project = settings.dbt_project_dir
+    files = [p for p in project.rglob("*") if p.suffix in (".sql", ".yml", ".yaml")]
+    if path.exists() and path.stat().st_mtime >= max(p.stat().st_mtime for p in files):
+        return path
+    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "parse"]
+    where = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project), "OMNI_HOME": str(settings.home)}
+    done = subprocess.run(command, env={**os.environ, **where}, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not path.exists():
+        raise ConfigurationError(f"dbt cannot parse {project.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    path.touch()  # dbt leaves an unchanged manifest's time as it is
+    return path
+
+
+def _model_node(model: dict[str, Any], nodes: dict[str, AssetNode]) -> AssetNode:
+    meta = model["config"]["meta"].get("omni", {})
+    is_partitioned = meta.get("partitioned") == "daily"
+    declared = meta.get("inputs", {})
+    default: PartitionMapping = "same_day" if is_partitioned else "all"
+    upstream = [unique_id.rpartition(".")[2] for unique_id in model["depends_on"]["nodes"]]
+    inputs = {
+        name: declared.get(name, default if nodes[name].is_partitioned else "all") for name in upstream if name in nodes
+    }
+    return AssetNode(model["name"], model["schema"], is_partitioned, inputs)
+
+
+def _tested_asset(test: dict[str, Any], manifest: dict[str, Any]) -> str | None:
+    """Asset that a test speaks of: the model it is attached to, else the only node that it reads."""
+    tested = test.get("attached_node")
+    if tested is None and len(test["depends_on"]["nodes"]) == 1:
+        tested = test["depends_on"]["nodes"][0]
+    return tested.rpartition(".")[2] if tested else None

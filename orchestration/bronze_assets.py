@@ -1,0 +1,145 @@
+"""Manifests and Bronze as Dagster assets: thin shells around the loaders, which write the evidence themselves."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from lakehouse.contracts import load_contract
+from lakehouse.ledger import open_ledger
+from lakehouse.partitions import Window
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables import DOC_ASSETS, TICKET_EVENTS, bronze_table
+from loaders.ingest import ingest
+from loaders.pipelines import LoadReport
+from loaders.seed_loader import admit_manifests
+from orchestration.asset_graph import BRONZE_CHECKS
+from orchestration.dagster_events import OWNERS, check_evaluation, partition_metadata
+
+_DESCRIPTIONS = {
+    TICKET_EVENTS: "One row per ticket event, in the partition of the UTC day on which it occurred.",
+    DOC_ASSETS: "One row per document listed in a snapshot, in the partition of the snapshot's UTC day.",
+}
+_CHECK_DESCRIPTIONS = {
+    "conservation": "Rows read = loaded + deduplicated + quarantined = expected by coverage, and the tables hold them."
+}
+
+
+class LoadConfig(dg.Config):
+    """What an operator may change per run."""
+
+    reload_unchanged: bool = True
+    """Load partitions again whose sources have not changed since."""
+
+
+def build_seed_manifests(settings: LakehouseSettings) -> dg.AssetsDefinition:
+    """The asset of the manifest folder: what is declared, judged and recorded."""
+
+    @dg.asset(
+        name="seed_manifests",
+        group_name="manifests",
+        kinds={"json"},
+        owners=OWNERS,
+        description="Source manifests, judged: which sources may load, which not, and why.",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "all_manifests_valid",
+                asset="seed_manifests",
+                description="No manifest is unreadable or rejected.",
+            )
+        ],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def seed_manifests() -> dg.MaterializeResult[None]:
+        report = admit_manifests(settings, open_ledger(settings))
+        reasons = {file.path.name: [str(breach) for breach in file.breaches] for file in report.refused}
+        manifests = [file.manifest for file in report.files if file.manifest]
+        return dg.MaterializeResult(
+            metadata={
+                "manifests": len(report.files),
+                "sources": report.judgments,
+                "batch_ids": sorted({manifest.batch_id for manifest in manifests}),
+                "manifest_sha256": {file.manifest_id: file.sha256 for file in report.files if file.manifest_id},
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    passed=not reasons,
+                    check_name="all_manifests_valid",
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"refused": reasons},
+                )
+            ],
+        )
+
+    return seed_manifests
+
+
+def build_bronze_asset(
+    settings: LakehouseSettings, name: str, partitions: dg.DailyPartitionsDefinition
+) -> dg.AssetsDefinition:
+    """A Bronze table as a partitioned asset; a range of days is one run."""
+    definition = bronze_table(settings, name)
+    columns = [
+        dg.TableColumn(field.name, str(field.field_type), description=field.doc) for field in definition.schema.fields
+    ]
+
+    @dg.asset(
+        name=name,
+        group_name="bronze",
+        kinds={"dlt", "iceberg"},
+        owners=OWNERS,
+        tags={"layer": "bronze"},
+        description=_DESCRIPTIONS[name],
+        deps=["seed_manifests"],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[
+            dg.AssetCheckSpec(
+                check, asset=name, description=_CHECK_DESCRIPTIONS[check], blocking=True, partitions_def=partitions
+            )
+            for check in BRONZE_CHECKS
+        ],
+        metadata={
+            "dagster/table_name": definition.identifier,
+            "dagster/column_schema": dg.TableSchema(columns=columns),
+        },
+        code_version=_code_version(settings, name),
+    )
+    def bronze(context: dg.AssetExecutionContext, config: LoadConfig) -> Iterator[Any]:
+        window = Window.of_keys(context.partition_key_range.start, context.partition_key_range.end)
+        report = ingest(
+            settings,
+            assets=[name],
+            window=window,
+            reload_unchanged=config.reload_unchanged,
+            run_id=context.run_id,
+            progress=context.log.info,
+        )
+        yield from _events(context, settings, report.loads[0], window)
+
+    return bronze
+
+
+def _events(
+    context: dg.AssetExecutionContext, settings: LakehouseSettings, load: LoadReport, window: Window
+) -> Iterator[Any]:
+    """Per day: its own metadata and its own check result; for the run: one result that blocks downstream."""
+    ledger = open_ledger(settings)
+    current = ledger.current_materializations([load.asset])
+    items = [current[load.asset, key] for key in window.keys if (load.asset, key) in current]
+    checks = ledger.current_checks([item.id for item in items])
+    for item in items:
+        context.add_asset_metadata(partition_metadata(item), partition_key=item.partition)
+        for result in checks.get(item.id, []):
+            if result.check in BRONZE_CHECKS:
+                context.instance.report_runless_asset_event(check_evaluation(result))
+    yield dg.MaterializeResult(metadata={"summary": load.summary()})
+    failed = [result for found in checks.values() for result in found if not result.passed]
+    for check in BRONZE_CHECKS:
+        bad = [f"{result.partition}: {result.message}" for result in failed if result.check == check]
+        bad += [f"{partition}: {why}" for partition, why in load.refused.items()]
+        yield dg.AssetCheckResult(passed=not bad, check_name=check, metadata={"days": len(items), "failed": bad})
+
+
+def _code_version(settings: LakehouseSettings, name: str) -> str:
+    return load_contract(settings, "ticket_event" if name == TICKET_EVENTS else "doc_asset").sha256[:12]

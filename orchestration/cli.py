@@ -1,0 +1,247 @@
+"""The `omni` command. Exit status: 0 good, 1 not ready or data missing, 2 error in the question or the configuration.
+
+Engines are imported inside the commands that need them: `omni ready` and `omni status` answer from the ledger alone.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from lakehouse.errors import OmniError
+from lakehouse.partitions import WHOLE, InvalidPartition, Window, parse_day
+from lakehouse.settings import PROJECT_ROOT, load_settings
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
+manifests_app = typer.Typer(no_args_is_help=True, help="What should arrive: source manifests and their admission.")
+app.add_typer(manifests_app, name="manifests")
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+PartitionOption = Annotated[str | None, typer.Option("--partition", help="One UTC day, such as 2026-04-15.")]
+FromOption = Annotated[str | None, typer.Option("--from", help="First UTC day.")]
+ToOption = Annotated[str | None, typer.Option("--to", help="Last UTC day, inside.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Turn the project's own errors into one message and exit status 2."""
+    try:
+        yield
+    except OmniError as error:
+        errors.print(f"error: {error}", style="red", markup=False)
+        raise typer.Exit(2) from error
+
+
+@app.callback()
+def _configure() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+@app.command()
+def run(partition: PartitionOption = None, from_: FromOption = None, to: ToOption = None) -> None:
+    """Run the main job: load what is new, build and test what depends on it, print the verdicts.
+
+    Without a window: exactly what is not ready and can be mended. With one: its days, whole, again.
+    """
+    from orchestration.main_job import run_main_job
+
+    with _reported():
+        outcome = run_main_job(load_settings(), _window(partition, from_, to), _progress)
+        for line in outcome.lines:
+            console.print(line, markup=False)
+        _print_status(None, None)
+    raise typer.Exit(0 if outcome.is_complete else 1)
+
+
+@app.command()
+def ingest(partition: PartitionOption = None, from_: FromOption = None, to: ToOption = None) -> None:
+    """Load Bronze only: the partitions whose sources are new or changed, or those of a window."""
+    from loaders.ingest import ingest as load
+
+    with _reported():
+        report = load(load_settings(), window=_window(partition, from_, to), progress=_progress)
+        for line in report.lines():
+            console.print(line, markup=False)
+    raise typer.Exit(0 if report.is_complete else 1)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000) -> None:
+    """Open Dagster with the asset graph, on the instance that `omni run` writes to."""
+    import os
+    import sys
+
+    from orchestration.main_job import dagster_environment
+
+    with _reported():
+        command = [str(Path(sys.executable).with_name("dagster")), "dev", "--port", str(port)]
+        os.chdir(PROJECT_ROOT)
+        os.execve(command[0], command, {**os.environ, **dagster_environment(load_settings())})
+
+
+@app.command()
+def status(from_: FromOption = None, to: ToOption = None, as_json: JsonOption = False) -> None:
+    """Print the verdict matrix (asset × day), what is not ready and why."""
+    with _reported():
+        if as_json:
+            readiness, days = _readiness(from_, to)
+            keys = {name: [*days] if node.is_partitioned else [WHOLE] for name, node in readiness.graph.nodes.items()}
+            console.print_json(
+                data=[_verdict_json(readiness.verdict(name, key)) for name, wanted in keys.items() for key in wanted]
+            )
+        else:
+            _print_status(from_, to)
+
+
+@app.command()
+def ready(asset: str, partition: Annotated[str, typer.Argument()] = WHOLE, as_json: JsonOption = False) -> None:
+    """Say whether one asset partition is safe to consume: exit 0 ready, 1 not ready, 2 error."""
+    from lakehouse.ledger import open_ledger
+    from orchestration.asset_graph import load_asset_graph
+    from orchestration.readiness import Readiness, next_command
+
+    with _reported():
+        settings = load_settings()
+        graph = load_asset_graph(settings)
+        if graph[asset].is_partitioned:
+            partition = parse_day(partition).isoformat()
+        elif partition != WHOLE:
+            raise InvalidPartition(f"{asset} is not partitioned; next: omni ready {asset}")
+        verdict = Readiness(graph, open_ledger(settings)).verdict(asset, partition)
+        if as_json:
+            console.print_json(data=_verdict_json(verdict))
+        else:
+            console.print(f"{verdict.name}: {verdict.status}", style="green" if verdict.is_ready else "red")
+            for reason in verdict.reasons:
+                console.print(f"  {reason}", markup=False)
+            if (item := verdict.evidence.materialization) is not None:
+                batches = ", ".join(item.batch_ids) or "none of its own"
+                console.print(f"  snapshot {item.snapshot_id}, batches {batches}, run {item.run_id}", markup=False)
+            if command := next_command(verdict):
+                console.print(f"  next: {command}", markup=False)
+    raise typer.Exit(0 if verdict.is_ready else 1)
+
+
+@app.command()
+def digest(asset: str, partition: PartitionOption = None) -> None:
+    """Print one line: a hash of the content, the rows, the asset. Independent of order and of the run's lineage."""
+    from lakehouse.catalog import open_catalog
+    from lakehouse.digest import content_digest, find_table
+
+    with _reported():
+        key = parse_day(partition).isoformat() if partition else WHOLE
+        value, rows = content_digest(find_table(open_catalog(load_settings()), asset), key)
+        console.print(f"{value} {rows} rows {asset} {key}".rstrip(), markup=False)
+
+
+@app.command()
+def simulate(
+    target: Annotated[Path, typer.Option(help="Folder to write manifests and source files to.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 42,
+    tickets: Annotated[int, typer.Option(help="Number of tickets.")] = 500,
+    start: Annotated[str, typer.Option(help="First UTC day.")] = "2026-04-01",
+    days: Annotated[int, typer.Option(help="Number of days.")] = 30,
+) -> None:
+    """Write a deterministic sample: ticket events and document snapshots, with everything that goes wrong in life."""
+    from loaders.simulator.sample import simulate as write_sample
+
+    with _reported():
+        write_sample(target, seed=seed, tickets=tickets, start=parse_day(start), days=days)
+        console.print(f"wrote {target}; next: OMNI_MANIFESTS={target} omni run", markup=False)
+
+
+@manifests_app.command("check")
+def check_manifests(
+    manifest_dir: Annotated[Path | None, typer.Option(help="Default: OMNI_MANIFESTS.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge what is declared: exit 0 all admitted, 1 something quarantined or rejected, 2 unreadable."""
+    from loaders.seed_loader import judge_manifests
+
+    with _reported():
+        settings = load_settings()
+        if manifest_dir is not None:
+            settings = settings.model_copy(update={"manifests": manifest_dir.resolve()})
+        report = judge_manifests(settings)
+        if as_json:
+            console.print_json(data=report.as_json())
+        else:
+            for line in report.lines():
+                console.print(line, markup=False)
+    raise typer.Exit(report.exit_status)
+
+
+def _window(partition: str | None, from_: str | None, to: str | None) -> Window | None:
+    """The window that the options name.
+
+    Raises:
+        InvalidPartition: they contradict each other, or name no days.
+    """
+    if partition and (from_ or to):
+        raise InvalidPartition("--partition names one day; next: leave out --from and --to")
+    if partition:
+        return Window.of_keys(partition, partition)
+    if from_ and to:
+        return Window.of_keys(from_, to)
+    if from_ or to:
+        raise InvalidPartition("a range needs both --from and --to")
+    return None
+
+
+def _readiness(from_: str | None, to: str | None) -> tuple[Any, list[str]]:
+    """Verdicts, and the days to show: those of the window, else all from the first to the last that has any."""
+    from lakehouse.ledger import open_ledger
+    from orchestration.asset_graph import load_asset_graph
+    from orchestration.readiness import Readiness
+
+    settings = load_settings()
+    readiness = Readiness(load_asset_graph(settings), open_ledger(settings))
+    known = readiness.days()
+    if not known and not (from_ and to):
+        return readiness, []
+    return readiness, Window.of_keys(from_ or known[0], to or known[-1]).keys
+
+
+def _print_status(from_: str | None, to: str | None) -> None:
+    from orchestration.matrix import not_ready, print_matrix, print_problems
+
+    readiness, days = _readiness(from_, to)
+    if not days:
+        console.print("nothing has arrived yet; next: omni run")
+        return
+    print_matrix(Console(highlight=False), readiness, days)
+    problems = not_ready(readiness, days)
+    print_problems(console, problems)
+    if not problems:
+        console.print("next: everything is ready to consume; `make ui` shows the graph")
+
+
+def _verdict_json(verdict: Any) -> dict[str, Any]:
+    from orchestration.readiness import next_command
+
+    item = verdict.evidence.materialization
+    return {
+        "asset": verdict.asset,
+        "partition": verdict.partition,
+        "status": verdict.status,
+        "ready": verdict.is_ready,
+        "reasons": list(verdict.reasons),
+        "next": next_command(verdict),
+        "snapshot_id": item.snapshot_id if item else None,
+        "batch_ids": list(item.batch_ids) if item else [],
+        "manifest_ids": list(item.manifest_ids) if item else [],
+        "run_id": item.run_id if item else None,
+        "committed_at": item.committed_at.isoformat() if item else None,
+        "rows_loaded": item.rows.loaded if item else None,
+    }
+
+
+def _progress(step: str) -> None:
+    errors.print(f"→ {step}", style="dim", markup=False)

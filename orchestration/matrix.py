@@ -1,0 +1,84 @@
+"""The verdict matrix (asset × day) and the list of what is not ready, for a terminal of any width."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lakehouse.partitions import WHOLE
+from orchestration.readiness import Readiness, next_command
+from orchestration.verdicts import Status, Verdict
+
+SYMBOLS: dict[Status, tuple[str, str]] = {
+    Status.READY: ("R", "green"),
+    Status.EMPTY: ("·", "dim"),
+    Status.MISSING: ("M", "bold red"),
+    Status.FAILED: ("F", "bold white on red"),
+    Status.UNCHECKED: ("U", "yellow"),
+    Status.STALE: ("S", "bold yellow"),
+    Status.BLOCKED: ("B", "magenta"),
+}
+"""A letter each, so that the matrix reads without colour."""
+
+_LISTED = 10
+
+
+def print_matrix(console: Console, readiness: Readiness, days: list[str]) -> None:
+    """Print the matrix over some days, in blocks that fit the terminal, with its legend."""
+    name_width = max(len(name) for name in readiness.graph.nodes) + 2
+    per_block = max(7, (console.width - name_width - 4) // 3)
+    for start in range(0, len(days), per_block):
+        block = days[start : start + per_block]
+        table = Table(title=f"{block[0]} … {block[-1]}" if len(block) > 1 else block[0], title_justify="left", box=None)
+        table.add_column("", width=name_width, no_wrap=True)
+        for day in block:
+            table.add_column(day[8:], width=2, justify="right", no_wrap=True)
+        for name, node in readiness.graph.nodes.items():
+            if node.is_partitioned:
+                table.add_row(name, *(_symbol(readiness.verdict(name, day).status) for day in block))
+        console.print(table)
+    for name, node in readiness.graph.nodes.items():
+        if not node.is_partitioned:
+            status = readiness.verdict(name, WHOLE).status
+            console.print(
+                Text.assemble(f"{name:<{name_width}} ", _symbol(status), f"  {status.lower()} (not partitioned)")
+            )
+    console.print(Text("  ").join(_legend(readiness, days)))
+
+
+def print_problems(console: Console, verdicts: list[Verdict]) -> None:
+    """Print what is not ready: each partition, its reasons, and the command that mends it."""
+    for verdict in verdicts[:_LISTED]:
+        console.print(Text.assemble(_symbol(verdict.status), f" {verdict.name} is {verdict.status}"))
+        for reason in verdict.reasons:
+            console.print(Text(f"    {reason}"))
+        console.print(Text(f"    next: {next_command(verdict)}"))
+    if len(verdicts) > _LISTED:
+        console.print(f"… and {len(verdicts) - _LISTED} more partitions that are not ready")
+
+
+def not_ready(readiness: Readiness, days: list[str]) -> list[Verdict]:
+    """Verdicts that are not ready, on some days and on the assets that are not partitioned, upstream first."""
+    wanted = {*days, WHOLE}
+    return [
+        verdict
+        for name in readiness.graph.nodes
+        for key, verdict in readiness.verdicts(name).items()
+        if key in wanted and not verdict.is_ready
+    ]
+
+
+def _symbol(status: Status) -> Text:
+    return Text(*SYMBOLS[status])
+
+
+def _legend(readiness: Readiness, days: list[str]) -> Iterator[Text]:
+    counts = Counter(
+        readiness.verdict(name, key).status
+        for name, node in readiness.graph.nodes.items()
+        for key in (days if node.is_partitioned else [WHOLE])
+    )
+    for status, number in sorted(counts.items(), key=lambda item: list(Status).index(item[0])):
+        yield Text.assemble(_symbol(status), f" {status.lower()} {number}")

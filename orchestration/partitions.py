@@ -1,0 +1,39 @@
+"""The one daily partitions definition, and how a partition reads its upstream ones."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from lakehouse.ledger import Ledger
+from lakehouse.lineage import PartitionMapping
+from lakehouse.partitions import ONE_DAY, Window
+from lakehouse.settings import LakehouseSettings
+
+_WITHOUT_COVERAGE_DAYS = 30
+
+
+def daily_partitions(settings: LakehouseSettings, ledger: Ledger) -> dg.DailyPartitionsDefinition:
+    """UTC days from OMNI_PARTITION_START, else the first covered day, up to yesterday or the last covered day."""
+    covered = sorted(date.fromisoformat(partition) for _, partition in ledger.coverage())
+    today = datetime.now(UTC).date()
+    first = settings.partition_start or (covered[0] if covered else today - timedelta(days=_WITHOUT_COVERAGE_DAYS))
+    ahead = (covered[-1] - today).days + 1 if covered else 0
+    return dg.DailyPartitionsDefinition(start_date=first.isoformat(), end_offset=max(0, ahead), timezone="UTC")
+
+
+def dagster_mapping(mapping: PartitionMapping) -> dg.PartitionMapping:
+    """The mapping of lineage in Dagster's words."""
+    if mapping == "same_day":
+        return dg.TimeWindowPartitionMapping()
+    if mapping == "all":
+        return dg.AllPartitionMapping()
+    # From the first partition on: further back than any history.
+    return dg.TimeWindowPartitionMapping(start_offset=-100_000, allow_nonexistent_upstream_partitions=True)
+
+
+def range_tags(window: Window) -> dict[str, str]:
+    """Tags that make one Dagster run materialize all days of a window."""
+    return {
+        "dagster/asset_partition_range_start": window.first.isoformat(),
+        "dagster/asset_partition_range_end": (window.end - ONE_DAY).isoformat(),
+    }

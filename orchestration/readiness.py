@@ -1,0 +1,130 @@
+"""From the ledger to verdicts: collects the evidence of asset partitions and judges them in the graph's order.
+
+Reads the ledger (three queries, whatever the number of partitions) and dbt's manifest; imports no engine.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from lakehouse.evidence import CheckResult, Coverage, Materialization, coverage_version
+from lakehouse.ledger import Ledger
+from lakehouse.lineage import AssetVersions, PartitionMapping
+from lakehouse.partitions import WHOLE
+from orchestration.asset_graph import AssetGraph, AssetNode
+from orchestration.verdicts import PartitionEvidence, Status, Verdict, decide
+
+
+class Readiness:
+    """Verdicts on every partition that is expected or was ever written, judged once, at one reading of the ledger."""
+
+    def __init__(self, graph: AssetGraph, ledger: Ledger) -> None:
+        """Read the ledger and judge."""
+        self.graph = graph
+        self._coverage = ledger.coverage()
+        self._materializations = ledger.current_materializations()
+        self._checks = ledger.current_checks()
+        self._versions: dict[str, AssetVersions] = {}
+        self._expected: dict[str, set[str]] = {}
+        self._verdicts: dict[str, dict[str, Verdict]] = {}
+        self._not_ready: dict[str, list[str]] = {}
+        for node in graph.nodes.values():
+            self._judge_asset(node)
+
+    def verdict(self, asset: str, partition: str) -> Verdict:
+        """The verdict on one partition; EMPTY where nothing is expected and nothing was ever written.
+
+        Raises:
+            UnknownAsset: no such asset.
+        """
+        node = self.graph[asset]
+        return self._verdicts[asset].get(partition) or decide(self._evidence(node, partition))
+
+    def verdicts(self, asset: str) -> dict[str, Verdict]:
+        """Verdicts on all partitions of an asset that are expected or were written, by partition."""
+        return self._verdicts[self.graph[asset].name]
+
+    def days(self) -> list[str]:
+        """Every day that any asset has a verdict on."""
+        return sorted({key for verdicts in self._verdicts.values() for key in verdicts if key != WHOLE})
+
+    def mendable(self) -> list[Verdict]:
+        """Verdicts that are not ready and that a run can mend, upstream first."""
+        return [
+            self._verdicts[asset][key]
+            for asset, keys in self._not_ready.items()
+            for key in keys
+            if self._verdicts[asset][key].is_mendable
+        ]
+
+    def _judge_asset(self, node: AssetNode) -> None:
+        written = {key: item for (asset, key), item in self._materializations.items() if asset == node.name}
+        self._versions[node.name] = AssetVersions(written.values())
+        self._expected[node.name] = self._expected_partitions(node)
+        keys = sorted(self._expected[node.name] | written.keys())
+        judged = {key: decide(self._evidence(node, key)) for key in keys}
+        self._verdicts[node.name] = judged
+        self._not_ready[node.name] = [key for key, verdict in judged.items() if not verdict.is_ready]
+
+    def _expected_partitions(self, node: AssetNode) -> set[str]:
+        if node.layer == "bronze":
+            return {
+                partition
+                for (asset, partition), rows in self._coverage.items()
+                if asset == node.name and any(row.rows_expected != 0 for row in rows)
+            }
+        days = set().union(*(self._expected[upstream] for upstream in node.inputs))
+        return days if node.is_partitioned else ({WHOLE} if days else set())
+
+    def _evidence(self, node: AssetNode, partition: str) -> PartitionEvidence:
+        item = self._materializations.get((node.name, partition))
+        coverage = self._coverage.get((node.name, partition), [])
+        return PartitionEvidence(
+            asset=node.name,
+            partition=partition,
+            is_expected=partition in self._expected[node.name],
+            materialization=item,
+            required_checks=node.checks,
+            checks=self._current_checks(node, item),
+            source_problems=sorted({row.problem for row in coverage if row.problem}),
+            changed_inputs=self._changed_inputs(node, partition, item, coverage),
+            blockers=[item for up, mapping in node.inputs.items() for item in self._blockers(up, mapping, partition)],
+        )
+
+    def _current_checks(self, node: AssetNode, item: Materialization | None) -> Sequence[CheckResult]:
+        """Results that still count: of checks that the asset still has."""
+        found = self._checks.get(item.id, []) if item else []
+        return [check for check in found if check.check in node.checks]
+
+    def _changed_inputs(
+        self, node: AssetNode, partition: str, item: Materialization | None, coverage: list[Coverage]
+    ) -> list[str]:
+        if item is None:
+            return []
+        if node.layer == "bronze":
+            is_same = coverage_version(coverage) == item.version or not (coverage or item.rows.read)
+            return [] if is_same else ["the coverage of its sources"]
+        current = {up: self._versions[up].input_version(mapping, partition) for up, mapping in node.inputs.items()}
+        return [name for name in sorted(current | item.inputs) if current.get(name) != item.inputs.get(name)]
+
+    def _blockers(self, upstream: str, mapping: PartitionMapping, partition: str) -> list[Verdict]:
+        """Verdicts on upstream partitions that are not ready, the latest first."""
+        keys = self._not_ready[upstream]
+        if mapping == "same_day":
+            verdict = self._verdicts[upstream].get(partition)
+            return [] if verdict is None or verdict.is_ready else [verdict]
+        if mapping == "up_to_day":
+            keys = keys[: bisect_right(keys, partition)]
+        return [self._verdicts[upstream][key] for key in reversed(keys)]
+
+
+def next_command(verdict: Verdict) -> str | None:
+    """The command that mends a verdict, or leads to what must be mended; None for a partition that is ready."""
+    if verdict.is_ready:
+        return None
+    if verdict.is_mendable:
+        return f"omni run --partition {verdict.partition}" if verdict.partition else "omni run"
+    if verdict.evidence.blockers and verdict.status is Status.BLOCKED:
+        return f"omni ready {verdict.evidence.blockers[0].name}"
+    return "mend the source or the check named above, then: omni run" + (
+        f" --partition {verdict.partition}" if verdict.partition else ""
+    )
