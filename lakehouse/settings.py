@@ -35,6 +35,7 @@ class LakehouseSettings(BaseSettings):
     warehouse: str | None = Field(default=None, description="Root of the tables. Default: a folder under OMNI_HOME.")
     ledger_uri: SecretStr | None = Field(default=None, description="SQLAlchemy URL. Default: the catalog's database.")
 
+    run_id: str | None = Field(default=None, description="Run that dbt works for; default: dbt's invocation id.")
     partition_start: date | None = Field(default=None, description="First day partition. Default: first covered day.")
 
     @field_validator("home", "manifests", "source_root")

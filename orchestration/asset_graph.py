@@ -97,6 +97,7 @@ def ensure_dbt_manifest(settings: LakehouseSettings) -> Path:
         return path
     command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "parse"]
     where = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project), "OMNI_HOME": str(settings.home)}
+    where["DBT_LOG_PATH"] = str(settings.home / "dbt" / "logs")
     done = subprocess.run(command, env={**os.environ, **where}, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not path.exists():
         raise ConfigurationError(f"dbt cannot parse {project.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -1,0 +1,21 @@
+{# Hands the results of this invocation's data tests to the ledger (lakehouse/dbt_results.py). #}
+{% macro record_results(results) %}
+  {%- if execute and flags.WHICH in ('build', 'test') -%}
+    {%- set tests = [] -%}
+    {%- for result in results if result.node.resource_type == 'test' and result.status | string != 'skipped' -%}
+      {%- set attached = result.node.attached_node or (result.node.depends_on.nodes | first) -%}
+      {%- do tests.append({
+          'name': result.node.name,
+          'asset': attached.split('.') | last,
+          'severity': result.node.config.severity | string,
+          'status': result.status | string,
+          'failures': result.failures,
+          'message': result.message if result.status | string == 'error' else none,
+          'sql': result.node.compiled_code or '',
+      }) -%}
+    {%- endfor -%}
+    {%- set w = omni.window() -%}
+    {%- set relation = api.Relation.create(schema=target.schema, identifier='results') -%}
+    {%- do adapter.store_relation('lakehouse', relation, [], '', 'results', {'lo': w.lo, 'hi': w.hi, 'tests': tests}) -%}
+  {%- endif -%}
+{% endmacro %}

@@ -1,0 +1,65 @@
+{# The window of this run: whole UTC days from --event-time-start to --event-time-end, or none for the whole history. #}
+{% macro window() %}
+  {#- A unit test brings its own rows. -#}
+  {%- if model is defined and model.resource_type == 'unit_test' -%}{{ return({'lo': none, 'hi': none}) }}{%- endif -%}
+  {%- set arguments = invocation_args_dict or {} -%}
+  {%- set lo = arguments.get('event_time_start') or var('start', none) -%}
+  {%- set hi = arguments.get('event_time_end') or var('end', none) -%}
+  {%- if not lo and not hi -%}{{ return({'lo': none, 'hi': none}) }}{%- endif -%}
+  {%- if not lo or not hi -%}
+    {{ exceptions.raise_compiler_error("a window needs both --event-time-start and --event-time-end") }}
+  {%- endif -%}
+  {{ return({'lo': whole_day(lo), 'hi': whole_day(hi)}) }}
+{% endmacro %}
+
+{% macro whole_day(value) %}
+  {%- set text = (value | string)[:19] | replace('T', ' ') -%}
+  {%- if text | length > 10 and text[11:] not in ('00:00:00', '00:00') -%}
+    {{ exceptions.raise_compiler_error("window bound " ~ value ~ ": expected a whole UTC day such as 2026-04-15") }}
+  {%- endif -%}
+  {{ return(text[:10]) }}
+{% endmacro %}
+
+{# Predicate: the rows of this run's window. Constants, so that partitions are pruned. The markers let a failing test be
+   narrowed to one day (lakehouse/dbt_results.py). kind: timestamp (an instant) or date. #}
+{% macro in_window(column, kind='timestamp') %}
+  {%- set w = omni.window() -%}
+  /*window:{{ column }}:{{ kind }}*/
+  {%- if w.lo %} {{ column }} >= {{ bound_literal(w.lo, kind) }} and {{ column }} < {{ bound_literal(w.hi, kind) }}
+  {%- else %} {{ column }} is not null
+  {%- endif %} /*end window*/
+{%- endmacro %}
+
+{# Predicate: everything up to the end of this run's window. #}
+{% macro up_to_window(column, kind='timestamp') %}
+  {%- set w = omni.window() -%}
+  {%- if w.hi %}{{ column }} < {{ bound_literal(w.hi, kind) }}{% else %}{{ column }} is not null{% endif -%}
+{%- endmacro %}
+
+{% macro bound_literal(day, kind) %}
+  {%- if kind == 'date' %}date '{{ day }}'{% else %}{{ instant_literal(day) }}{% endif -%}
+{%- endmacro %}
+
+{# Generic tests on a table with a time column look at this run's window only. #}
+{% macro get_where_subquery(relation) -%}
+  {%- set predicates = [] -%}
+  {%- set tested = tested_node() -%}
+  {%- if tested and tested.config.event_time -%}
+    {%- set column = tested.config.event_time -%}
+    {%- set kind = 'date' if tested.columns.get(column, {}).get('data_type') == 'date' else 'timestamp' -%}
+    {%- do predicates.append(in_window(column, kind)) -%}
+  {%- endif -%}
+  {%- if config.get('where') -%}{%- do predicates.append('(' ~ config.get('where') ~ ')') -%}{%- endif -%}
+  {%- if predicates -%}
+    {%- do return('(select * from ' ~ relation ~ ' where ' ~ predicates | join(' and ') ~ ') dbt_subquery') -%}
+  {%- else -%}
+    {%- do return(relation) -%}
+  {%- endif -%}
+{%- endmacro %}
+
+{# The model or source that a test is attached to. #}
+{% macro tested_node() %}
+  {%- if not execute -%}{{ return(none) }}{%- endif -%}
+  {%- set key = model.attached_node or (model.depends_on.nodes | first) -%}
+  {{ return(graph.nodes.get(key) or graph.sources.get(key)) }}
+{% endmacro %}
