@@ -20,6 +20,7 @@ from duckdb import DuckDBPyConnection
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
+from lakehouse.assets import BRONZE_ASSETS, QUARANTINE
 from lakehouse.catalog import ensure_table, list_tables, load_table_if_exists, open_catalog
 from lakehouse.commits import ALWAYS, replace_window
 from lakehouse.dbt_results import record_results
@@ -31,7 +32,7 @@ from lakehouse.lineage import AssetVersions, PartitionMapping, derived_version
 from lakehouse.partitions import WHOLE, Window
 from lakehouse.provenance import snapshot_evidence
 from lakehouse.settings import load_settings
-from lakehouse.tables import BRONZE_ASSETS, QUARANTINE, bronze_table, time_filter
+from lakehouse.tables import bronze_table, time_filter
 
 RESULTS = "results"
 """Format by which the macro of macros/results.sql says that it hands over test results."""

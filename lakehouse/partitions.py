@@ -78,11 +78,19 @@ class Window:
         return str(self.first) if last == self.first else f"{self.first}..{last}"
 
 
-def contiguous_windows(keys: Iterable[str]) -> list[Window]:
-    """Group partition keys into as few windows as hold exactly these days."""
+def contiguous_windows(keys: Iterable[str], apart: Iterable[str] = (), bridged_days: int = 0) -> list[Window]:
+    """Group partition keys into as few windows as hold these days.
+
+    Args:
+        keys: The days that must be inside.
+        apart: Days that must stay outside.
+        bridged_days: So many other days in a row may be inside, too, where they join two windows to one.
+    """
+    outside = {parse_day(key) for key in apart}
     windows: list[Window] = []
     for day in sorted({parse_day(key) for key in keys}):
-        if windows and windows[-1].end == day:
+        gap = [windows[-1].end + timedelta(days=n) for n in range((day - windows[-1].end).days)] if windows else []
+        if windows and len(gap) <= bridged_days and not outside & set(gap):
             windows[-1] = Window(windows[-1].first, day + ONE_DAY)
         else:
             windows.append(Window.of_day(day))

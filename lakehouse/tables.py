@@ -18,14 +18,10 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from lakehouse.contracts import Contract, FieldType, load_contract
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-
-TICKET_EVENTS = "raw_ticket_events"
-DOC_ASSETS = "raw_doc_assets"
-QUARANTINE = "quarantine"
-BRONZE_ASSETS = (TICKET_EVENTS, DOC_ASSETS)
 
 RUN_COLUMNS = ("run_id", "ingested_at", "quarantined_at", "released_at")
 """Columns that say which run wrote a row: they differ between runs that write the same content."""

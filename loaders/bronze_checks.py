@@ -10,11 +10,12 @@ from datetime import UTC, date, datetime, timedelta
 
 from pyiceberg.catalog import Catalog
 
+from lakehouse.assets import QUARANTINE
 from lakehouse.catalog import load_table_if_exists
 from lakehouse.evidence import CheckResult, Materialization
 from lakehouse.ledger import Ledger
 from lakehouse.partitions import Window
-from lakehouse.tables import QUARANTINE, partition_filter
+from lakehouse.tables import partition_filter
 
 CONSERVATION = "conservation"
 

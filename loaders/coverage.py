@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
 from lakehouse.contracts import load_contract
 from lakehouse.evidence import Coverage, FileKey, SourceFileRecord
 from lakehouse.ledger import Ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import DOC_ASSETS, TICKET_EVENTS
 from loaders.admission import Admission
 from loaders.errors import MappingRefused, SourceUnreadable
 from loaders.records import count_days, open_records

@@ -1,7 +1,7 @@
 """`dlt pipeline run NAME …` and `dlt pipeline NAME run …`: the Bronze pipelines under dlt's own command.
 
-Two hooks of dlt's plugin system: a `run` sub-command under `pipeline`, and a subclass of dlt's own pipeline command that
-accepts the verb first and looks for pipelines where this project keeps them. Every stock operation keeps working.
+Two hooks of dlt's plugin system: a `run` sub-command under `pipeline`, and a subclass of dlt's own pipeline command
+that accepts the verb first and looks for pipelines where this project keeps them. Every stock operation works on.
 """
 
 import argparse

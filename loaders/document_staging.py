@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
+from lakehouse.assets import DOC_ASSETS
 from lakehouse.evidence import RowCounts
 from lakehouse.objects import ObjectMismatch, object_path, put_object
 from lakehouse.provenance import snapshot_evidence
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import DOC_ASSETS, bronze_table
+from lakehouse.tables import bronze_table
 from loaders.coverage import CoveredFile
 from loaders.errors import SourceUnreadable
 from loaders.plan import PartitionPlan, planned_materialization

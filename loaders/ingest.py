@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.catalog import open_catalog
 from lakehouse.evidence import FileKey
 from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.provenance import recover_ledger
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import BRONZE_ASSETS
 from loaders.coverage import CoveredFile, asset_of, refresh_coverage
 from loaders.pipelines import LoadReport, Progress, new_run_id, run_pipeline
 from loaders.plan import plan_load

@@ -18,10 +18,10 @@ import dlt
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
+from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from lakehouse.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from loaders.bronze_checks import check_partitions
 from loaders.destination import Sink, bronze, table_of
 from loaders.document_staging import DocumentStager
@@ -53,9 +53,8 @@ class LoadReport:
         """One line: what was loaded, with the sums of its rows."""
         rows = {name: sum(getattr(item.rows, name) for item in self.loaded) for name in asdict(RowCounts())}
         return (
-            f"{self.asset}: {len(self.loaded)} partitions loaded, {self.unchanged} unchanged, {len(self.refused)} refused"
-            "; "
-            f"{rows['read']} records read = {rows['loaded']} loaded + {rows['deduplicated']} deduplicated + "
+            f"{self.asset}: {len(self.loaded)} partitions loaded, {self.unchanged} unchanged, "
+            f"{len(self.refused)} refused; {rows['read']} records read = {rows['loaded']} loaded + {rows['deduplicated']} deduplicated + "
             f"{rows['quarantined']} quarantined"
         )
 

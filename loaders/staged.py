@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
+from lakehouse.assets import QUARANTINE
 from lakehouse.evidence import RowCounts
 from lakehouse.provenance import snapshot_evidence
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import QUARANTINE, bronze_table
+from lakehouse.tables import bronze_table
 from loaders.plan import PartitionPlan, planned_materialization
 
 

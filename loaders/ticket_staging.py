@@ -10,20 +10,13 @@ from pathlib import Path
 
 import duckdb
 
+from lakehouse.assets import QUARANTINE, TICKET_EVENTS
 from lakehouse.contracts import load_contract
 from lakehouse.duck import quoted
 from lakehouse.evidence import FileKey, RowCounts
 from lakehouse.provenance import snapshot_evidence
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import (
-    EVENT_COLUMNS,
-    LINEAGE,
-    QUARANTINE,
-    QUARANTINE_COLUMNS,
-    TICKET_EVENTS,
-    Column,
-    contract_columns,
-)
+from lakehouse.tables import EVENT_COLUMNS, LINEAGE, QUARANTINE_COLUMNS, Column, contract_columns
 from loaders.coverage import CoveredFile
 from loaders.errors import SourceUnreadable
 from loaders.plan import PartitionPlan, planned_materialization

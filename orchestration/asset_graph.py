@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.evidence import Severity
 from lakehouse.lineage import PartitionMapping
-from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import BRONZE_ASSETS
+from lakehouse.settings import LakehouseSettings, load_settings
 
 BRONZE_CHECKS: dict[str, Severity] = {"conservation": "error"}
 
@@ -96,13 +96,21 @@ def ensure_dbt_manifest(settings: LakehouseSettings) -> Path:
     if path.exists() and path.stat().st_mtime >= max(p.stat().st_mtime for p in files):
         return path
     command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "parse"]
-    where = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project), "OMNI_HOME": str(settings.home)}
-    where["DBT_LOG_PATH"] = str(settings.home / "dbt" / "logs")
+    where = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project), **dbt_environment(settings)}
     done = subprocess.run(command, env={**os.environ, **where}, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not path.exists():
         raise ConfigurationError(f"dbt cannot parse {project.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     path.touch()  # dbt leaves an unchanged manifest's time as it is
     return path
+
+
+def dbt_environment(settings: LakehouseSettings) -> dict[str, str]:
+    """Environment that points dbt's process at this lakehouse.
+
+    OMNI_HOME is named only where it differs: dbt parses the whole project again when it changes from unset to set.
+    """
+    home = {} if settings.home == load_settings().home else {"OMNI_HOME": str(settings.home)}
+    return {"DBT_LOG_PATH": str(settings.home / "dbt" / "logs"), **home}
 
 
 def _model_node(model: dict[str, Any], nodes: dict[str, AssetNode]) -> AssetNode:

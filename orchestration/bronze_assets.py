@@ -5,11 +5,12 @@ from typing import Any
 
 import dagster as dg
 
+from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
 from lakehouse.contracts import load_contract
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import DOC_ASSETS, TICKET_EVENTS, bronze_table
+from lakehouse.tables import bronze_table
 from loaders.ingest import ingest
 from loaders.pipelines import LoadReport
 from loaders.seed_loader import admit_manifests
@@ -50,11 +51,11 @@ def build_seed_manifests(settings: LakehouseSettings) -> dg.AssetsDefinition:
         ],
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def seed_manifests() -> dg.MaterializeResult[None]:
+    def seed_manifests() -> Iterator[Any]:
         report = admit_manifests(settings, open_ledger(settings))
         reasons = {file.path.name: [str(breach) for breach in file.breaches] for file in report.refused}
         manifests = [file.manifest for file in report.files if file.manifest]
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 "manifests": len(report.files),
                 "sources": report.judgments,

@@ -41,7 +41,8 @@ def _reported() -> Iterator[None]:
 
 @app.callback()
 def _configure() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger().handlers[0].setLevel(logging.WARNING)  # Dagster's loggers set their own, lower level
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Silver and Gold as Dagster assets: specs, checks and selection from dagster-dbt, evidence from the ledger.
 
-dbt itself writes the tables and the ledger, from the graph as from a shell. Over a range of days dagster-dbt would stamp
-the range's totals on every day, so what is reported here per day is read from the ledger.
+dbt itself writes the tables and the ledger, from the graph as from a shell. Over a range of days dagster-dbt would
+stamp the range's totals on every day, so what is reported here per day is read from the ledger.
 """
 
 import os
@@ -15,16 +15,20 @@ from lakehouse.evidence import CheckResult, Materialization
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
-from orchestration.asset_graph import AssetGraph, ensure_dbt_manifest
+from orchestration.asset_graph import AssetGraph, dbt_environment, ensure_dbt_manifest
 from orchestration.dagster_events import OWNERS, check_evaluation, partition_metadata
-from orchestration.partitions import dagster_mapping
 
 
 class OmniDbtTranslator(DagsterDbtTranslator):
-    """dbt nodes in the words of this project: an asset is named by its table, whatever its schema."""
+    """dbt nodes in the words of this project: an asset is named by its table, whatever its schema.
+
+    Dagster allows one partition mapping per upstream asset of a definition, and all models are one definition, so that
+    one dbt process builds them. Dagster therefore draws same-day edges where a model reads every day up to its own;
+    the verdicts know better (`lakehouse.lineage`).
+    """
 
     def __init__(self, graph: AssetGraph, partitions: dg.DailyPartitionsDefinition) -> None:
-        """Take partitions and mappings from the asset graph, so that Dagster and the verdicts agree."""
+        """Take the partitions from the asset graph, so that Dagster and the verdicts agree."""
         super().__init__(DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True))
         self._graph, self._partitions = graph, partitions
 
@@ -49,16 +53,6 @@ class OmniDbtTranslator(DagsterDbtTranslator):
         node = self._graph.nodes.get(dbt_resource_props["name"])
         return self._partitions if node is not None and node.is_partitioned else None
 
-    def get_partition_mapping(
-        self, dbt_resource_props: Mapping[str, Any], dbt_parent_resource_props: Mapping[str, Any]
-    ) -> dg.PartitionMapping | None:
-        """Which partitions of a parent a partition reads."""
-        parent = self._graph.nodes.get(dbt_parent_resource_props["name"])
-        node = self._graph.nodes.get(dbt_resource_props["name"])
-        if parent is None or node is None or not parent.is_partitioned:
-            return None
-        return dagster_mapping(node.inputs.get(parent.name, "same_day" if node.is_partitioned else "all"))
-
 
 def build_dbt_assets(
     settings: LakehouseSettings, graph: AssetGraph, partitions: dg.DailyPartitionsDefinition
@@ -77,16 +71,25 @@ def build_dbt_assets(
         if window is not None:
             arguments += ["--event-time-start", str(window.first), "--event-time-end", str(window.end)]
         # dbt runs in a process of its own; the plugin there records what it writes under this run.
-        os.environ["OMNI_RUN_ID"] = context.run_id
-        invocation = dbt.cli(arguments, context=context, raise_on_error=False)
+        os.environ.update(dbt_environment(settings) | {"OMNI_RUN_ID": context.run_id})
+        invocation = dbt.cli(arguments, context=context, raise_on_error=False, target_path=settings.dbt_target_dir)
         for event in invocation.stream_raw_events():
-            if message := str(event):
-                context.log.info(message)
+            _log(context, event.raw_event["info"])
         yield from _events(context, settings, graph, window)
         if not invocation.is_successful():
             raise dg.Failure("dbt build failed; the checks and the log above say where")
 
     return dbt_models
+
+
+def _log(context: dg.AssetExecutionContext, info: Mapping[str, Any]) -> None:
+    """Pass on dbt's news: what it finished, and what went wrong. Each line is a row in Dagster's database."""
+    if "Deprecat" in info["name"]:  # of dbt_project.yml, where docs/reference/dbt.md says why
+        return
+    if info["level"] in ("warn", "error"):
+        context.log.warning(info["msg"])
+    elif info["name"] in ("LogModelResult", "FinishedRunningStats"):
+        context.log.info(info["msg"])
 
 
 def _window(context: dg.AssetExecutionContext) -> Window | None:
@@ -102,9 +105,9 @@ def _events(
     """Report what this run recorded: per day its metadata and check results, per asset one result that blocks."""
     ledger = open_ledger(settings)
     names = [key.to_user_string() for key in context.selected_asset_keys]
-    current = ledger.current_materializations(names)
-    checks = ledger.current_checks([item.id for item in current.values()])
     selected = {(key.asset_key.to_user_string(), key.name) for key in context.selected_asset_check_keys}
+    current = ledger.current_materializations({*names, *(asset for asset, _ in selected)})
+    checks = ledger.current_checks([item.id for item in current.values()])
     for name in [name for name in graph.nodes if name in names]:
         keys = window.keys if window and graph[name].is_partitioned else [WHOLE]
         items = [current[name, key] for key in keys if (name, key) in current]
@@ -118,7 +121,8 @@ def _events(
     by_asset = _by_asset(current, checks)
     for asset, check in sorted(selected):
         results = [result for result in by_asset.get(asset, []) if result.check == check]
-        yield from _check_events(context, asset, check, results, window)
+        with_rows = {key for (name, key), item in current.items() if name == asset and item.rows.loaded}
+        yield from _check_events(context, asset, check, results, window, with_rows)
 
 
 def _by_asset(
@@ -131,14 +135,20 @@ def _by_asset(
 
 
 def _check_events(
-    context: dg.AssetExecutionContext, asset: str, check: str, results: list[CheckResult], window: Window | None
+    context: dg.AssetExecutionContext,
+    asset: str,
+    check: str,
+    results: list[CheckResult],
+    window: Window | None,
+    with_rows: set[str],
 ) -> Iterator[Any]:
+    """Evaluations of one check: one per day that holds rows or fails, and one for the run."""
     wanted = set(window.keys) | {WHOLE} if window else None
     results = [result for result in results if wanted is None or result.partition in wanted]
     if not results:
         return
     for result in results:
-        if result.partition:
+        if result.partition and (result.partition in with_rows or not result.passed):
             context.instance.report_runless_asset_event(check_evaluation(result))
     failed = [f"{result.partition}: {result.message}".strip(": ") for result in results if not result.passed]
     yield dg.AssetCheckResult(

@@ -3,12 +3,16 @@
 `definitions` is what `dagster dev` and `dg` load; `build_definitions` is the same for any settings, for tests.
 """
 
+import sys
+import warnings
+from pathlib import Path
+
 import dagster as dg
 from dagster_dbt import DbtCliResource
 
+from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
-from lakehouse.tables import BRONZE_ASSETS
 from orchestration.asset_graph import load_asset_graph
 from orchestration.bronze_assets import build_bronze_asset, build_seed_manifests
 from orchestration.dbt_assets import build_dbt_assets
@@ -17,8 +21,13 @@ from orchestration.partitions import daily_partitions
 INGEST_ALL_JOB = "ingest_all_job"
 
 
-def build_definitions(settings: LakehouseSettings) -> dg.Definitions:
+def build_definitions(
+    settings: LakehouseSettings, loggers: dict[str, dg.LoggerDefinition] | None = None
+) -> dg.Definitions:
     """Assemble the graph of one lakehouse."""
+    # Partitioned checks and backfill policies carry a label; a person who runs the job cannot act on it.
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    warnings.simplefilter("ignore", dg.PreviewWarning)
     partitions = daily_partitions(settings, open_ledger(settings))
     job = dg.define_asset_job(
         INGEST_ALL_JOB,
@@ -32,9 +41,17 @@ def build_definitions(settings: LakehouseSettings) -> dg.Definitions:
             build_dbt_assets(settings, load_asset_graph(settings), partitions),
         ],
         jobs=[job],
-        resources={"dbt": DbtCliResource(str(settings.dbt_project_dir), profiles_dir=str(settings.dbt_project_dir))},
+        resources={"dbt": _dbt_resource(settings)},
+        loggers=loggers,
         executor=dg.in_process_executor,
     )
+
+
+def _dbt_resource(settings: LakehouseSettings) -> DbtCliResource:
+    """Dbt of this environment, whether or not it is active."""
+    project = str(settings.dbt_project_dir)
+    executable = str(Path(sys.executable).with_name("dbt"))
+    return DbtCliResource(project_dir=project, profiles_dir=project, dbt_executable=executable)
 
 
 @dg.definitions

@@ -28,10 +28,11 @@ _LISTED = 10
 def print_matrix(console: Console, readiness: Readiness, days: list[str]) -> None:
     """Print the matrix over some days, in blocks that fit the terminal, with its legend."""
     name_width = max(len(name) for name in readiness.graph.nodes) + 2
-    per_block = max(7, (console.width - name_width - 4) // 3)
+    per_block = max(7, (console.width - name_width - 2) // 3)
     for start in range(0, len(days), per_block):
         block = days[start : start + per_block]
-        table = Table(title=f"{block[0]} … {block[-1]}" if len(block) > 1 else block[0], title_justify="left", box=None)
+        title = f"{block[0]} … {block[-1]}" if len(block) > 1 else block[0]
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
         table.add_column("", width=name_width, no_wrap=True)
         for day in block:
             table.add_column(day[8:], width=2, justify="right", no_wrap=True)

@@ -1,11 +1,10 @@
-"""The one daily partitions definition, and how a partition reads its upstream ones."""
+"""The one daily partitions definition, and the tags of a run over a range of its days."""
 
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
 from lakehouse.ledger import Ledger
-from lakehouse.lineage import PartitionMapping
 from lakehouse.partitions import ONE_DAY, Window
 from lakehouse.settings import LakehouseSettings
 
@@ -19,16 +18,6 @@ def daily_partitions(settings: LakehouseSettings, ledger: Ledger) -> dg.DailyPar
     first = settings.partition_start or (covered[0] if covered else today - timedelta(days=_WITHOUT_COVERAGE_DAYS))
     ahead = (covered[-1] - today).days + 1 if covered else 0
     return dg.DailyPartitionsDefinition(start_date=first.isoformat(), end_offset=max(0, ahead), timezone="UTC")
-
-
-def dagster_mapping(mapping: PartitionMapping) -> dg.PartitionMapping:
-    """The mapping of lineage in Dagster's words."""
-    if mapping == "same_day":
-        return dg.TimeWindowPartitionMapping()
-    if mapping == "all":
-        return dg.AllPartitionMapping()
-    # From the first partition on: further back than any history.
-    return dg.TimeWindowPartitionMapping(start_offset=-100_000, allow_nonexistent_upstream_partitions=True)
 
 
 def range_tags(window: Window) -> dict[str, str]:

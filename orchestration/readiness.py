@@ -47,6 +47,14 @@ class Readiness:
         """Every day that any asset has a verdict on."""
         return sorted({key for verdicts in self._verdicts.values() for key in verdicts if key != WHOLE})
 
+    def days_with_data(self) -> list[str]:
+        """Days on which any asset expects or holds anything."""
+        return [
+            key
+            for key in self.days()
+            if any(verdicts[key].status is not Status.EMPTY for verdicts in self._verdicts.values() if key in verdicts)
+        ]
+
     def mendable(self) -> list[Verdict]:
         """Verdicts that are not ready and that a run can mend, upstream first."""
         return [

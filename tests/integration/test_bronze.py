@@ -10,12 +10,12 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from lakehouse.catalog import open_catalog
 from lakehouse.digest import content_digest, find_table
 from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
-from lakehouse.tables import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from loaders.ingest import ingest
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
@@ -279,7 +279,9 @@ def test_csv_json_and_parquet_sources_load_as_jsonl_does(settings, declare):
     (data / "a.csv").write_text(",".join(event) + "\n" + ",".join(event.values()) + "\n")
     (data / "b.json").write_text(json.dumps([ticket_event(2), ticket_event(3)]))
     pa.parquet.write_table(pa.Table.from_pylist([ticket_event(4, tags=["x"])]), data / "c.parquet")
-    declare(ticket_manifest([source(n, f"data/{n}.{k}", k) for n, k in (("a", "csv"), ("b", "json"), ("c", "parquet"))]))
+    declare(
+        ticket_manifest([source(n, f"data/{n}.{k}", k) for n, k in (("a", "csv"), ("b", "json"), ("c", "parquet"))])
+    )
 
     report = ingest(settings)
 
@@ -292,7 +294,8 @@ def test_a_mapping_adapts_a_foreign_export_and_reaches_no_file(settings, declare
     (settings.manifests / "mappings").mkdir()
     mapping = settings.manifests / "mappings" / "desk.sql"
     mapping.write_text(
-        "select source_line, id as ticket_id, lower(state) as status, opened || 'Z' as created_at from raw where state <> 'X'"
+        "select source_line, id as ticket_id, lower(state) as status, opened || 'Z' as created_at "
+        "from raw where state <> 'X'"
     )
     (settings.manifests / "a.csv").write_text("id,state,opened\n1,OPEN,2026-04-15T08:00:00\n2,X,2026-04-15T08:00:00\n")
     declare(ticket_manifest([source("a", "a.csv", "csv")], mapping="desk"))
