@@ -8,6 +8,7 @@ import contextlib
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
+    CommitFailedException,
     NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
     NoSuchTableError,
@@ -16,7 +17,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, TableProperties, Transaction
 from pyiceberg.transforms import parse_transform
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from lakehouse.database import BUSY_TIMEOUT_S, open_engine
@@ -92,7 +93,7 @@ def ensure_table(catalog: Catalog, identifier: str, schema: Schema | pa.Schema, 
 
 
 def _create_table(catalog: Catalog, identifier: str, schema: Schema | pa.Schema, partition_by: dict[str, str]) -> Table:
-    with contextlib.suppress(NamespaceAlreadyExistsError):
+    with contextlib.suppress(NamespaceAlreadyExistsError, IntegrityError):  # or another process was faster
         catalog.create_namespace(identifier.rpartition(".")[0])
     try:
         with catalog.create_table_transaction(identifier, schema=schema, properties=TABLE_PROPERTIES) as transaction:
@@ -101,7 +102,7 @@ def _create_table(catalog: Catalog, identifier: str, schema: Schema | pa.Schema,
                     name = column if transform == "identity" else f"{column}_{transform}"
                     spec.add_field(column, parse_transform(transform), name)
             _set_name_mapping(transaction)
-    except TableAlreadyExistsError:
+    except (TableAlreadyExistsError, CommitFailedException):  # another process was faster
         pass
     return catalog.load_table(identifier)
 

@@ -140,10 +140,9 @@ class Plugin(BasePlugin):
         table = ensure_table(self._catalog, identifier, data.schema, partition_by)
         data = _conformed(data, table)
         items = self._materializations(write, data)
-        if not items:
-            return
-        snapshot_id = replace_window(table, _filter(write, data), data, snapshot_evidence(items))
-        self._remember(items, snapshot_id)
+        if items:  # none: an empty lakehouse built whole
+            snapshot_id = replace_window(table, _filter(write, data), data, snapshot_evidence(items))
+            self._remember(items, snapshot_id)
         self._register(table)
 
     def _materializations(self, write: ModelWrite, data: pa.Table) -> list[Materialization]:

@@ -54,8 +54,8 @@ class LoadReport:
         rows = {name: sum(getattr(item.rows, name) for item in self.loaded) for name in asdict(RowCounts())}
         return (
             f"{self.asset}: {len(self.loaded)} partitions loaded, {self.unchanged} unchanged, "
-            f"{len(self.refused)} refused; {rows['read']} records read = {rows['loaded']} loaded + {rows['deduplicated']} deduplicated + "
-            f"{rows['quarantined']} quarantined"
+            f"{len(self.refused)} refused; {rows['read']} records read = {rows['loaded']} loaded + "
+            f"{rows['deduplicated']} deduplicated + {rows['quarantined']} quarantined"
         )
 
 

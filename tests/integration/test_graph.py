@@ -1,0 +1,109 @@
+"""The Dagster graph, run for real in this process: one day, a range, checks that block, evidence per partition."""
+
+import dagster as dg
+import pytest
+
+from lakehouse.ledger import open_ledger
+from lakehouse.partitions import Window
+from loaders.ingest import ingest, refresh
+from orchestration.asset_graph import load_asset_graph
+from orchestration.definitions import INGEST_ALL_JOB, build_definitions
+from orchestration.partitions import range_tags
+from orchestration.readiness import Readiness
+from orchestration.verdicts import Status
+from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+
+
+@pytest.fixture
+def three_days(settings, declare):
+    """Tickets on 2026-04-14 to 16, one document snapshot on the 15th; admitted and covered, nothing loaded."""
+    events = [ticket_event(d, f"2026-04-{d}", product_line="cross_product") for d in (14, 15, 16)]
+    write_lines(settings.manifests / "a.jsonl", events)
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    (settings.manifests / "d.md").write_text("text")
+    declare(document_manifest("2026-04-15", [source("d", "d.md", "other")]))
+    refresh(settings)
+    return settings
+
+
+def run_job(settings, instance, window, select=None):
+    job = build_definitions(settings).resolve_job_def(INGEST_ALL_JOB)
+    keys = [dg.AssetKey(name) for name in select] if select else None
+    return job.execute_in_process(
+        instance=instance, tags=range_tags(window), asset_selection=keys, raise_on_error=False
+    )
+
+
+def statuses(settings, asset):
+    readiness = Readiness(load_asset_graph(settings), open_ledger(settings))
+    return {key: verdict.status for key, verdict in readiness.verdicts(asset).items()}
+
+
+def test_the_graph_has_its_assets_groups_kinds_checks_and_one_daily_definition(three_days):
+    graph = build_definitions(three_days).resolve_asset_graph()
+
+    nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
+    groups = {name: node.group_name for name, node in nodes.items()}
+    assert {
+        "seed_manifests": "manifests",
+        "raw_ticket_events": "bronze",
+        "raw_doc_assets": "bronze",
+    }.items() <= groups.items()
+    assert groups["ticket_events"] == "silver" and groups["support_kpi_daily"] == "gold"
+    daily = {name for name, node in nodes.items() if node.is_partitioned}
+    assert daily == set(nodes) - {"seed_manifests", "ticket_fact", "knowledge_doc", "knowledge_doc_history"} - {
+        "quarantine"
+    }
+    assert len({node.partitions_def for node in nodes.values() if node.is_partitioned}) == 1
+    assert nodes["ticket_events"].partitions_def.get_first_partition_key() == "2026-04-14"
+    assert {"seed_manifests"} == {key.to_user_string() for key in nodes["raw_ticket_events"].parent_keys}
+    assert {"raw_ticket_events"} == {key.to_user_string() for key in nodes["ticket_events"].parent_keys}
+    checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
+    assert {("raw_ticket_events", "conservation"), ("raw_ticket_events", "bronze_event_id_unique")} <= checks
+
+
+def test_a_range_run_leaves_every_partition_ready_with_its_own_metadata(three_days):
+    instance = dg.DagsterInstance.ephemeral()
+
+    result = run_job(three_days, instance, Window.of_keys("2026-04-14", "2026-04-16"))
+
+    assert result.success
+    for asset in ("raw_ticket_events", "ticket_events", "support_kpi_daily", "support_backlog_daily"):
+        assert set(statuses(three_days, asset).values()) == {Status.READY}, asset
+    assert statuses(three_days, "ticket_fact") == {"": Status.READY}
+    records = instance.fetch_materializations(dg.AssetKey("raw_ticket_events"), limit=10).records
+    loaded = {r.partition_key: r.asset_materialization.metadata["dagster/partition_row_count"].value for r in records}
+    assert loaded == {"2026-04-14": 1, "2026-04-15": 1, "2026-04-16": 1}
+
+
+def test_one_day_of_one_asset_touches_nothing_else(three_days):
+    instance = dg.DagsterInstance.ephemeral()
+
+    result = run_job(three_days, instance, Window.of_keys("2026-04-15", "2026-04-15"), ["raw_doc_assets"])
+
+    assert result.success
+    assert [key for key in open_ledger(three_days).current_materializations()] == [("raw_doc_assets", "2026-04-15")]
+
+
+def test_a_failed_check_fails_its_day_and_blocks_downstream_in_the_verdicts(three_days, declare):
+    odd = {"event_type": "resolved", "status": "resolved", "resolved_at": "2026-04-01T00:00:00Z"}
+    events = [ticket_event(14, "2026-04-14"), ticket_event(15, "2026-04-15", **odd), ticket_event(16, "2026-04-16")]
+    write_lines(three_days.manifests / "a.jsonl", events)
+
+    result = run_job(three_days, dg.DagsterInstance.ephemeral(), Window.of_keys("2026-04-14", "2026-04-16"))
+
+    assert not result.success
+    found = statuses(three_days, "support_kpi_daily")
+    assert found == {"2026-04-14": Status.READY, "2026-04-15": Status.FAILED, "2026-04-16": Status.READY}
+
+
+def test_an_unreadable_source_is_missing_blocks_its_day_and_no_other(three_days):
+    run_job(three_days, dg.DagsterInstance.ephemeral(), Window.of_keys("2026-04-14", "2026-04-16"))
+    (three_days.manifests / "d.md").unlink()
+
+    report = ingest(three_days)
+
+    assert not report.is_complete
+    assert statuses(three_days, "raw_doc_assets") == {"2026-04-15": Status.STALE}
+    assert statuses(three_days, "doc_change_feed")["2026-04-15"] is Status.BLOCKED
+    assert set(statuses(three_days, "support_kpi_daily").values()) == {Status.READY}
