@@ -110,7 +110,9 @@ def dbt_environment(settings: LakehouseSettings) -> dict[str, str]:
     OMNI_HOME is named only where it differs: dbt parses the whole project again when it changes from unset to set.
     """
     home = {} if settings.home == load_settings().home else {"OMNI_HOME": str(settings.home)}
-    return {"DBT_LOG_PATH": str(settings.home / "dbt" / "logs"), **home}
+    # dbt_project.yml silences these, but only after the project is read, which is what they are about.
+    silence = json.dumps({"silence": ["ConfigTargetPathDeprecation", "ConfigLogPathDeprecation"]})
+    return {"DBT_LOG_PATH": str(settings.home / "dbt" / "logs"), "DBT_WARN_ERROR_OPTIONS": silence, **home}
 
 
 def _model_node(model: dict[str, Any], nodes: dict[str, AssetNode]) -> AssetNode:

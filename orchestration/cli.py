@@ -4,6 +4,7 @@ Engines are imported inside the commands that need them: `omni ready` and `omni 
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from rich.console import Console
 from lakehouse.errors import OmniError
 from lakehouse.partitions import WHOLE, InvalidPartition, Window, parse_day
 from lakehouse.settings import PROJECT_ROOT, load_settings
+
+_STARTED = time.monotonic()
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
 manifests_app = typer.Typer(no_args_is_help=True, help="What should arrive: source manifests and their admission.")
@@ -245,4 +248,4 @@ def _verdict_json(verdict: Any) -> dict[str, Any]:
 
 
 def _progress(step: str) -> None:
-    errors.print(f"→ {step}", style="dim", markup=False)
+    errors.print(f"{time.monotonic() - _STARTED:6.1f} s  {step}", style="dim", markup=False)

@@ -74,7 +74,7 @@ def build_dbt_assets(
         os.environ.update(dbt_environment(settings) | {"OMNI_RUN_ID": context.run_id})
         invocation = dbt.cli(arguments, context=context, raise_on_error=False, target_path=settings.dbt_target_dir)
         for event in invocation.stream_raw_events():
-            _log(context, event.raw_event["info"])
+            _log(context, event.raw_event)
         yield from _events(context, settings, graph, window)
         if not invocation.is_successful():
             raise dg.Failure("dbt build failed; the checks and the log above say where")
@@ -82,14 +82,15 @@ def build_dbt_assets(
     return dbt_models
 
 
-def _log(context: dg.AssetExecutionContext, info: Mapping[str, Any]) -> None:
-    """Pass on dbt's news: what it finished, and what went wrong. Each line is a row in Dagster's database."""
+def _log(context: dg.AssetExecutionContext, event: Mapping[str, Any]) -> None:
+    """Pass on dbt's news: what it built, and what went wrong. Each line is a row in Dagster's database."""
+    info, data = event["info"], event.get("data", {})
     if "Deprecat" in info["name"]:  # of dbt_project.yml, where docs/reference/dbt.md says why
         return
     if info["level"] in ("warn", "error"):
         context.log.warning(info["msg"])
-    elif info["name"] in ("LogModelResult", "FinishedRunningStats"):
-        context.log.info(info["msg"])
+    elif info["name"] == "LogModelResult":
+        context.log.info("%s built in %.1f s", data["node_info"]["node_name"], data["execution_time"])
 
 
 def _window(context: dg.AssetExecutionContext) -> Window | None:

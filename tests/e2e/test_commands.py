@@ -43,7 +43,9 @@ def loaded(lakehouse):
 def test_dlt_runs_verb_last_too_and_its_own_operations_show_the_last_run(loaded, tmp_path):
     again = loaded("dlt", "pipeline", "ticket_events", "run", "--partition", "2026-04-15")
     assert again.returncode == 0 and "1 partitions loaded" in again.stdout
-    elsewhere = loaded("dlt", "pipeline", "run", "ticket_events", "--from", "2026-04-15", "--to", "2026-04-16", cwd=tmp_path)
+    elsewhere = loaded(
+        "dlt", "pipeline", "run", "ticket_events", "--from", "2026-04-15", "--to", "2026-04-16", cwd=tmp_path
+    )
     assert elsewhere.returncode == 0 and "2 partitions loaded" in elsewhere.stdout
 
     info = loaded("dlt", "pipeline", "ticket_events", "info")
@@ -89,7 +91,9 @@ def test_the_main_job_mends_everything_and_a_second_run_changes_nothing(loaded):
 
 
 def test_manifests_check_judges_what_is_declared(loaded, tmp_path):
-    (tmp_path / "m.json").write_text(json.dumps(ticket_manifest([source("a", "nowhere.jsonl", checksum_sha256="0" * 64)])))
+    (tmp_path / "m.json").write_text(
+        json.dumps(ticket_manifest([source("a", "nowhere.jsonl", checksum_sha256="0" * 64)]))
+    )
     admitted = loaded("omni", "manifests", "check", "--manifest-dir", str(tmp_path), "--json")
     (tmp_path / "bad.json").write_text("{")
     unreadable = loaded("omni", "manifests", "check", "--manifest-dir", str(tmp_path))
@@ -127,10 +131,16 @@ def test_a_verdict_imports_no_engine():
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("folder", ["lakehouse", "loaders", "orchestration", "manifests", "dbt_project", "docs", "tests"])
+@pytest.mark.parametrize(
+    "folder", ["lakehouse", "loaders", "orchestration", "manifests", "dbt_project", "docs", "tests"]
+)
 def test_nothing_a_run_writes_lands_in_a_tracked_folder(folder, loaded):
     found = subprocess.run(
-        ["git", "status", "--porcelain", "--ignored", folder], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+        ["git", "status", "--porcelain", "--ignored", folder],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     written = [line for line in found.stdout.splitlines() if line.startswith("!!") and "__pycache__" not in line]
     assert written == []

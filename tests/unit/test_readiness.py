@@ -60,9 +60,9 @@ class Lake:
         written = self.ledger.current_materializations()
         inputs = {
             day: {
-                upstream: AssetVersions(
-                    item for (name, _), item in written.items() if name == upstream
-                ).input_version(mapping, day)
+                upstream: AssetVersions(item for (name, _), item in written.items() if name == upstream).input_version(
+                    mapping, day
+                )
                 for upstream, mapping in GRAPH[asset].inputs.items()
             }
             for day in days

@@ -154,7 +154,9 @@ def test_an_absolute_path_is_found_and_named_as_declared(settings, tmp_path):
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_an_alias_leads_elsewhere_and_leaves_the_declared_names(settings, tmp_path, scheme, path, expected):
     write(tmp_path / "mirror", "docs/b.md", "docs/a.md")
-    aliased = relocated(settings, source_aliases={"s3://other/": "/nowhere/", "s3://raw/": f"{scheme}{tmp_path}/mirror/"})
+    aliased = relocated(
+        settings, source_aliases={"s3://other/": "/nowhere/", "s3://raw/": f"{scheme}{tmp_path}/mirror/"}
+    )
 
     files = found(aliased, path)
 
@@ -237,7 +239,9 @@ def test_a_truncated_file_is_unreadable(tmp_path, suffix, damage):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(damage(PACK[suffix](LINES)))
 
-    with pytest.raises(SourceUnreadable, match=rf"^a\{suffix}: Truncated compressed stream; next: export the file again"):
+    with pytest.raises(
+        SourceUnreadable, match=rf"^a\{suffix}: Truncated compressed stream; next: export the file again"
+    ):
         verify_file(local(path), declared(path))
 
 
@@ -261,7 +265,10 @@ def test_a_damaged_file_is_unreadable(tmp_path, suffix, damage):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"checksum_sha256": "0" * 64}, f"checksum_sha256 is {hashlib.sha256(LINES).hexdigest()}, the manifest declares 0"),
+        (
+            {"checksum_sha256": "0" * 64},
+            f"checksum_sha256 is {hashlib.sha256(LINES).hexdigest()}, the manifest declares 0",
+        ),
         ({"size_bytes": 7}, f"size_bytes is {len(LINES)}, the manifest declares 7"),
         ({"size_bytes": 0}, "the manifest declares 0"),
     ],
