@@ -59,10 +59,12 @@ def _commit(
 ) -> None:
     with warnings.catch_warnings(), table.transaction() as transaction:
         warnings.filterwarnings("ignore", message="Delete operation did not match any records")
-        transaction.delete(window, snapshot_properties=evidence)
+        has_rows = added is not None or (isinstance(data, pa.Table) and data.num_rows > 0)
+        # The evidence goes on the last snapshot of the commit, once.
+        transaction.delete(window, snapshot_properties={} if has_rows else evidence)
         if added is not None:
             transaction.add_files([added], snapshot_properties=evidence, check_duplicate_files=False)
-        elif isinstance(data, pa.Table) and data.num_rows:
+        elif has_rows and isinstance(data, pa.Table):
             # Writing a chunked table to many partitions is quadratic in pyiceberg 0.12: one chunk first.
             transaction.append(data.combine_chunks(), snapshot_properties=evidence)
 

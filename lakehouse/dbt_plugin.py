@@ -148,7 +148,8 @@ class Plugin(BasePlugin):
     def _materializations(self, write: ModelWrite, data: pa.Table) -> list[Materialization]:
         """One per partition that the write covers, with what each was built from."""
         counts = _rows_per_day(data, write.time_column)
-        versions = {name: self._pinned.versions(name) for name in write.upstream}
+        with self._lock:  # another thread may be recording its model
+            versions = {name: self._pinned.versions(name) for name in write.upstream}
         run_id = self._settings.run_id or get_invocation_id()
         found = []
         for partition in self._partitions(write, counts):

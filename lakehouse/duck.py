@@ -18,7 +18,8 @@ def load_iceberg_extension(connection: duckdb.DuckDBPyConnection) -> None:
     for name in ("avro", "iceberg"):
         file = _extension_file(name)
         connection.execute(f"load {quoted(str(file))}")
-    connection.execute("set timezone = 'UTC'")
+    # Global: dbt's threads work on cursors, which do not inherit a session's settings.
+    connection.execute("set global timezone = 'UTC'")
 
 
 def scan_sql(table: Table) -> str:

@@ -114,6 +114,13 @@ class Ledger:
             rows = connection.execute(select(m).where(m.c.id.in_(latest))).mappings()
             return {(row["asset"], row["partition"]): _materialization(row) for row in rows}
 
+    def recorded_snapshots(self, asset: str) -> set[int]:
+        """Snapshots of an asset's table that the ledger has materializations of."""
+        m = t.materializations
+        with self.engine.connect() as connection:
+            query = select(m.c.snapshot_id).distinct().where(m.c.asset == asset, m.c.snapshot_id.is_not(None))
+            return set(connection.execute(query).scalars())
+
     # ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────
     def record_checks(self, results: Sequence[CheckResult]) -> None:
         """Record check results; each speaks for one materialization."""

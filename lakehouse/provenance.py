@@ -86,10 +86,11 @@ def recover_ledger(catalog: Catalog, ledger: Ledger, namespaces: tuple[str, ...]
 
 def _unrecorded(table: Table, ledger: Ledger) -> Iterator[Materialization]:
     """Partitions whose last commit is on the table and not in the ledger, in the order of the commits."""
+    recorded = ledger.recorded_snapshots(table.name()[-1])
     committed = {
         (item.partition, item.run_id): item
         for snapshot in table.snapshots()
-        if snapshot.summary
+        if snapshot.summary and snapshot.snapshot_id not in recorded
         for item in read_evidence(snapshot.summary.additional_properties, snapshot.snapshot_id)
         if item.asset == table.name()[-1]  # the quarantine table's snapshots speak of other assets
     }

@@ -17,5 +17,9 @@ class SourceUnreadable(LoaderError):
     """A declared source is missing, broken or not what its checksum says; its partitions keep their old rows."""
 
 
+class LoadFailed(LoaderError):
+    """A dlt run ended early. Partitions that it had committed stay; the others keep their old rows."""
+
+
 class MappingRefused(LoaderError):
     """A mapping is missing, or is not one SELECT over the view `raw` that keeps `source_line`."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import dlt
 import pyarrow.parquet as pq
+from dlt.pipeline.exceptions import PipelineStepFailed
 from pyiceberg.catalog import Catalog
 
 from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
@@ -25,7 +26,7 @@ from lakehouse.settings import LakehouseSettings
 from loaders.bronze_checks import check_partitions
 from loaders.destination import Sink, bronze, table_of
 from loaders.document_staging import DocumentStager
-from loaders.errors import SourceUnreadable
+from loaders.errors import LoadFailed, SourceUnreadable
 from loaders.plan import LoadPlan
 from loaders.staged import stage_emptied
 from loaders.ticket_staging import TicketStager
@@ -83,12 +84,24 @@ def run_pipeline(
                 pipelines_dir=folder,
             )
             source = _bronze_source(settings, plan, run_id, staging, refused, progress)
-            pipeline.run(source, loader_file_format="parquet")
+            try:
+                pipeline.run(source, loader_file_format="parquet")
+            except PipelineStepFailed as error:
+                raise LoadFailed(
+                    f"{name}: {root_cause(error)}; partitions that were committed before stay; next: run it again"
+                ) from error
             _keep_last_run(settings, Path(folder) / name)
     planned = [item.partition for item in plan.partitions if item.partition not in refused]
     checks = check_partitions(catalog, ledger, plan.asset, planned, run_id)
     current = ledger.current_materializations([plan.asset])
     return LoadReport(plan.asset, [current[plan.asset, key] for key in planned], refused, plan.unchanged, checks)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The first error of a chain."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def pipelines_dir(settings: LakehouseSettings) -> Path:

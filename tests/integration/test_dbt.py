@@ -77,6 +77,19 @@ def test_a_windowed_build_writes_its_window_only_and_a_whole_build_the_same_cont
     assert not (PROJECT_ROOT / "dbt_project" / "logs").exists()
 
 
+def test_days_are_utc_days_whatever_the_time_zone_of_the_machine(settings, declare):
+    events = [ticket_event(1, occurred_at="2026-04-15T00:30:00Z"), ticket_event(2, occurred_at="2026-04-15T23:30:00Z")]
+    write_lines(settings.manifests / "a.jsonl", events)
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    ingest(settings)
+
+    for zone in ("America/New_York", "Pacific/Auckland"):
+        assert dbt(settings, "build", TZ=zone).returncode == 0
+        assert rows(settings, "support_kpi_daily", "kpi_date::varchar, sum(events)::int", "true group by all") == [
+            ("2026-04-15", 2)
+        ]
+
+
 def test_a_failure_in_a_range_is_attributed_to_the_days_that_hold_the_failing_rows(settings, declare):
     def event(n, day, **fields):
         return ticket_event(n, day, product_line="cross_product", **fields)
