@@ -1,9 +1,9 @@
 """Errors that the floor raises; loaders and orchestration derive theirs from the same root.
 
-    OmniError
-    ├── ConfigurationError     a setting, contract or schema is missing or unusable
-    ├── WindowConflict         another writer replaced the same window meanwhile
-    └── RowsOutsideWindow      a write held rows that its window does not cover
+* OmniError
+  * ConfigurationError: a setting, contract or schema is missing or unusable
+  * WindowConflict: another writer replaced the same window meanwhile
+  * RowsOutsideWindow: a write held rows that its window does not cover
 
 A message says what was found, what was expected and what to do next. "Not ready" is an answer, not an error.
 """

@@ -1,9 +1,10 @@
 """Errors of the loaders.
 
-OmniError
-└── LoaderError
-├── SourceUnreadable    a declared source is missing, broken or not what its checksum says
-└── MappingRefused      a mapping is not one SELECT over `raw` that keeps `source_line`
+* OmniError
+  * LoaderError
+    * SourceUnreadable: a declared source is missing, broken or not what its checksum says
+    * LoadFailed: a dlt run ended early; what it had committed stays
+    * MappingRefused: a mapping is not one SELECT over `raw` that keeps `source_line`
 """
 
 from lakehouse.errors import OmniError

@@ -50,14 +50,28 @@ def print_matrix(console: Console, readiness: Readiness, days: list[str]) -> Non
 
 
 def print_problems(console: Console, verdicts: list[Verdict]) -> None:
-    """Print what is not ready: each partition, its reasons, and the command that mends it."""
-    for verdict in verdicts[:_LISTED]:
-        console.print(Text.assemble(_symbol(verdict.status), f" {verdict.name} is {verdict.status}"))
-        for reason in verdict.reasons:
+    """Print the root causes of what is not ready, alike ones together, and how many partitions wait for them."""
+    causes: dict[tuple[str, Status, tuple[str, ...]], list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.status is not Status.BLOCKED:
+            causes.setdefault((verdict.asset, verdict.status, verdict.reasons), []).append(verdict)
+    for (asset, status, reasons), alike in list(causes.items())[:_LISTED]:
+        console.print(
+            Text.assemble(_symbol(status), f" {asset} {_listed(alike)} {'is' if len(alike) == 1 else 'are'} {status}")
+        )
+        for reason in reasons:
             console.print(Text(f"    {reason}"))
-        console.print(Text(f"    next: {next_command(verdict)}"))
-    if len(verdicts) > _LISTED:
-        console.print(f"… and {len(verdicts) - _LISTED} more partitions that are not ready")
+        console.print(Text(f"    next: {next_command(alike[0])}"))
+    if len(causes) > _LISTED:
+        console.print(f"… and {len(causes) - _LISTED} more causes; next: omni status --json")
+    if waiting := sum(verdict.status is Status.BLOCKED for verdict in verdicts):
+        console.print(Text.assemble(_symbol(Status.BLOCKED), f" {waiting} partitions downstream wait for these"))
+
+
+def _listed(verdicts: list[Verdict]) -> str:
+    shown = ", ".join(verdict.partition for verdict in verdicts[:_LISTED])
+    more = len(verdicts) - _LISTED
+    return f"{shown} and {more} more days" if more > 0 else shown
 
 
 def not_ready(readiness: Readiness, days: list[str]) -> list[Verdict]:

@@ -133,6 +133,4 @@ def next_command(verdict: Verdict) -> str | None:
         return f"omni run --partition {verdict.partition}" if verdict.partition else "omni run"
     if verdict.evidence.blockers and verdict.status is Status.BLOCKED:
         return f"omni ready {verdict.evidence.blockers[0].name}"
-    return "mend the source or the check named above, then: omni run" + (
-        f" --partition {verdict.partition}" if verdict.partition else ""
-    )
+    return "mend the source or the check named above, then: omni run"
