@@ -133,4 +133,7 @@ def next_command(verdict: Verdict) -> str | None:
         return f"omni run --partition {verdict.partition}" if verdict.partition else "omni run"
     if verdict.evidence.blockers and verdict.status is Status.BLOCKED:
         return f"omni ready {verdict.evidence.blockers[0].name}"
-    return "mend the source or the check named above, then: omni run"
+    if verdict.status is Status.FAILED:
+        window = f" --partition {verdict.partition}" if verdict.partition else ""
+        return f"mend what the check found, then: omni run{window}"
+    return "mend the source named above, then: omni run"

@@ -1,8 +1,9 @@
 {# Models become Iceberg tables: their rows go to a temporary table, and the plugin replaces the run's window of the
    Iceberg table in one commit. `incremental` with event_time replaces its window; `table` is replaced whole. #}
-{% macro write_to_lakehouse(sql) %}
+{% macro build_in_lakehouse(sql) %}
   {%- set rows = 'rows_of_' ~ this.identifier -%}
   {%- set w = omni.window() -%}
+  {{ run_hooks(pre_hooks) }}
   {% if config.get('contract').enforced %}{% do get_assert_columns_equivalent(sql) %}{% endif %}
   {% call statement('main') %}
     create or replace temporary table {{ rows }} as (
@@ -21,22 +22,17 @@
       'hi': w.hi,
   }) %}
   {% do run_query('drop table if exists ' ~ rows) %}
+  {{ run_hooks(post_hooks) }}
+  {% do adapter.commit() %}
+  {{ return({'relations': [this.incorporate(type='table')]}) }}
 {% endmacro %}
 
 {% materialization incremental, adapter='duckdb', supported_languages=['sql'] %}
-  {{ run_hooks(pre_hooks) }}
-  {% do write_to_lakehouse(compiled_code) %}
-  {{ run_hooks(post_hooks) }}
-  {% do adapter.commit() %}
-  {{ return({'relations': [this.incorporate(type='table')]}) }}
+  {{ return(build_in_lakehouse(compiled_code)) }}
 {% endmaterialization %}
 
 {% materialization table, adapter='duckdb', supported_languages=['sql'] %}
-  {{ run_hooks(pre_hooks) }}
-  {% do write_to_lakehouse(compiled_code) %}
-  {{ run_hooks(post_hooks) }}
-  {% do adapter.commit() %}
-  {{ return({'relations': [this.incorporate(type='table')]}) }}
+  {{ return(build_in_lakehouse(compiled_code)) }}
 {% endmaterialization %}
 
 {% macro generate_schema_name(custom_schema_name, node) %}{{ return(custom_schema_name or target.schema) }}{% endmacro %}

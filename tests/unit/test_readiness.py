@@ -398,7 +398,7 @@ def test_a_failed_check_is_not_mended_by_a_run_nor_is_what_it_blocks(lake):
     [
         ("raw", TWO, f"omni run --partition {TWO}"),
         ("raw", ONE, None),
-        ("daily", ONE, f"mend the source or the check named above, then: omni run --partition {ONE}"),
+        ("daily", ONE, f"mend what the check found, then: omni run --partition {ONE}"),
         ("running", ONE, f"omni ready daily {ONE}"),
         ("report", WHOLE, "omni ready whole"),
         ("raw", THREE, None),
