@@ -9,8 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lakehouse.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -91,5 +93,13 @@ class LakehouseSettings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def load_settings() -> LakehouseSettings:
-    """Return the settings of this process, read from the environment and `.env` at the repository root."""
-    return LakehouseSettings()
+    """Return the settings of this process, read from the environment and `.env` at the repository root.
+
+    Raises:
+        ConfigurationError: a setting is not usable.
+    """
+    try:
+        return LakehouseSettings()
+    except ValidationError as error:
+        wrong = "; ".join(f"OMNI_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"{wrong}; next: see infra/env/.env.example") from error

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from lakehouse.errors import OmniError
+from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.partitions import WHOLE, InvalidPartition, Window, parse_day
 from lakehouse.settings import PROJECT_ROOT, load_settings
 
@@ -157,7 +157,10 @@ def simulate(
     from loaders.simulator.sample import simulate as write_sample
 
     with _reported():
-        write_sample(target, seed=seed, tickets=tickets, start=parse_day(start), days=days)
+        try:
+            write_sample(target, seed=seed, tickets=tickets, start=parse_day(start), days=days)
+        except (ValueError, FileExistsError) as error:
+            raise ConfigurationError(str(error)) from error
         console.print(f"wrote {target}; next: OMNI_MANIFESTS={target} omni run", markup=False)
 
 

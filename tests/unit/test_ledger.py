@@ -60,7 +60,9 @@ def test_recording_a_known_version_again_changes_nothing(ledger):
     ledger.record_admission(BATCH, [JUDGED])
     before = stored(ledger, ledger_tables.batches), stored(ledger, ledger_tables.admissions)
 
-    is_new = ledger.record_admission({**BATCH, "batch_id": "other"}, [{**JUDGED, "judgment": "reject"}])
+    is_new = ledger.record_admission(
+        {**BATCH, "batch_id": "other"}, [{**JUDGED, "judgment": "reject"}, {**JUDGED, "source_id": "s2"}]
+    )
 
     assert not is_new
     assert (stored(ledger, ledger_tables.batches), stored(ledger, ledger_tables.admissions)) == before

@@ -71,6 +71,16 @@ def test_all_tells_which_day_holds_which_version():
     assert versions(THREE_DAYS).input_version("all", "") != versions(swapped).input_version("all", "")
 
 
+@pytest.mark.parametrize("mapping", ["up_to_day", "all"])
+def test_the_same_content_on_another_day_is_another_version(mapping):
+    moved = {"2026-04-01": "a", "2026-04-03": "b"}
+    stayed = {"2026-04-01": "a", "2026-04-02": "b"}
+
+    readings = {versions(contents).input_version(mapping, "2026-04-04") for contents in (moved, stayed)}
+
+    assert len(readings) == 2
+
+
 @pytest.mark.parametrize("mapping", ["same_day", "up_to_day", "all"])
 def test_a_partition_without_rows_counts_as_absent(mapping):
     items = [written(key, version) for key, version in THREE_DAYS.items()]

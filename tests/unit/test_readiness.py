@@ -317,6 +317,15 @@ def test_a_file_without_rows_for_a_day_expects_nothing_of_it(lake):
     assert lake.read().verdict("raw", ONE).status is Status.EMPTY
 
 
+def test_a_file_without_rows_that_went_away_changes_nothing(lake):
+    lake.cover(ONE, rows=0)
+    lake.load(ONE, loaded=0)
+
+    lake.ledger.forget_files("raw", [("m1", "s1", "a.jsonl")])
+
+    assert lake.read().verdict("raw", ONE).status is Status.EMPTY
+
+
 def test_a_day_whose_files_went_away_is_stale_until_it_is_cleared(lake):
     lake.cover(ONE, TWO)
     lake.build_all(ONE, TWO)

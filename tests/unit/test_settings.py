@@ -47,7 +47,7 @@ def test_an_absolute_path_and_a_home_directory_are_kept(elsewhere, tmp_path, nam
 
 def test_settings_of_another_process_are_the_same_from_another_working_directory(tmp_path):
     program = "from lakehouse.settings import load_settings; print(load_settings().home)"
-    environment = {"OMNI_HOME": "lake", "PATH": ""}
+    environment = {"OMNI_HOME": "lake", "PATH": "", "PYTHONPATH": str(PROJECT_ROOT)}
 
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
