@@ -26,9 +26,12 @@ def parse_day(text: str) -> date:
         InvalidPartition: the text is not a calendar day in the form 2026-04-15.
     """
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
+        day = None
+    if day is None or day.isoformat() != text:  # other ISO forms would give one day several keys
         raise InvalidPartition(f"partition {text!r}: expected one UTC day such as 2026-04-15") from None
+    return day
 
 
 @dataclass(frozen=True, slots=True, order=True)

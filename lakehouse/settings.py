@@ -21,7 +21,12 @@ class LakehouseSettings(BaseSettings):
     """Settings of one lakehouse. Relative paths are taken from the repository root."""
 
     model_config = SettingsConfigDict(
-        env_prefix="OMNI_", env_file=PROJECT_ROOT / ".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="OMNI_",
+        env_file=PROJECT_ROOT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(default=Path("var"), description="Everything that a run writes.")
@@ -68,7 +73,9 @@ class LakehouseSettings(BaseSettings):
     @property
     def warehouse_url(self) -> str:
         """Root location of the Iceberg tables."""
-        return self.warehouse or f"file://{self.home / 'warehouse'}"
+        if self.warehouse is None:
+            return f"file://{self.home / 'warehouse'}"
+        return self.warehouse if "://" in self.warehouse else f"file://{(PROJECT_ROOT / self.warehouse).resolve()}"
 
     @property
     def dbt_project_dir(self) -> Path:

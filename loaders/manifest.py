@@ -5,6 +5,7 @@ Rules: docs/reference/manifests.md. A manifest is intent: whether its sources ma
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,7 +14,9 @@ from typing import Any, Literal
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
 from pydantic import BaseModel, ConfigDict
+from pydantic import ValidationError as InvalidModel
 
 from lakehouse.contracts import contract_name
 from lakehouse.errors import ConfigurationError
@@ -21,6 +24,8 @@ from lakehouse.settings import LakehouseSettings
 from loaders.manifest_rules import rule_breaches
 
 SCHEMA_FILE = "source_manifest_v1.schema.json"
+
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 
 
 class _Declared(BaseModel):
@@ -139,13 +144,22 @@ def _schema_validator(settings: LakehouseSettings) -> Draft202012Validator:
     except (OSError, ValueError, SchemaError) as error:
         raise ConfigurationError(f"manifest schema {path} cannot be used: {error}; next: restore it") from error
     formats = FormatChecker(formats=())
-    formats.checks("date-time", raises=ValueError)(_is_instant)
-    return Draft202012Validator(schema, format_checker=formats)
+    formats.checks("date-time", raises=(ValueError, OverflowError))(_is_instant)
+    validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    return validator(schema, format_checker=formats)  # type: ignore[no-any-return]  # `extend` has no types
 
 
 def _is_instant(value: object) -> bool:
-    """An instant needs an offset: without one it names 26 different hours."""
-    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+    """RFC 3339, within what UTC can express. An instant needs an offset: without one it names 26 different hours."""
+    if not isinstance(value, str):
+        return True
+    return bool(_INSTANT.fullmatch(value)) and bool(datetime.fromisoformat(value).astimezone(UTC))
+
+
+def _pattern(validator: object, pattern: str, instance: object, schema: object) -> Iterator[ValidationError]:
+    """`pattern` as JSON Schema means it: `$` is the end of the text; Python's stands before a last line feed, too."""
+    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
 def _read_manifest(path: Path, validator: Draft202012Validator) -> ManifestFile:
@@ -155,13 +169,24 @@ def _read_manifest(path: Path, validator: Draft202012Validator) -> ManifestFile:
         return ManifestFile(path, "", None, (Breach("$", f"{error.strerror}", "a readable file"),), is_readable=False)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        document = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique_keys)
+        text = content.decode("utf-8-sig")
+        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         return ManifestFile(path, sha256, None, (Breach("$", str(error), "UTF-8 JSON"),), is_readable=False)
     breaches = tuple(_schema_breach(error) for error in validator.iter_errors(document))
     if not breaches:
         breaches = tuple(Breach(*rule) for rule in rule_breaches(document))
-    return ManifestFile(path, sha256, None if breaches else Manifest.model_validate(document), breaches)
+    if breaches:
+        return ManifestFile(path, sha256, None, breaches)
+    try:
+        return ManifestFile(path, sha256, Manifest.model_validate(document))
+    except InvalidModel as error:  # a value that the schema allows and no program can hold
+        found = tuple(Breach(_json_path(e["loc"]), _shorten(e["input"]), e["msg"]) for e in error.errors())
+        return ManifestFile(path, sha256, None, found)
+
+
+def _json_path(location: tuple[int | str, ...]) -> str:
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -172,6 +197,10 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"key {key!r} twice in one object")
         found[key] = value
     return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _schema_breach(error: ValidationError) -> Breach:

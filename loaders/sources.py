@@ -4,6 +4,7 @@ A file is named as the manifest names it, never by a path of the machine, so tha
 everywhere.
 """
 
+import glob
 import hashlib
 import io
 from collections.abc import Iterator
@@ -54,17 +55,17 @@ def find_files(settings: LakehouseSettings, manifest_path: Path, source: Source)
     declared = source.source_url_or_path
     url = _apply_alias(settings, declared)
     for root in _roots(settings, manifest_path, url):
-        fs, location = fsspec.core.url_to_fs(f"{root}{url}")
         try:
-            found = sorted(_matches(fs, location))
-        except OSError as error:
-            raise SourceUnreadable(f"{source.source_id}: {declared} cannot be listed ({error})") from error
+            fs, location = fsspec.core.url_to_fs(f"{root}{url}")
+            found = sorted(_matches(fs, location, url))
+        except (OSError, ValueError, TypeError, ImportError) as error:
+            raise SourceUnreadable(
+                f"{source.source_id}: {declared} cannot be listed ({error}); next: mend the path or the access to it"
+            ) from error
         if found:
-            prefix = _fixed_prefix(location)
-            names = [declared] if found == [location] else [_fixed_prefix(declared) + f[len(prefix) :] for f in found]
             return [
-                SourceFile(name, fs.unstrip_protocol(path), _stamp(fs, path))
-                for name, path in zip(names, found, strict=True)
+                SourceFile(_name(declared, url, location, path), fs.unstrip_protocol(path), _stamp(fs, path))
+                for path in found
             ]
     raise SourceUnreadable(
         f"{source.source_id}: no file at {declared!r}, neither beside {manifest_path.name} nor under OMNI_SOURCE_ROOT; "
@@ -88,10 +89,10 @@ def verify_file(file: SourceFile, source: Source) -> str:
         try:
             for _ in _chunks(_decompressed(tee, file.name)):
                 pass
-            for _ in _chunks(tee):  # bytes behind the end of a compressed stream
-                pass
         except OSError as error:
             raise SourceUnreadable(f"{file.name}: {error}; next: export the file again") from error
+    if not tee.size_bytes and _compression(file.name):
+        raise SourceUnreadable(f"{file.name}: holds no bytes, not even an empty stream; next: export the file again")
     _compare(file, "checksum_sha256", tee.sha256.hexdigest(), source.checksum_sha256)
     _compare(file, "size_bytes", tee.size_bytes, source.size_bytes)
     return tee.sha256.hexdigest()
@@ -122,18 +123,35 @@ def _roots(settings: LakehouseSettings, manifest_path: Path, url: str) -> list[s
     return [f"{root}/" for root in roots]
 
 
-def _matches(fs: Any, location: str) -> list[str]:
-    if _GLOB & set(location):
-        return [path for path in fs.glob(location) if fs.isfile(path)]
-    if fs.isdir(location):
-        return [path for path in fs.find(location) if not PurePosixPath(path).name.startswith((".", "_"))]
-    return [location] if fs.exists(location) else []
+def _matches(fs: Any, location: str, url: str) -> list[str]:
+    """Files at a location: itself, those below it, or those that its wildcards match (wildcards of `url` only)."""
+    if fs.isfile(location):
+        return [location]
+    if _GLOB & set(url):
+        root = location.removesuffix(url.rpartition("://")[2])
+        pattern = glob.escape(root) + location[len(root) :] if root != location else location
+        return [path for path in fs.glob(pattern) if fs.isfile(path)]
+    if not fs.isdir(location):
+        return []
+    below = ((path, PurePosixPath(path).relative_to(location).parts) for path in fs.find(location))
+    # Hidden and marker files (`.git/…`, `_SUCCESS`, `_temporary/…`) are no data.
+    return [path for path, parts in below if not any(part.startswith((".", "_")) for part in parts)]
 
 
-def _fixed_prefix(path: str) -> str:
-    """The part of a path before its first wildcard, up to a slash; a folder or file as it is."""
+def _name(declared: str, url: str, location: str, path: str) -> str:
+    """A file as the manifest names it: the declared path, with what a folder or a wildcard stands for."""
+    if path == location:
+        return declared
+    if not _GLOB & set(url):
+        return f"{declared.rstrip('/')}{path[len(location.rstrip('/')) :]}"
+    fixed = declared[: _before_wildcard(declared)]
+    return fixed + path[len(location) - len(url.rpartition("://")[2]) + _before_wildcard(url.rpartition("://")[2]) :]
+
+
+def _before_wildcard(path: str) -> int:
+    """Length of the part of a path before its first wildcard, up to a slash."""
     wild = min((path.index(c) for c in _GLOB if c in path), default=len(path))
-    return path if wild == len(path) else path[: path.rfind("/", 0, wild) + 1]
+    return path.rfind("/", 0, wild) + 1
 
 
 def _stamp(fs: Any, path: str) -> str:
@@ -172,8 +190,12 @@ class _HashingReader(io.RawIOBase):
 
 
 def _decompressed(stream: _HashingReader, name: str) -> Any:
-    compression = _COMPRESSIONS.get(PurePosixPath(name).suffix)
+    compression = _compression(name)
     return pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), compression) if compression else stream
+
+
+def _compression(name: str) -> str | None:
+    return _COMPRESSIONS.get(PurePosixPath(name).suffix)
 
 
 def _chunks(stream: Any) -> Iterator[bytes]:

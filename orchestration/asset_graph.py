@@ -112,7 +112,8 @@ def dbt_environment(settings: LakehouseSettings) -> dict[str, str]:
     home = {} if settings.home == load_settings().home else {"OMNI_HOME": str(settings.home)}
     # dbt_project.yml silences these, but only after the project is read, which is what they are about.
     silence = json.dumps({"silence": ["ConfigTargetPathDeprecation", "ConfigLogPathDeprecation"]})
-    return {"DBT_LOG_PATH": str(settings.home / "dbt" / "logs"), "DBT_WARN_ERROR_OPTIONS": silence, **home}
+    paths = {"DBT_TARGET_PATH": str(settings.dbt_target_dir), "DBT_LOG_PATH": str(settings.home / "dbt" / "logs")}
+    return {**paths, "DBT_WARN_ERROR_OPTIONS": silence, **home}
 
 
 def _model_node(model: dict[str, Any], nodes: dict[str, AssetNode]) -> AssetNode:

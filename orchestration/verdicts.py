@@ -79,7 +79,8 @@ def decide(evidence: PartitionEvidence) -> Verdict:
         return Verdict(evidence.asset, evidence.partition, Status.EMPTY, (), evidence, True)
     findings = [*_missing(evidence), *_failed(evidence), *_unchecked(evidence), *_stale(evidence), *_blocked(evidence)]
     status = findings[0][0] if findings else Status.READY
-    is_sound = status is not Status.FAILED and not evidence.source_problems
+    has_new_data = bool(evidence.changed_inputs)
+    is_sound = (status is not Status.FAILED or has_new_data) and not evidence.source_problems
     is_mendable = is_sound and all(blocker.is_mendable for blocker in evidence.blockers)
     reasons = tuple(reason for _, reason in findings)
     return Verdict(evidence.asset, evidence.partition, status, reasons, evidence, is_mendable)
@@ -97,7 +98,9 @@ def _missing(evidence: PartitionEvidence) -> Findings:
 
 
 def _failed(evidence: PartitionEvidence) -> Findings:
-    failed = (check for check in evidence.checks if not check.passed and check.severity == "error")
+    # By the severity that the asset requires now, whatever it was when the check ran.
+    required = evidence.required_checks
+    failed = (c for c in evidence.checks if not c.passed and required.get(c.check, c.severity) == "error")
     return [(Status.FAILED, f"check {check.check} failed: {check.message}") for check in failed]
 
 

@@ -312,7 +312,6 @@ def test_a_local_file_is_read_where_it_lies(settings, tmp_path):
 
 
 # ── known defects ────────────────────────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.xfail(strict=True, reason="wildcards are looked for in the manifest folder's own path, too")
 def test_a_manifest_folder_with_a_wildcard_in_its_path_is_a_folder_like_others(tmp_path):
     folder = tmp_path / "manifests [old]"
     write(folder, "a.jsonl")
@@ -320,21 +319,18 @@ def test_a_manifest_folder_with_a_wildcard_in_its_path_is_a_folder_like_others(t
     assert names(LakehouseSettings(home=tmp_path, manifests=folder), "a.jsonl") == ["a.jsonl"]
 
 
-@pytest.mark.xfail(strict=True, reason="fsspec's ValueError and ImportError reach the caller: the whole ingest stops")
 @pytest.mark.parametrize("url", ["foo://bucket/a.jsonl", "gs://bucket/a.jsonl"])
 def test_a_url_that_no_installed_file_system_reads_is_an_unreadable_source(settings, url):
     with pytest.raises(SourceUnreadable):
         found(settings, url)
 
 
-@pytest.mark.xfail(strict=True, reason="the declared slash and the file's own are both kept: d//a.md")
 def test_a_folder_with_a_slash_behind_it_names_its_files_as_without(settings):
     write(settings.manifests, "d/a.md")
 
     assert names(settings, "d/") == ["d/a.md"]
 
 
-@pytest.mark.xfail(strict=True, reason="only the file's own name is looked at, not the folders above it")
 @pytest.mark.parametrize("name", ["d/.git/config.md", "d/_temporary/0/a.md"])
 def test_files_under_hidden_and_marker_folders_are_passed_over(settings, name):
     write(settings.manifests, "d/a.md", name)
@@ -342,7 +338,6 @@ def test_files_under_hidden_and_marker_folders_are_passed_over(settings, name):
     assert names(settings, "d") == ["d/a.md"]
 
 
-@pytest.mark.xfail(strict=True, reason="pyarrow reads a compressed file of no bytes as an empty stream")
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_a_compressed_file_of_no_bytes_is_truncated(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"

@@ -202,7 +202,6 @@ def test_a_run_can_mend_what_no_failed_check_and_no_unreadable_source_holds(know
     assert decide(evidence(**known)).is_mendable == is_mendable
 
 
-@pytest.mark.xfail(strict=True, reason="a result recorded as a warning still passes when the check has become an error")
 def test_a_failed_check_counts_by_the_severity_that_the_asset_requires_now():
     recorded_as_warning = check("unique", passed=False, severity="warn")
 
