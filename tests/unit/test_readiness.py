@@ -462,3 +462,14 @@ def test_a_verdict_needs_no_engine():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert json.loads(done.stdout) == []
+
+
+def test_a_failed_partition_is_mendable_once_its_sources_have_changed(lake):
+    lake.cover(ONE)
+    lake.build_all(ONE)
+    lake.check("raw", ONE, passed=False)
+    assert not any(verdict.name == f"raw {ONE}" for verdict in lake.read().mendable())
+
+    lake.cover(ONE, file="mended.jsonl")
+
+    assert any(verdict.name == f"raw {ONE}" for verdict in lake.read().mendable())
