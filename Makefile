@@ -7,7 +7,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-stamp
-DBT_ENV := DBT_PROJECT_DIR=dbt_project DBT_PROFILES_DIR=dbt_project
+PARSE_DBT := from lakehouse.settings import load_settings as s; from orchestration.asset_graph import ensure_dbt_manifest as e; e(s())
 
 run: setup
 	@$(BIN)/omni run
@@ -38,6 +38,7 @@ $(STAMP): requirements.lock pyproject.toml
 	[ -x $(BIN)/python ] || "$$UV" venv --quiet --allow-existing --python $(PYTHON) .venv || exit 1; \
 	VIRTUAL_ENV=.venv "$$UV" pip sync --quiet --require-hashes requirements.lock && \
 	VIRTUAL_ENV=.venv "$$UV" pip install --quiet --no-deps --no-build-isolation --editable . && \
+	$(BIN)/python -c "$(PARSE_DBT)" && \
 	touch $@
 
 lock: setup
