@@ -15,7 +15,7 @@ from loaders.ingest import ingest
 from loaders.pipelines import LoadReport
 from loaders.seed_loader import admit_manifests
 from orchestration.asset_graph import BRONZE_CHECKS
-from orchestration.dagster_events import OWNERS, check_evaluation, partition_metadata
+from orchestration.dagster_events import OWNERS, partition_metadata, report_check
 
 _DESCRIPTIONS = {
     TICKET_EVENTS: "One row per ticket event, in the partition of the UTC day on which it occurred.",
@@ -122,7 +122,7 @@ def build_bronze_asset(
 def _events(
     context: dg.AssetExecutionContext, settings: LakehouseSettings, load: LoadReport, window: Window
 ) -> Iterator[Any]:
-    """Per day: its own metadata and its own check result; for the run: one result that blocks downstream."""
+    """Per day: its own metadata, and its failures; for the run: one check result, which blocks downstream."""
     ledger = open_ledger(settings)
     current = ledger.current_materializations([load.asset])
     items = [current[load.asset, key] for key in window.keys if (load.asset, key) in current]
@@ -132,9 +132,9 @@ def _events(
     context.log.info(load.summary())
     yield dg.MaterializeResult()
     # After the materialization: Dagster takes an older evaluation for one of the version before.
-    for result in (result for found in checks.values() for result in found if result.check in BRONZE_CHECKS):
-        context.instance.report_runless_asset_event(check_evaluation(result))
     failed = [result for found in checks.values() for result in found if not result.passed]
+    for result in (result for result in failed if result.check in BRONZE_CHECKS):
+        report_check(context, result)
     for check in BRONZE_CHECKS:
         bad = [f"{result.partition}: {result.message}" for result in failed if result.check == check]
         bad += [f"{partition}: {why}" for partition, why in load.refused.items()]

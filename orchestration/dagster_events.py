@@ -9,9 +9,13 @@ from lakehouse.evidence import CheckResult, Materialization
 OWNERS = ["team:data-platform"]
 
 
-def check_evaluation(result: CheckResult) -> dg.AssetCheckEvaluation:
-    """A check result of one partition, as Dagster records it beside a run."""
-    return dg.AssetCheckEvaluation(
+def report_check(context: dg.AssetExecutionContext, result: CheckResult) -> None:
+    """Record a check result of one partition in Dagster, as an event of this run.
+
+    An `AssetCheckResult` has no partition. A runless evaluation has one, but Dagster 1.13 takes only one per partition
+    (its unique index knows the run, which is empty then).
+    """
+    evaluation = dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(result.asset),
         check_name=result.check,
         passed=result.passed,
@@ -19,6 +23,13 @@ def check_evaluation(result: CheckResult) -> dg.AssetCheckEvaluation:
         severity=dg.AssetCheckSeverity[result.severity.upper()],
         partition=result.partition,
     )
+    event = dg.DagsterEvent(
+        event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+        job_name=context.job_name,
+        event_specific_data=evaluation,
+        message=f"{result.asset} {result.partition} {result.check}: {'passed' if result.passed else result.message}",
+    )
+    context.instance.report_dagster_event(event, run_id=context.run_id)
 
 
 def partition_metadata(item: Materialization) -> dict[str, Any]:

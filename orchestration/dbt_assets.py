@@ -16,7 +16,7 @@ from lakehouse.ledger import open_ledger
 from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
 from orchestration.asset_graph import AssetGraph, dbt_environment, ensure_dbt_manifest
-from orchestration.dagster_events import OWNERS, check_evaluation, partition_metadata
+from orchestration.dagster_events import OWNERS, partition_metadata, report_check
 
 
 class OmniDbtTranslator(DagsterDbtTranslator):
@@ -122,8 +122,7 @@ def _events(
     by_asset = _by_asset(current, checks)
     for asset, check in sorted(selected):
         results = [result for result in by_asset.get(asset, []) if result.check == check]
-        with_rows = {key for (name, key), item in current.items() if name == asset and item.rows.loaded}
-        yield from _check_events(context, asset, check, results, window, with_rows)
+        yield from _check_events(context, asset, check, results, window)
 
 
 def _by_asset(
@@ -136,21 +135,16 @@ def _by_asset(
 
 
 def _check_events(
-    context: dg.AssetExecutionContext,
-    asset: str,
-    check: str,
-    results: list[CheckResult],
-    window: Window | None,
-    with_rows: set[str],
+    context: dg.AssetExecutionContext, asset: str, check: str, results: list[CheckResult], window: Window | None
 ) -> Iterator[Any]:
-    """Evaluations of one check: one per day that holds rows or fails, and one for the run."""
+    """Evaluations of one check: one per day that fails, and one for the run, which blocks downstream."""
     wanted = set(window.keys) | {WHOLE} if window else None
     results = [result for result in results if wanted is None or result.partition in wanted]
     if not results:
         return
     for result in results:
-        if result.partition and (result.partition in with_rows or not result.passed):
-            context.instance.report_runless_asset_event(check_evaluation(result))
+        if result.partition and not result.passed:
+            report_check(context, result)
     failed = [f"{result.partition}: {result.message}".strip(": ") for result in results if not result.passed]
     yield dg.AssetCheckResult(
         asset_key=asset,
