@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Table, delete, func, insert, select
+from sqlalchemy import Engine, Table, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
@@ -61,6 +61,17 @@ class Ledger:
                 connection.execute(_insert_new(connection, t.admissions), [{**key, **source} for source in sources])
         return is_new
 
+    def has_admissions(self) -> bool:
+        """Whether any manifest was ever admitted: before that, nothing can be said of any partition."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(t.batches.c.manifest_id).limit(1)).first() is not None
+
+    def manifests_of(self, manifest_path: str) -> set[str]:
+        """Manifests that were ever admitted from a file of the manifest folder."""
+        query = select(t.batches.c.manifest_id).where(t.batches.c.manifest_path == manifest_path)
+        with self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
     # ── coverage ─────────────────────────────────────────────────────────────────────────────────────────────────
     def known_files(self, asset: str) -> dict[FileKey, SourceFileRecord]:
         """Files of an asset as last looked at."""
@@ -81,6 +92,13 @@ class Ledger:
             connection.execute(insert(t.source_files), [{**asdict(file), "checked_at": now} for file in files])
             if coverage:
                 connection.execute(insert(t.coverage), [asdict(row) for row in coverage])
+
+    def doubt_files(self, asset: str, manifest_id: str, problem: str) -> None:
+        """Mark all files of a manifest, and what they cover, with a problem; what is expected of them stays."""
+        with self.engine.begin() as connection:
+            for table in (t.source_files, t.coverage):
+                where = (table.c.asset == asset, table.c.manifest_id == manifest_id)
+                connection.execute(update(table).where(*where).values(problem=problem))
 
     def forget_files(self, asset: str, keys: Iterable[FileKey]) -> None:
         """Drop files that no admitted source lists any more; their partitions become stale."""

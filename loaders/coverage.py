@@ -8,7 +8,7 @@ old rows stay, and their verdict says why.
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,11 +43,17 @@ def asset_of(admission: Admission) -> str | None:
 
 
 def refresh_coverage(
-    settings: LakehouseSettings, ledger: Ledger, asset: str, admissions: Iterable[Admission]
+    settings: LakehouseSettings,
+    ledger: Ledger,
+    asset: str,
+    admissions: Iterable[Admission],
+    doubtful: Mapping[str, str] | None = None,
 ) -> dict[FileKey, CoveredFile]:
     """Bring the coverage of an asset up to date with its admitted sources.
 
-    Reads the files that are new or changed, and forgets those that no admitted source declares any more.
+    Reads the files that are new or changed, and forgets those that no admitted source declares any more. Of a manifest
+    that is refused now and was admitted before (`doubtful`: its id, and why) nothing is forgotten: what it covered
+    stays as it is, with a problem.
 
     Returns:
         Every file of the admitted sources by its key, with the problem of those that cannot be read.
@@ -64,7 +70,9 @@ def refresh_coverage(
         }
     anew = [covered for covered in found.values() if covered.coverage is not None]
     ledger.replace_file_coverage([c.record for c in anew], [row for c in anew for row in c.coverage or ()])
-    ledger.forget_files(asset, known.keys() - found.keys())
+    for manifest_id, problem in (doubtful or {}).items():
+        ledger.doubt_files(asset, manifest_id, problem)
+    ledger.forget_files(asset, [key for key in known.keys() - found.keys() if key[0] not in (doubtful or {})])
     return found
 
 

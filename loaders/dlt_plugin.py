@@ -5,6 +5,7 @@ that accepts the verb first and looks for pipelines where this project keeps the
 """
 
 import argparse
+import sys
 import warnings
 from typing import Any
 
@@ -39,7 +40,7 @@ class RunCommand:
         try:
             is_complete = _run(names, args)
         except OmniError as error:
-            print(f"error: {error}")
+            print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from error
         if not is_complete:
             raise SystemExit(1)

@@ -117,7 +117,13 @@ def _cover(
     settings: LakehouseSettings, ledger: Ledger, asset: str, admission: AdmissionReport
 ) -> dict[FileKey, CoveredFile]:
     admitted = [a for a in admission.admissions if a.is_admitted and asset_of(a) == asset]
-    return refresh_coverage(settings, ledger, asset, admitted)
+    valid = {file.manifest_id for file in admission.files}
+    doubtful = {
+        manifest_id: f"{file.path.name} is refused: {'; '.join(map(str, file.breaches))}"
+        for file in admission.refused
+        for manifest_id in ledger.manifests_of(file.path.name) - valid
+    }
+    return refresh_coverage(settings, ledger, asset, admitted, doubtful)
 
 
 def _problems(files: Iterable[CoveredFile]) -> list[str]:

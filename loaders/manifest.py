@@ -211,6 +211,10 @@ def _schema_breach(error: ValidationError) -> Breach:
         "type": lambda: f"a value of type {error.validator_value}",
         "format": lambda: f"a {error.validator_value} with an offset, such as 2026-04-15T08:00:00Z",
     }.get(str(error.validator), lambda: error.message)()
+    if error.validator == "additionalProperties":
+        known: Any = dict(error.schema)["properties"]  # type: ignore[arg-type]  # a schema with this keyword is an object
+        unknown = ", ".join(sorted(set(dict(error.instance)) - set(known)))  # type: ignore[arg-type]
+        return Breach(error.json_path, f"the unknown property {unknown}", f"only {', '.join(sorted(known))}")
     return Breach(error.json_path, _shorten(error.instance), allowed)
 
 

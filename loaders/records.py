@@ -246,7 +246,7 @@ def _map_records(
         connection.execute(f"create temp table mapped as {query}")
         twice = connection.execute("select source_line from mapped group by 1 having count(*) > 1 limit 1").fetchone()
     except duckdb.Error as error:
-        raise MappingRefused(f"{path.name}: {error}; a mapping must keep the column source_line") from error
+        raise MappingRefused(f"{path.name}: {error}; a mapping reads only raw, and keeps source_line") from error
     if twice:
         raise MappingRefused(f"{path.name}: line {twice[0]} comes out twice; a record must stay one record")
     connection.execute(

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.partitions import WHOLE, InvalidPartition, Window, parse_day
-from lakehouse.settings import PROJECT_ROOT, load_settings
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
 
 _STARTED = time.monotonic()
 
@@ -107,18 +107,19 @@ def status(from_: FromOption = None, to: ToOption = None, as_json: JsonOption = 
 @app.command()
 def ready(asset: str, partition: Annotated[str, typer.Argument()] = WHOLE, as_json: JsonOption = False) -> None:
     """Say whether one asset partition is safe to consume: exit 0 ready, 1 not ready, 2 error."""
-    from lakehouse.ledger import open_ledger
     from orchestration.asset_graph import load_asset_graph
     from orchestration.readiness import Readiness, next_command
 
     with _reported():
         settings = load_settings()
-        graph = load_asset_graph(settings)
+        graph, ledger = load_asset_graph(settings), _open_ledger(settings)
         if graph[asset].is_partitioned:
+            if partition == WHOLE:
+                raise InvalidPartition(f"{asset} is partitioned by day; next: omni ready {asset} 2026-04-15")
             partition = parse_day(partition).isoformat()
         elif partition != WHOLE:
             raise InvalidPartition(f"{asset} is not partitioned; next: omni ready {asset}")
-        verdict = Readiness(graph, open_ledger(settings)).verdict(asset, partition)
+        verdict = Readiness(graph, ledger).verdict(asset, partition)
         if as_json:
             console.print_json(data=_verdict_json(verdict))
         else:
@@ -202,14 +203,27 @@ def _window(partition: str | None, from_: str | None, to: str | None) -> Window 
     return None
 
 
+def _open_ledger(settings: LakehouseSettings) -> Any:
+    """The ledger of a lakehouse that has looked at its manifests at least once.
+
+    Raises:
+        ConfigurationError: nothing was ever admitted: no partition may be called empty, or ready.
+    """
+    from lakehouse.ledger import open_ledger
+
+    ledger = open_ledger(settings)
+    if not ledger.has_admissions():
+        raise ConfigurationError(f"no manifest was ever admitted into {settings.home}; next: omni run")
+    return ledger
+
+
 def _readiness(from_: str | None, to: str | None) -> tuple[Any, list[str]]:
     """Verdicts, and the days to show: those of the window, else all from the first to the last that has any."""
-    from lakehouse.ledger import open_ledger
     from orchestration.asset_graph import load_asset_graph
     from orchestration.readiness import Readiness
 
     settings = load_settings()
-    readiness = Readiness(load_asset_graph(settings), open_ledger(settings))
+    readiness = Readiness(load_asset_graph(settings), _open_ledger(settings))
     known = readiness.days()
     if not known and not (from_ and to):
         return readiness, []

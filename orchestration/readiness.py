@@ -130,7 +130,8 @@ def next_command(verdict: Verdict) -> str | None:
     if verdict.is_ready:
         return None
     if verdict.is_mendable:
-        return f"omni run --partition {verdict.partition}" if verdict.partition else "omni run"
+        is_alone = verdict.partition and not verdict.evidence.blockers
+        return f"omni run --partition {verdict.partition}" if is_alone else "omni run"
     if verdict.evidence.blockers and verdict.status is Status.BLOCKED:
         return f"omni ready {verdict.evidence.blockers[0].name}"
     if verdict.status is Status.FAILED:

@@ -60,7 +60,7 @@ def test_dlt_refuses_what_it_cannot_run_with_status_2(loaded):
     half = loaded("dlt", "pipeline", "run", "ticket_events", "--from", "2026-04-15")
 
     assert (unknown.returncode, half.returncode) == (2, 2)
-    assert "expected ticket_events or doc_snapshots" in unknown.stdout
+    assert "expected ticket_events or doc_snapshots" in unknown.stderr
 
 
 def test_ready_answers_0_ready_1_not_ready_2_error(loaded, tmp_path):

@@ -272,6 +272,27 @@ def test_quarantined_sources_and_rejected_manifests_load_nothing_and_hide_nothin
     assert any("surprise" in line for line in report.lines())
 
 
+@pytest.mark.parametrize("content", ['{"manifest_id": ', "{}"])
+def test_a_manifest_that_is_refused_later_empties_nothing_and_says_why(settings, declare, content):
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])
+    manifest = declare(ticket_manifest([source("a", "a.jsonl")]))
+    ingest(settings)
+    valid = manifest.read_text()
+    manifest.write_text(content)
+
+    report = ingest(settings)
+
+    assert not report.is_complete
+    assert rows(settings, TICKET_EVENTS, "event_id") == [("e1",)]
+    (coverage,) = open_ledger(settings).coverage(TICKET_EVENTS).values()
+    assert manifest.name in coverage[0].problem
+
+    manifest.write_text(valid)
+    assert ingest(settings).is_complete
+    (coverage,) = open_ledger(settings).coverage(TICKET_EVENTS).values()
+    assert coverage[0].problem is None
+
+
 def test_csv_json_and_parquet_sources_load_as_jsonl_does(settings, declare):
     event = ticket_event(1)
     data = settings.manifests / "data"

@@ -85,11 +85,13 @@ MISSING += [
 ]
 
 UNKNOWN = [
-    case(tickets(colour="red"), "$", "'colour' was unexpected", "unknown property"),
-    case(of_source(colour="red"), "$.assets[0]", "'colour' was unexpected", "unknown property of a source"),
-    case(window("full_snapshot", until="x"), "$.selection_window", "'until' was unexpected", "unknown window field"),
-    case(tickets(gate_policy={"on_rain": "warn"}), "$.gate_policy", "'on_rain' was unexpected", "unknown gate"),
-    case(tickets(ingest_config={"speed": 1}), "$.ingest_config", "'speed' was unexpected", "unknown ingest option"),
+    case(tickets(colour="red"), "$", "the unknown property colour", "unknown property"),
+    case(of_source(colour="red"), "$.assets[0]", "the unknown property colour", "unknown property of a source"),
+    case(
+        window("full_snapshot", until="x"), "$.selection_window", "the unknown property until", "unknown window field"
+    ),
+    case(tickets(gate_policy={"on_rain": "warn"}), "$.gate_policy", "the unknown property on_rain", "unknown gate"),
+    case(tickets(ingest_config={"speed": 1}), "$.ingest_config", "the unknown property speed", "unknown ingest option"),
 ]
 
 VALUES = [
