@@ -92,7 +92,9 @@ def _cover_source(
     try:
         files = [] if admission.source.deleted else find_files(settings, admission.file.path, admission.source)
     except SourceUnreadable as error:
+        # Whatever the source had is expected still, under a new declaration, too.
         files, problem = [], str(error)
+        gone = {key: record for key, record in known.items() if key[:2] == admission.key}
         gone.setdefault((*admission.key, declared), SourceFileRecord(asset, *admission.key, declared, reading))
     if admission.source.deleted:
         gone.clear()

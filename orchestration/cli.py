@@ -213,7 +213,10 @@ def _open_ledger(settings: LakehouseSettings) -> Any:
 
     ledger = open_ledger(settings)
     if not ledger.has_admissions():
-        raise ConfigurationError(f"no manifest was ever admitted into {settings.home}; next: omni run")
+        raise ConfigurationError(
+            f"no manifest was ever admitted into {settings.home}; next: put manifests into {settings.manifests}, then: "
+            "omni run"
+        )
     return ledger
 
 

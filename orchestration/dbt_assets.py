@@ -6,6 +6,7 @@ stamp the range's totals on every day, so what is reported here per day is read 
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -71,8 +72,8 @@ def build_dbt_assets(
         if window is not None:
             arguments += ["--event-time-start", str(window.first), "--event-time-end", str(window.end)]
         # dbt runs in a process of its own; the plugin there records what it writes under this run.
-        os.environ.update(dbt_environment(settings) | {"OMNI_RUN_ID": context.run_id})
-        invocation = dbt.cli(arguments, context=context, raise_on_error=False, target_path=settings.dbt_target_dir)
+        with _environment(dbt_environment(settings) | {"OMNI_RUN_ID": context.run_id}):
+            invocation = dbt.cli(arguments, context=context, raise_on_error=False, target_path=settings.dbt_target_dir)
         for event in invocation.stream_raw_events():
             _log(context, event.raw_event)
         yield from _events(context, settings, graph, window)
@@ -80,6 +81,18 @@ def build_dbt_assets(
             raise dg.Failure("dbt build failed; the checks and the log above say where")
 
     return dbt_models
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for a process that is started inside, and put the old ones back."""
+    old = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(old)
 
 
 def _log(context: dg.AssetExecutionContext, event: Mapping[str, Any]) -> None:
@@ -121,7 +134,8 @@ def _events(
             yield dg.MaterializeResult(asset_key=name, metadata=whole)
     by_asset = _by_asset(current, checks)
     for asset, check in sorted(selected):
-        results = [result for result in by_asset.get(asset, []) if result.check == check]
+        # Of this run only: where dbt ended early, an older result says nothing of what was written now.
+        results = [r for r in by_asset.get(asset, []) if r.check == check and r.run_id == context.run_id]
         yield from _check_events(context, asset, check, results, window)
 
 

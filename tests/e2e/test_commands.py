@@ -90,6 +90,13 @@ def test_the_main_job_mends_everything_and_a_second_run_changes_nothing(loaded):
     assert all(v["ready"] for v in verdicts)
 
 
+def test_a_folder_without_manifests_says_what_to_do(lakehouse, tmp_path):
+    done = lakehouse("omni", "run", OMNI_HOME=str(tmp_path / "home"), OMNI_MANIFESTS=str(tmp_path))
+
+    assert done.returncode == 2
+    assert "next: put manifests into" in done.stderr
+
+
 def test_manifests_check_judges_what_is_declared(loaded, tmp_path):
     (tmp_path / "m.json").write_text(
         json.dumps(ticket_manifest([source("a", "nowhere.jsonl", checksum_sha256="0" * 64)]))

@@ -272,6 +272,19 @@ def test_quarantined_sources_and_rejected_manifests_load_nothing_and_hide_nothin
     assert any("surprise" in line for line in report.lines())
 
 
+def test_a_folder_that_vanishes_under_a_new_declaration_empties_nothing(settings, declare):
+    write_lines(settings.manifests / "t" / "1.jsonl", [ticket_event(1)])
+    declare(ticket_manifest([source("t", "t/*.jsonl")]))
+    ingest(settings)
+    (settings.manifests / "t").rename(settings.manifests / "unmounted")
+    declare(ticket_manifest([source("t", "t/*.jsonl")], batch_id="another"))
+
+    report = ingest(settings)
+
+    assert list(report.loads[0].refused) == ["2026-04-15"]
+    assert rows(settings, TICKET_EVENTS, "event_id") == [("e1",)]
+
+
 @pytest.mark.parametrize("content", ['{"manifest_id": ', "{}"])
 def test_a_manifest_that_is_refused_later_empties_nothing_and_says_why(settings, declare, content):
     write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])

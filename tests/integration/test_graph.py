@@ -1,5 +1,7 @@
 """The Dagster graph, run for real in this process: one day, a range, checks that block, evidence per partition."""
 
+import os
+
 import dagster as dg
 import pytest
 
@@ -71,6 +73,7 @@ def test_a_range_run_leaves_every_partition_ready_with_its_own_metadata(three_da
     for asset in ("raw_ticket_events", "ticket_events", "support_kpi_daily", "support_backlog_daily"):
         assert set(statuses(three_days, asset).values()) == {Status.READY}, asset
     assert statuses(three_days, "ticket_fact") == {"": Status.READY}
+    assert "OMNI_RUN_ID" not in os.environ
     records = instance.fetch_materializations(dg.AssetKey("raw_ticket_events"), limit=10).records
     loaded = {r.partition_key: r.asset_materialization.metadata["dagster/partition_row_count"].value for r in records}
     assert loaded == {"2026-04-14": 1, "2026-04-15": 1, "2026-04-16": 1}
