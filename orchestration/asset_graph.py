@@ -49,14 +49,6 @@ class AssetGraph:
         except KeyError:
             raise UnknownAsset(f"asset {name!r} is unknown; there are: {', '.join(self.nodes)}") from None
 
-    def downstream(self, name: str) -> list[str]:
-        """All assets that are built from an asset, near ones first."""
-        found = [name]
-        for node in self.nodes.values():
-            if any(upstream in found for upstream in node.inputs):
-                found.append(node.name)
-        return found[1:]
-
 
 def load_asset_graph(settings: LakehouseSettings) -> AssetGraph:
     """Read the graph from dbt's manifest, which is brought up to date first.

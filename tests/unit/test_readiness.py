@@ -447,11 +447,6 @@ def test_a_verdict_stays_as_it_was_read_while_the_ledger_moves_on(lake):
     assert readiness.verdict("raw", ONE).status is Status.MISSING
 
 
-def test_everything_built_from_an_asset_is_downstream_of_it_near_ones_first():
-    assert GRAPH.downstream("raw") == ["daily", "running", "whole", "report"]
-    assert GRAPH.downstream("other_raw") == GRAPH.downstream("report") == []
-
-
 def test_a_verdict_needs_no_engine():
     engines = ["dlt", "dbt", "dagster", "dagster_dbt", "pyiceberg", "duckdb", "pyarrow", "pandas"]
     program = (
