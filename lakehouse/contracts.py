@@ -1,6 +1,7 @@
 """Data contracts: the fields of a record, their types and rules, read from `manifests/contracts/*.json`.
 
-One source of truth: table definitions and the loader's typing and row rules are derived from these files.
+One source of truth: table definitions, the loader's typing and row rules, and what `lakehouse.contract_export` writes
+are derived from these files.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.settings import LakehouseSettings
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 
 FieldType = Literal["string", "boolean", "long", "double", "date", "timestamp", "list<string>"]
 
@@ -41,6 +42,8 @@ class Contract(BaseModel):
     ref: str
     grain: str
     extends: str | None = None
+    primary_key: list[str] = []
+    """Fields that together identify a row; they may be those of the contract that this one extends."""
     fields: list[ContractField]
 
     @cached_property
@@ -49,11 +52,17 @@ class Contract(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
+def list_contracts(settings: LakehouseSettings) -> list[str]:
+    """Names of the contracts: those of the manifest folder and those that ship, in order."""
+    folders = (settings.manifests / "contracts", PROJECT_ROOT / "manifests" / "contracts")
+    return sorted({path.stem for folder in folders for path in folder.glob("*.json")})
+
+
 def load_contract(settings: LakehouseSettings, name: str) -> Contract:
     """Read a contract by its name; the fields of the contract that it extends follow its own.
 
     Raises:
-        ConfigurationError: the file is missing or is not a contract.
+        ConfigurationError: the file is missing or is not a contract, or its primary key names no field.
     """
     path = settings.manifest_resource("contracts", f"{name}.json")
     try:
@@ -64,10 +73,15 @@ def load_contract(settings: LakehouseSettings, name: str) -> Contract:
         ) from None
     except (ValueError, ValidationError) as error:
         raise ConfigurationError(f"contract {path} cannot be read: {error}") from error
-    if contract.extends is None:
-        return contract
-    base = load_contract(settings, contract.extends)
-    return contract.model_copy(update={"fields": [*contract.fields, *base.fields]})
+    if contract.extends is not None:
+        base = load_contract(settings, contract.extends)
+        contract = contract.model_copy(update={"fields": [*contract.fields, *base.fields]})
+    names = [field.name for field in contract.fields]
+    if unknown := [name for name in contract.primary_key if name not in names]:
+        raise ConfigurationError(
+            f"contract {path}: primary_key names {', '.join(unknown)}, expected fields out of {', '.join(names)}"
+        )
+    return contract
 
 
 def contract_name(ref: str) -> str:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["error", "warn"]
 
@@ -37,6 +37,46 @@ class SourceFileRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ManifestVersion:
+    """One admitted version of a manifest: who let what in, and when."""
+
+    manifest_id: str
+    manifest_sha256: str
+    batch_id: str
+    manifest_path: str
+    """Name of the file in the manifest folder."""
+    declared_at: datetime | None
+    """`created_at` of the manifest; None for a version that was admitted before this was recorded."""
+    load_mode: str | None
+    declared: dict[str, Any] | None
+    """The manifest without its sources."""
+    admitted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAdmission:
+    """The judgment of one source of one admitted version of a manifest, as recorded."""
+
+    source_id: str
+    judgment: str
+    reasons: tuple[str, ...]
+    declared: dict[str, Any] | None
+    """The source as it stands in the manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A quarantined source of one version of a manifest that a person let in."""
+
+    manifest_id: str
+    manifest_sha256: str
+    source_id: str
+    reason: str
+    released_by: str
+    released_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """The share of one source file in one asset partition. Grain: asset, manifest, source, file, partition."""
 
@@ -51,6 +91,10 @@ class Coverage:
     """Changes when, and only when, these records or the way they are read change."""
     problem: str | None = None
     """Why the file cannot be read now: found, expected, next step."""
+    first_at: datetime | None = None
+    """Instant of the earliest record that is dated (UTC)."""
+    last_at: datetime | None = None
+    """Instant of the latest."""
 
 
 def coverage_version(rows: Iterable[Coverage]) -> str:

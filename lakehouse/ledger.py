@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Table, delete, func, insert, select, update
+from sqlalchemy import Engine, Table, delete, func, insert, inspect, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
@@ -17,7 +17,17 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from lakehouse import ledger_tables as t
 from lakehouse.database import open_engine
-from lakehouse.evidence import CheckResult, Coverage, FileKey, Materialization, RowCounts, SourceFileRecord
+from lakehouse.evidence import (
+    CheckResult,
+    Coverage,
+    FileKey,
+    ManifestVersion,
+    Materialization,
+    Release,
+    RowCounts,
+    SourceAdmission,
+    SourceFileRecord,
+)
 from lakehouse.settings import LakehouseSettings
 
 
@@ -36,7 +46,15 @@ def open_ledger(settings: LakehouseSettings) -> "Ledger":
     reraise=True,
 )
 def _create_tables(engine: Engine) -> None:
+    """Create what is missing: tables, and columns that a ledger of an earlier version does not have (all nullable)."""
     t.metadata.create_all(engine)
+    found = inspect(engine).get_multi_columns(filter_names=list(t.metadata.tables))
+    for table in t.metadata.tables.values():
+        known = {column["name"] for column in found[None, table.name]}
+        for column in (column for column in table.columns if column.name not in known):
+            kind = column.type.compile(engine.dialect)
+            with engine.begin() as connection:
+                connection.execute(text(f'alter table {table.name} add column "{column.name}" {kind}'))
 
 
 class Ledger:
@@ -47,19 +65,49 @@ class Ledger:
         self.engine = engine
 
     # ── admission ────────────────────────────────────────────────────────────────────────────────────────────────
-    def record_admission(self, batch: dict[str, Any], sources: Sequence[dict[str, Any]]) -> bool:
+    def record_admission(self, version: ManifestVersion, sources: Sequence[SourceAdmission]) -> bool:
         """Record an admitted version of a manifest with the judgments of its sources.
 
         Returns:
             Whether the version is new; recording a known version changes nothing.
         """
         with self.engine.begin() as connection:
-            row = {**batch, "admitted_at": datetime.now(UTC)}
-            is_new = connection.execute(_insert_new(connection, t.batches).values(row)).rowcount > 0
+            is_new = connection.execute(_insert_new(connection, t.batches).values(asdict(version))).rowcount > 0
             if is_new and sources:
-                key = {name: batch[name] for name in ("manifest_id", "manifest_sha256")}
-                connection.execute(_insert_new(connection, t.admissions), [{**key, **source} for source in sources])
+                key = {"manifest_id": version.manifest_id, "manifest_sha256": version.manifest_sha256}
+                rows = [{**key, **asdict(source), "reasons": list(source.reasons)} for source in sources]
+                connection.execute(_insert_new(connection, t.admissions), rows)
         return is_new
+
+    def manifest_versions(self, manifest_id: str | None = None) -> list[ManifestVersion]:
+        """Admitted versions of one manifest, or of all, the oldest first."""
+        query = select(t.batches).order_by(t.batches.c.admitted_at, t.batches.c.manifest_id)
+        if manifest_id is not None:
+            query = query.where(t.batches.c.manifest_id == manifest_id)
+        with self.engine.connect() as connection:
+            return [ManifestVersion(**row) for row in connection.execute(query).mappings()]
+
+    def source_admissions(self, version: ManifestVersion) -> list[SourceAdmission]:
+        """Judgments of the sources of an admitted version."""
+        a = t.admissions
+        columns = [a.c[field.name] for field in fields(SourceAdmission)]
+        query = select(*columns).where(
+            a.c.manifest_id == version.manifest_id, a.c.manifest_sha256 == version.manifest_sha256
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(a.c.source_id)).mappings()
+            return [SourceAdmission(**{**row, "reasons": tuple(row["reasons"])}) for row in rows]
+
+    def record_release(self, release: Release) -> bool:
+        """Let a quarantined source in; returns whether it was not let in before."""
+        with self.engine.begin() as connection:
+            return connection.execute(_insert_new(connection, t.releases).values(asdict(release))).rowcount > 0
+
+    def releases(self) -> dict[tuple[str, str, str], Release]:
+        """Sources that were let in, by manifest_id, manifest_sha256, source_id."""
+        with self.engine.connect() as connection:
+            found = [Release(**row) for row in connection.execute(select(t.releases)).mappings()]
+        return {(each.manifest_id, each.manifest_sha256, each.source_id): each for each in found}
 
     def has_admissions(self) -> bool:
         """Whether any manifest was ever admitted: before that, nothing can be said of any partition."""
@@ -114,6 +162,17 @@ class Ledger:
             for row in connection.execute(query).mappings():
                 found.setdefault((row["asset"], row["partition"]), []).append(Coverage(**row))
         return found
+
+    def high_water_mark(self, asset: str) -> datetime | None:
+        """Instant (UTC) of the latest record that arrived by itself; None while nothing is covered.
+
+        What a replay or a backfill brings never moves it.
+        """
+        c, b = t.coverage, t.batches
+        repeated = select(b.c.manifest_id).where(b.c.load_mode.in_(("replay", "backfill")))
+        query = select(func.max(c.c.last_at)).where(c.c.asset == asset, c.c.manifest_id.not_in(repeated))
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar_one()
 
     # ── materializations ─────────────────────────────────────────────────────────────────────────────────────────
     def record_materializations(self, items: Iterable[Materialization]) -> list[int]:

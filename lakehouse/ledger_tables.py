@@ -42,7 +42,10 @@ batches = Table(
     Column("batch_id", Text, nullable=False),
     Column("manifest_path", Text, nullable=False),
     Column("admitted_at", UtcDateTime, nullable=False),
-    comment="One row per admitted version of a manifest.",
+    Column("declared_at", UtcDateTime),
+    Column("load_mode", Text),
+    Column("declared", JSON),
+    comment="One row per admitted version of a manifest; `declared` is the manifest without its sources.",
 )
 
 admissions = Table(
@@ -53,7 +56,20 @@ admissions = Table(
     Column("source_id", Text, primary_key=True),
     Column("judgment", Text, nullable=False),
     Column("reasons", JSON, nullable=False),
-    comment="One row per source of an admitted version of a manifest.",
+    Column("declared", JSON),
+    comment="One row per source of an admitted version of a manifest; `declared` is the source as it stands there.",
+)
+
+releases = Table(
+    "omni_releases",
+    metadata,
+    Column("manifest_id", Text, primary_key=True),
+    Column("manifest_sha256", Text, primary_key=True),
+    Column("source_id", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("released_by", Text, nullable=False),
+    Column("released_at", UtcDateTime, nullable=False),
+    comment="One row per quarantined source that a person let in, for one version of its manifest.",
 )
 
 source_files = Table(
@@ -81,6 +97,8 @@ coverage = Table(
     Column("rows_expected", BigInteger),
     Column("fingerprint", Text, nullable=False),
     Column("problem", Text),
+    Column("first_at", UtcDateTime),
+    Column("last_at", UtcDateTime),
     comment="One row per source file and partition that it holds rows of.",
 )
 

@@ -55,6 +55,10 @@ class Window:
         """The window from one partition key to another, both inside."""
         return cls(parse_day(first), parse_day(last) + ONE_DAY)
 
+    def overlaps(self, other: "Window") -> bool:
+        """Whether any day is in both."""
+        return self.first < other.end and other.first < self.end
+
     @property
     def start_at(self) -> datetime:
         """First instant inside (UTC)."""

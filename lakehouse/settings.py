@@ -42,6 +42,11 @@ class LakehouseSettings(BaseSettings):
     warehouse: str | None = Field(default=None, description="Root of the tables. Default: a folder under OMNI_HOME.")
     ledger_uri: SecretStr | None = Field(default=None, description="SQLAlchemy URL. Default: the catalog's database.")
 
+    earliest_instant: date = Field(default=date(2000, 1, 1), description="Records before that day are implausible.")
+    latest_after_batch_hours: int = Field(
+        default=48, ge=0, description="Records later than their manifest's created_at by more are implausible."
+    )
+
     run_id: str | None = Field(default=None, description="Run that dbt works for; default: dbt's invocation id.")
     partition_start: date | None = Field(default=None, description="First day partition. Default: first covered day.")
 

@@ -40,6 +40,16 @@ class Admission:
         return self.judgment in ("accept", "warn")
 
     @property
+    def way_in(self) -> list[str]:
+        """What would let a source in that is held back."""
+        if self.judgment == "quarantine":
+            release = f"omni manifests release {self.manifest.manifest_id} {self.source.source_id} --reason WHY"
+            return [f"next: mend it and declare it in a new version of {self.file.path.name}, or: {release}"]
+        if self.judgment == "reject":
+            return [f"next: declare it otherwise in a new version of {self.file.path.name}; a reject is never released"]
+        return []
+
+    @property
     def key(self) -> tuple[str, str]:
         """Manifest and source."""
         return self.manifest.manifest_id, self.source.source_id
@@ -49,22 +59,27 @@ def judge_file(file: ManifestFile) -> list[Admission]:
     """Judge every source of a manifest; a file that is no valid manifest has none."""
     if file.manifest is None:
         return []
-    return [judge_source(file, file.manifest, source) for source in file.manifest.assets]
+    policy = _gate_policy(file.manifest)
+    return [_judge_source(file, file.manifest, source, policy) for source in file.manifest.assets]
 
 
-def judge_source(file: ManifestFile, manifest: Manifest, source: Source) -> Admission:
+def _gate_policy(manifest: Manifest) -> dict[str, Judgment]:
+    """The defaults, overridden by what the manifest sets."""
+    return {**DEFAULT_POLICY, **manifest.gate_policy}  # type: ignore[dict-item]  # the schema allows judgments only
+
+
+def _judge_source(file: ManifestFile, manifest: Manifest, source: Source, policy: dict[str, Judgment]) -> Admission:
     """Judge one source: the worst of its findings decides, and all of them are named."""
     judgment: Judgment = "accept"
     reasons = []
-    for found, reason in _findings(manifest, source):
+    for found, reason in _findings(manifest, source, policy):
         if SEVERITY[found]:
             reasons.append(f"{found}: {reason}")
         judgment = max(judgment, found, key=SEVERITY.__getitem__)
     return Admission(file, manifest, source, judgment, tuple(reasons))
 
 
-def _findings(manifest: Manifest, source: Source) -> Iterator[tuple[Judgment, str]]:
-    policy: dict[str, Judgment] = {**DEFAULT_POLICY, **manifest.gate_policy}  # type: ignore[dict-item]  # the schema allows judgments only
+def _findings(manifest: Manifest, source: Source, policy: dict[str, Judgment]) -> Iterator[tuple[Judgment, str]]:
     if source.checksum_sha256 is None and not source.deleted:
         yield policy["on_missing_checksum"], "checksum_sha256 is missing, so changed bytes would go unnoticed"
     if source.metadata_status == "partial":

@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
@@ -19,9 +20,10 @@ from lakehouse.ledger import Ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.admission import Admission
+from loaders.dating import Dating
 from loaders.errors import MappingRefused, SourceUnreadable
-from loaders.records import count_days, open_records
-from loaders.sources import SourceFile, find_files, local_copy, verify_file
+from loaders.records import connect, count_days, open_records
+from loaders.sources import SourceFile, find_files, local_file, verify_file
 
 _ASSETS = {"ticket": TICKET_EVENTS, "doc_asset": DOC_ASSETS}
 
@@ -35,6 +37,8 @@ class CoveredFile:
     record: SourceFileRecord
     coverage: list[Coverage] | None
     """What the file holds, where it was read anew; None where the ledger already knows."""
+    batch_at: datetime
+    """Instant of its batch; of the batch that it repeats, where it is a replay."""
 
 
 def asset_of(admission: Admission) -> str | None:
@@ -48,26 +52,23 @@ def refresh_coverage(
     asset: str,
     admissions: Iterable[Admission],
     doubtful: Mapping[str, str] | None = None,
+    window: Window | None = None,
 ) -> dict[FileKey, CoveredFile]:
     """Bring the coverage of an asset up to date with its admitted sources.
 
     Reads the files that are new or changed, and forgets those that no admitted source declares any more. Of a manifest
     that is refused now and was admitted before (`doubtful`: its id, and why) nothing is forgotten: what it covered
-    stays as it is, with a problem.
+    stays as it is, with a problem. With a window, a file that declares to hold other days is expected there, unread.
 
     Returns:
         Every file of the admitted sources by its key, with the problem of those that cannot be read.
     """
     known = ledger.known_files(asset)
-    old = _coverage_by_source(ledger, asset)
     scratch_root = settings.home / "scratch"
     scratch_root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch_root) as scratch:
-        found = {
-            covered.record.key: covered
-            for admission in admissions
-            for covered in _cover_source(settings, asset, admission, known, old.get(admission.key, []), Path(scratch))
-        }
+        survey = _Survey(settings, ledger, asset, known, window, Path(scratch))
+        found = {covered.record.key: covered for admission in admissions for covered in survey.look_at(admission)}
     anew = [covered for covered in found.values() if covered.coverage is not None]
     ledger.replace_file_coverage([c.record for c in anew], [row for c in anew for row in c.coverage or ()])
     for manifest_id, problem in (doubtful or {}).items():
@@ -76,108 +77,158 @@ def refresh_coverage(
     return found
 
 
-def _cover_source(
-    settings: LakehouseSettings,
-    asset: str,
-    admission: Admission,
-    known: dict[FileKey, SourceFileRecord],
-    old: list[Coverage],
-    scratch: Path,
-) -> Iterator[CoveredFile]:
-    """Look at every file of a source, and at those that it had and that are gone."""
-    reading = _reading(settings, admission)
-    declared = admission.source.source_url_or_path
-    gone = {k: r for k, r in known.items() if k[:2] == admission.key and r.stamp.endswith(reading)}
-    problem = f"{declared}: matches no file any more; next: restore it, or declare a new version of the manifest"
-    try:
-        files = [] if admission.source.deleted else find_files(settings, admission.file.path, admission.source)
-    except SourceUnreadable as error:
-        # Whatever the source had is expected still, under a new declaration, too.
-        files, problem = [], str(error)
-        gone = {key: record for key, record in known.items() if key[:2] == admission.key}
-        gone.setdefault((*admission.key, declared), SourceFileRecord(asset, *admission.key, declared, reading))
-    if admission.source.deleted:
-        gone.clear()
-        record = SourceFileRecord(asset, *admission.key, declared, f"deleted|{reading}")
-        yield CoveredFile(admission, None, record, [_document_coverage(record, admission, reading)])
-    for file in files:
-        gone.pop((*admission.key, file.name), None)
-        record = SourceFileRecord(asset, *admission.key, file.name, f"{file.stamp}|{reading}")
-        same = known.get(record.key)
-        if same is not None and same.stamp == record.stamp and same.problem is None:
-            yield CoveredFile(admission, file, same, None)
-        else:
-            yield _read_file(settings, admission, file, record, reading, old, scratch)
-    for record in gone.values():
-        yield _unreadable(admission, None, record, old, problem)
+class _Survey:
+    """One look at the files of an asset's sources."""
 
+    def __init__(
+        self,
+        settings: LakehouseSettings,
+        ledger: Ledger,
+        asset: str,
+        known: dict[FileKey, SourceFileRecord],
+        window: Window | None,
+        scratch: Path,
+    ) -> None:
+        self._settings, self._asset, self._window, self._scratch = settings, asset, window, scratch
+        self._known: dict[tuple[str, str], dict[FileKey, SourceFileRecord]] = {}
+        for key, record in known.items():
+            self._known.setdefault(key[:2], {})[key] = record
+        self._days: dict[FileKey, set[str]] = {}
+        for rows in ledger.coverage(asset).values():
+            for row in rows:
+                self._days.setdefault((row.manifest_id, row.source_id, row.source_file), set()).add(row.partition)
+        self._recorded = ledger.manifest_versions()
+        self._bounds = f"{settings.earliest_instant} {settings.latest_after_batch_hours}"
+        self._contract = load_contract(settings, "doc_asset" if asset == DOC_ASSETS else "ticket_event").sha256
+        self._declared: dict[str, str] = {}
+        self._connection = connect(scratch)
 
-def _read_file(
-    settings: LakehouseSettings,
-    admission: Admission,
-    file: SourceFile,
-    record: SourceFileRecord,
-    reading: str,
-    old: list[Coverage],
-    scratch: Path,
-) -> CoveredFile:
-    """Read a new or changed file once: is it whole, and which days does it hold records of."""
-    try:
-        sha256 = verify_file(file, admission.source)
-        record = replace(record, sha256=sha256)
+    def look_at(self, admission: Admission) -> Iterator[CoveredFile]:
+        """Look at every file of a source, and at those that it had and that are gone."""
+        reading = self._reading(admission)
+        declared = admission.source.source_url_or_path
+        known = self._known.get(admission.key, {})
+        gone = {key: record for key, record in known.items() if record.stamp.endswith(reading)}
+        problem = f"{declared}: matches no file any more; next: restore it, or declare a new version of the manifest"
+        batch_at = self._batch_at(admission)
+        if admission.source.deleted:
+            record = SourceFileRecord(self._asset, *admission.key, declared, f"deleted|{reading}")
+            rows = [self._document_coverage(record, admission, reading)]
+            yield CoveredFile(admission, None, record, rows, batch_at or admission.manifest.created_at)
+            return
+        try:
+            if batch_at is None:
+                batch = admission.manifest.selection_window.replay_from_batch
+                raise SourceUnreadable(
+                    f"{admission.file.path.name}: replays batch {batch}, which was never admitted; "
+                    "next: name a batch of `omni manifests list --all`"
+                )
+            files = find_files(self._settings, admission.file.path, admission.source)
+        except SourceUnreadable as error:
+            # Whatever the source had is expected still, under a new declaration, too.
+            files, problem, gone = [], str(error), dict(known)
+            gone.setdefault(
+                (*admission.key, declared), SourceFileRecord(self._asset, *admission.key, declared, reading)
+            )
+        for file in files:
+            gone.pop((*admission.key, file.name), None)
+            record = SourceFileRecord(self._asset, *admission.key, file.name, f"{file.stamp}|{reading}")
+            same = known.get(record.key)
+            if same is not None and same.stamp == record.stamp and same.problem is None:
+                coverage, record = None, same
+            else:
+                record, coverage = self._read(admission, file, record, reading)
+            yield CoveredFile(admission, file, record, coverage, batch_at or admission.manifest.created_at)
+        for record in gone.values():
+            record, coverage = self._unreadable(admission, record, problem)
+            yield CoveredFile(admission, None, record, coverage, batch_at or admission.manifest.created_at)
+
+    def _read(
+        self, admission: Admission, file: SourceFile, record: SourceFileRecord, reading: str
+    ) -> tuple[SourceFileRecord, list[Coverage]]:
+        """Read a new or changed file once: is it whole, and which days does it hold records of."""
+        try:
+            if record.asset == DOC_ASSETS:
+                record = replace(record, sha256=verify_file(file, admission.source))
+                return record, [self._document_coverage(record, admission, f"{reading}{record.sha256}")]
+            dating = Dating.of_file(self._settings, admission.manifest, file.name)
+            if self._window and dating.window and not dating.window.overlaps(self._window):
+                return self._unread(record, dating.window)
+            with (
+                local_file(file, admission.source, self._scratch) as local,
+                open_records(
+                    self._settings, admission, file, local.path, self._connection, self._scratch
+                ) as connection,
+            ):
+                days = count_days(connection, dating)
+        except (SourceUnreadable, MappingRefused) as error:
+            return self._unreadable(admission, record, str(error))
+        rows = [
+            Coverage(
+                asset=record.asset,
+                partition=day.partition,
+                manifest_id=record.manifest_id,
+                source_id=record.source_id,
+                source_file=record.source_file,
+                rows_expected=day.records,
+                fingerprint=_sha256(reading, file.name, day.partition, str(day.records), day.content),
+                first_at=day.first_at,
+                last_at=day.last_at,
+            )
+            for day in days
+        ]
+        return replace(record, sha256=local.sha256), rows
+
+    def _document_coverage(self, record: SourceFileRecord, admission: Admission, content: str) -> Coverage:
+        day = admission.manifest.snapshot_date.isoformat()
+        return Coverage(record.asset, day, *record.key, 1, _sha256(content, record.source_file))
+
+    def _unread(self, record: SourceFileRecord, declared: Window) -> tuple[SourceFileRecord, list[Coverage]]:
+        """Expect a file on the days that it declares; it is read when one of them is loaded."""
+        rows = [
+            Coverage(record.asset, day, *record.key, None, _sha256(record.stamp, record.source_file, day))
+            for day in declared.keys
+        ]
+        return replace(record, stamp=f"unread|{record.stamp}"), rows
+
+    def _unreadable(
+        self, admission: Admission, record: SourceFileRecord, problem: str
+    ) -> tuple[SourceFileRecord, list[Coverage]]:
+        """Keep the partitions that an unreadable file is to hold: as before, as declared, or as its name says."""
+        days = self._days.get(record.key, set())
+        declared = admission.manifest.selection_window
         if record.asset == DOC_ASSETS:
-            return CoveredFile(admission, file, record, [_document_coverage(record, admission, reading + sha256)])
-        path = local_copy(file, scratch)
-        with open_records(settings, admission, file, path, scratch) as connection:
-            days = count_days(connection, admission.manifest)
-    except (SourceUnreadable, MappingRefused) as error:
-        return _unreadable(admission, file, record, old, str(error))
-    rows = [
-        Coverage(record.asset, day, *record.key, records, _sha256(reading, file.name, day, str(records), content))
-        for day, records, content in days
-    ]
-    return CoveredFile(admission, file, record, rows)
+            days = {admission.manifest.snapshot_date.isoformat()}
+        elif not days and declared.start_at and declared.end_at:
+            days = set(Window(declared.start_at.date(), declared.end_at.date()).keys)
+        elif not days:
+            days = set(re.findall(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)", record.source_file))
+        rows = [Coverage(record.asset, day, *record.key, None, _sha256(problem, day), problem) for day in sorted(days)]
+        return replace(record, sha256=None, problem=problem), rows
 
+    def _batch_at(self, admission: Admission) -> datetime | None:
+        """Instant that orders a source's records among other batches; None for a replay of an unknown batch.
 
-def _document_coverage(record: SourceFileRecord, admission: Admission, content: str) -> Coverage:
-    day = admission.manifest.snapshot_date.isoformat()
-    return Coverage(record.asset, day, *record.key, 1, _sha256(content, record.source_file))
+        A replay takes the place of the batch that it repeats: what arrived since stays the later word.
+        """
+        manifest = admission.manifest
+        if manifest.load_mode != "replay":
+            return manifest.created_at
+        batch = manifest.selection_window.replay_from_batch
+        repeated = [v for v in self._recorded if v.batch_id == batch and v.manifest_id != manifest.manifest_id]
+        return max((version.declared_at for version in repeated if version.declared_at), default=None)
 
-
-def _unreadable(
-    admission: Admission, file: SourceFile | None, record: SourceFileRecord, old: list[Coverage], problem: str
-) -> CoveredFile:
-    """Keep the partitions that an unreadable file is expected to hold: as before, as declared, or as its name says."""
-    days = {row.partition for row in old if row.source_file == record.source_file}
-    window = admission.manifest.selection_window
-    if record.asset == DOC_ASSETS:
-        days = {admission.manifest.snapshot_date.isoformat()}
-    elif not days and window.start_at and window.end_at:
-        days = set(Window(window.start_at.date(), window.end_at.date()).keys)
-    elif not days:
-        days = set(re.findall(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)", record.source_file))
-    rows = [Coverage(record.asset, day, *record.key, None, _sha256(problem, day), problem) for day in sorted(days)]
-    return CoveredFile(admission, file, replace(record, sha256=None, problem=problem), rows)
-
-
-def _reading(settings: LakehouseSettings, admission: Admission) -> str:
-    """Hash of all but the bytes that decides what a file's rows look like: declaration, contract, mapping."""
-    manifest, source = admission.manifest, admission.source
-    contract = "doc_asset" if asset_of(admission) == DOC_ASSETS else "ticket_event"
-    mapping = ""
-    if manifest.mapping:
-        path = settings.manifest_resource("mappings", f"{manifest.mapping}.sql")
-        mapping = path.read_text("utf-8") if path.is_file() else ""
-    declared = manifest.model_dump_json(exclude={"assets", "gate_policy"}), source.model_dump_json()
-    return _sha256(*declared, load_contract(settings, contract).sha256, mapping)
-
-
-def _coverage_by_source(ledger: Ledger, asset: str) -> dict[tuple[str, str], list[Coverage]]:
-    found: dict[tuple[str, str], list[Coverage]] = {}
-    for rows in ledger.coverage(asset).values():
-        for row in rows:
-            found.setdefault((row.manifest_id, row.source_id), []).append(row)
-    return found
+    def _reading(self, admission: Admission) -> str:
+        """Hash of all but the bytes that decides what a file's rows look like: declaration, contract, mapping."""
+        manifest = admission.manifest
+        if admission.file.sha256 not in self._declared:
+            mapping = ""
+            if manifest.mapping:
+                path = self._settings.manifest_resource("mappings", f"{manifest.mapping}.sql")
+                mapping = path.read_text("utf-8") if path.is_file() else ""
+            declared = manifest.model_dump_json(exclude={"assets", "gate_policy"})
+            self._declared[admission.file.sha256] = _sha256(declared, self._contract, mapping, self._bounds)
+        return _sha256(self._declared[admission.file.sha256], admission.source.model_dump_json())
 
 
 def _sha256(*parts: str) -> str:

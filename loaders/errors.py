@@ -5,6 +5,7 @@
     * SourceUnreadable: a declared source is missing, broken or not what its checksum says
     * LoadFailed: a dlt run ended early; what it had committed stays
     * MappingRefused: a mapping is not one SELECT over `raw` that keeps `source_line`
+    * ReleaseRefused: a source cannot be let in on a person's word
 """
 
 from lakehouse.errors import OmniError
@@ -24,3 +25,7 @@ class LoadFailed(LoaderError):
 
 class MappingRefused(LoaderError):
     """A mapping is missing, or is not one SELECT over the view `raw` that keeps `source_line`."""
+
+
+class ReleaseRefused(LoaderError):
+    """A source cannot be let in: there is none, it is not in quarantine, or nobody says why."""

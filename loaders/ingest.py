@@ -103,7 +103,7 @@ def ingest(
     loads, problems = [], []
     for asset in assets:
         progress(f"coverage of {asset}")
-        files = _cover(settings, ledger, asset, report)
+        files = _cover(settings, ledger, asset, report, window)
         problems.extend(_problems(files.values()))
         loads.append(
             run_pipeline(
@@ -114,7 +114,11 @@ def ingest(
 
 
 def _cover(
-    settings: LakehouseSettings, ledger: Ledger, asset: str, admission: AdmissionReport
+    settings: LakehouseSettings,
+    ledger: Ledger,
+    asset: str,
+    admission: AdmissionReport,
+    window: Window | None = None,
 ) -> dict[FileKey, CoveredFile]:
     admitted = [a for a in admission.admissions if a.is_admitted and asset_of(a) == asset]
     valid = {file.manifest_id for file in admission.files}
@@ -123,7 +127,7 @@ def _cover(
         for file in admission.refused
         for manifest_id in ledger.manifests_of(file.path.name) - valid
     }
-    return refresh_coverage(settings, ledger, asset, admitted, doubtful)
+    return refresh_coverage(settings, ledger, asset, admitted, doubtful, window)
 
 
 def _problems(files: Iterable[CoveredFile]) -> list[str]:

@@ -6,15 +6,14 @@ Rules: docs/reference/manifests.md. A manifest is intent: whether its sources ma
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
+from jsonschema_rs import Draft202012Validator, ValidationError
 from pydantic import BaseModel, ConfigDict
 from pydantic import ValidationError as InvalidModel
 
@@ -28,13 +27,27 @@ SCHEMA_FILE = "source_manifest_v1.schema.json"
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 
 
+_ALLOWED = {
+    "enum": "one of {}",
+    "const": "{!r}",
+    "pattern": "text that matches {}",
+    "format": "a {} with an offset, such as 2026-04-15T08:00:00Z",
+    "type": "a value of type {0[0]}",
+    "minItems": "at least {} of them",
+    "minLength": "a text of at least {} character",
+    "minimum": "{} or more",
+    "maximum": "{} or less",
+}
+"""What is allowed, by the keyword of JSON Schema and its value."""
+
+
 class _Declared(BaseModel):
     # The JSON Schema has checked names and types; what the loaders do not use is not repeated here.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class SelectionWindow(_Declared):
-    """Which records of the sources are meant. Instants carry an offset."""
+    """Which records of the sources are meant, or (for sources that are read whole) which days they declare to hold."""
 
     start_at: datetime | None = None
     end_at: datetime | None = None
@@ -42,6 +55,7 @@ class SelectionWindow(_Declared):
     cursor_start: str | None = None
     cursor_end: str | None = None
     watermark_field: str | None = None
+    replay_from_batch: str | None = None
 
 
 class Source(_Declared):
@@ -122,47 +136,49 @@ class ManifestFile:
         return self.manifest.manifest_id if self.manifest else None
 
 
-def read_manifests(settings: LakehouseSettings) -> list[ManifestFile]:
-    """Read every manifest of the manifest folder; one bad file never hides another.
+def read_manifests(settings: LakehouseSettings, paths: Sequence[Path] | None = None) -> list[ManifestFile]:
+    """Read every manifest of the manifest folder, or only some files; one bad file never hides another.
 
     Raises:
         ConfigurationError: the folder, or the schema that manifests are checked against, is missing.
     """
-    if not settings.manifests.is_dir():
+    if paths is None and not settings.manifests.is_dir():
         raise ConfigurationError(f"manifest folder {settings.manifests} does not exist; next: set OMNI_MANIFESTS")
-    validator = _schema_validator(settings)
-    paths = sorted(p for p in settings.manifests.glob("*.json") if not p.name.startswith("source_manifest"))
-    files = [_read_manifest(path, validator) for path in paths]
+    schema = _load_schema(settings)
+    if paths is None:
+        paths = sorted(p for p in settings.manifests.glob("*.json") if not p.name.startswith("source_manifest"))
+    files = [_read_manifest(path, schema) for path in paths]
     return list(_refuse_repeated_ids(files))
 
 
-def _schema_validator(settings: LakehouseSettings) -> Draft202012Validator:
+@dataclass(frozen=True)
+class _Schema:
+    document: dict[str, Any]
+    validator: Draft202012Validator
+
+
+def _load_schema(settings: LakehouseSettings) -> _Schema:
     path = settings.manifest_resource("schema", SCHEMA_FILE)
     try:
-        schema = json.loads(path.read_text("utf-8"))
-        Draft202012Validator.check_schema(schema)
-    except (OSError, ValueError, SchemaError) as error:
+        document = json.loads(path.read_text("utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError("it is no JSON object")
+        return _Schema(
+            document, Draft202012Validator(document, validate_formats=True, formats={"date-time": _is_instant})
+        )
+    except (OSError, ValueError, ValidationError) as error:
         raise ConfigurationError(f"manifest schema {path} cannot be used: {error}; next: restore it") from error
-    formats = FormatChecker(formats=())
-    formats.checks("date-time", raises=(ValueError, OverflowError))(_is_instant)
-    validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
-    return validator(schema, format_checker=formats)  # type: ignore[no-any-return]  # `extend` has no types
 
 
-def _is_instant(value: object) -> bool:
+def _is_instant(value: str) -> bool:
     """RFC 3339, within what UTC can express. An instant needs an offset: without one it names 26 different hours."""
-    if not isinstance(value, str):
-        return True
-    return bool(_INSTANT.fullmatch(value)) and bool(datetime.fromisoformat(value).astimezone(UTC))
+    try:
+        return bool(_INSTANT.fullmatch(value)) and bool(datetime.fromisoformat(value).astimezone(UTC))
+    except (ValueError, OverflowError):
+        return False
 
 
-def _pattern(validator: object, pattern: str, instance: object, schema: object) -> Iterator[ValidationError]:
-    """`pattern` as JSON Schema means it: `$` is the end of the text; Python's stands before a last line feed, too."""
-    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
-        yield ValidationError(f"{instance!r} does not match {pattern!r}")
-
-
-def _read_manifest(path: Path, validator: Draft202012Validator) -> ManifestFile:
+def _read_manifest(path: Path, schema: _Schema) -> ManifestFile:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -173,9 +189,7 @@ def _read_manifest(path: Path, validator: Draft202012Validator) -> ManifestFile:
         document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         return ManifestFile(path, sha256, None, (Breach("$", str(error), "UTF-8 JSON"),), is_readable=False)
-    breaches = tuple(_schema_breach(error) for error in validator.iter_errors(document))
-    if not breaches:
-        breaches = tuple(Breach(*rule) for rule in rule_breaches(document))
+    breaches = tuple(_schema_breaches(schema, document)) + tuple(Breach(*rule) for rule in rule_breaches(document))
     if breaches:
         return ManifestFile(path, sha256, None, breaches)
     try:
@@ -185,7 +199,7 @@ def _read_manifest(path: Path, validator: Draft202012Validator) -> ManifestFile:
         return ManifestFile(path, sha256, None, found)
 
 
-def _json_path(location: tuple[int | str, ...]) -> str:
+def _json_path(location: Sequence[int | str]) -> str:
     return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
 
 
@@ -203,19 +217,20 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def _schema_breach(error: ValidationError) -> Breach:
-    allowed = {
-        "enum": lambda: f"one of {error.validator_value}",
-        "const": lambda: repr(error.validator_value),
-        "pattern": lambda: f"text that matches {error.validator_value}",
-        "type": lambda: f"a value of type {error.validator_value}",
-        "format": lambda: f"a {error.validator_value} with an offset, such as 2026-04-15T08:00:00Z",
-    }.get(str(error.validator), lambda: error.message)()
-    if error.validator == "additionalProperties":
-        known: Any = dict(error.schema)["properties"]  # type: ignore[arg-type]  # a schema with this keyword is an object
-        unknown = ", ".join(sorted(set(dict(error.instance)) - set(known)))  # type: ignore[arg-type]
-        return Breach(error.json_path, f"the unknown property {unknown}", f"only {', '.join(sorted(known))}")
-    return Breach(error.json_path, _shorten(error.instance), allowed)
+def _schema_breaches(schema: _Schema, document: object) -> Iterator[Breach]:
+    for error in schema.validator.iter_errors(document):
+        keyword, value = error.kind.name, error.kind.value
+        path, found = _json_path(error.instance_path), _shorten(error.instance)
+        if keyword == "required":
+            yield Breach(path, f"no {value}", f"{value}, which is required")
+        elif keyword == "additionalProperties":
+            known: Any = reduce(lambda part, key: part[key], error.schema_path[:-1], schema.document)  # type: ignore[index]
+            yield Breach(
+                path, f"the unknown property {', '.join(value)}", f"only {', '.join(sorted(known['properties']))}"
+            )
+        else:
+            say = _ALLOWED.get(keyword)
+            yield Breach(path, found, say.format(value) if say else error.message)
 
 
 def _shorten(value: object) -> str:

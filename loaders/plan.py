@@ -77,9 +77,18 @@ def _plan(
 
 
 def batch_order(covered: CoveredFile) -> tuple[object, ...]:
-    """Sort key of a file: by the declared instant of its batch, then by names, so that it is the same everywhere."""
+    """Sort key of a file: by the instant of its batch, then by names, so that it is the same everywhere.
+
+    A replay stands before the batch that it repeats, so that it changes nothing that is there.
+    """
     manifest = covered.admission.manifest
-    return manifest.created_at, manifest.manifest_id, covered.record.source_id, covered.record.source_file
+    return (
+        covered.batch_at,
+        manifest.load_mode != "replay",
+        manifest.manifest_id,
+        covered.record.source_id,
+        covered.record.source_file,
+    )
 
 
 def planned_materialization(

@@ -1,19 +1,14 @@
 """Reading one ticket file: its records with their lines, adapted by a mapping, typed and judged by the contract.
 
-Everything happens in a DuckDB connection of its own, file by file, so that memory is bounded by a file. The rules that
-tell to which day a record counts are here, once, for coverage and for the load:
-
-- A record counts to the UTC day of `occurred_at`, else `updated_at`, else `created_at`, whichever is an instant first.
-- An instant before 2000, or later than two days after the batch, dates nothing.
-- A record that nothing dates counts to the day of the dated record before it in the file (else the one after it, else
-  the day of the batch): a broken line is counted where its neighbours are.
+Everything happens in a DuckDB connection of its own, file by file, so that memory is bounded by a file. Which day a
+record counts to: `loaders.dating`.
 """
 
-import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -22,6 +17,7 @@ from lakehouse.contracts import Contract, load_contract
 from lakehouse.duck import quoted
 from lakehouse.settings import LakehouseSettings
 from loaders.admission import Admission
+from loaders.dating import SELECTING_MODES, TIME_FIELDS, Dating, first_instant
 from loaders.errors import MappingRefused, SourceUnreadable
 from loaders.manifest import Manifest
 from loaders.sources import SourceFile
@@ -35,55 +31,120 @@ from loaders.typing_sql import (
     typed_columns,
 )
 
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-LATEST_AFTER_BATCH = timedelta(days=2)
 
-_TIME_FIELDS = ("occurred_at", "updated_at", "created_at")
+def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that spills into a folder and reckons in UTC."""
+    connection = duckdb.connect(config={"temp_directory": str(scratch)})
+    connection.execute("set timezone = 'UTC'")
+    return connection
 
 
 @contextmanager
 def open_records(
-    settings: LakehouseSettings, admission: Admission, file: SourceFile, path: Path, scratch: Path
+    settings: LakehouseSettings,
+    admission: Admission,
+    file: SourceFile,
+    path: Path,
+    connection: duckdb.DuckDBPyConnection,
+    scratch: Path,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a file as the relation `records(source_line, raw_record, doc)`, one row per record.
+    """Open a file as the relation `selected`, one row per record that the manifest means.
 
-    `doc` is the record as JSON, after the mapping; null for a line that is no object, or that the mapping dropped.
+    Columns: `source_line`; `raw_record`, the record as text; `doc`, the record as JSON, after the mapping (null for a
+    line that is no object, or that the mapping dropped); `times`, its `TIME_FIELDS` as text. The connection serves one
+    file after another; a mapping runs in one of its own.
 
     Raises:
         SourceUnreadable: DuckDB cannot read the file.
         MappingRefused: the mapping cannot be used.
     """
     manifest, source = admission.manifest, admission.source
-    with duckdb.connect(config={"temp_directory": str(scratch)}) as connection:
-        connection.execute("set timezone = 'UTC'")
+    with connect(scratch) if manifest.mapping else nullcontext(connection) as connection:
         reader = _reader(source.asset_type, path)
         try:
             if manifest.mapping:
                 _map_records(settings, manifest.mapping, connection, source.asset_type, reader, scratch)
             else:
-                doc = "case when json_valid(raw_record) and json_type(raw_record) = 'OBJECT' then raw_record::json end"
-                connection.execute(f"create view records as select *, {doc} as doc from ({reader})")
-            connection.execute(f"create view selected as select * from records where {_selection(manifest)}")
+                connection.execute(
+                    f"create or replace temp view records as select *, {_DOC} as doc, {_TIMES} as times from ({reader})"
+                )
+            connection.execute("drop view if exists clean_lines")
+            if source.asset_type == "jsonl" and not manifest.mapping and _selection(manifest) == "true":
+                connection.execute(f"create temp view clean_lines as {_clean_lines(path)}")
+            connection.execute(
+                f"create or replace temp view selected as select * from records where {_selection(manifest)}"
+            )
             yield connection
         except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
             raise SourceUnreadable(f"{file.name}: {error}; next: export the file again") from error
 
 
-def count_days(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[tuple[str, int, str]]:
-    """Count the records of `selected` per day: (partition, records, hash of their text)."""
-    shape = quoted(json.dumps(dict.fromkeys(_TIME_FIELDS, "VARCHAR")))
-    connection.execute(
-        f"create temp table dated as select source_line, hash(raw_record) as h, {_dated_day('f', manifest)} as day "
-        f"from (select source_line, raw_record, from_json(doc, {shape}) as f from selected)"
-    )
-    return connection.execute(
-        "select partition::varchar, count(*), sum(h::hugeint)::varchar "
-        f"from ({partitioned('dated', manifest)}) group by 1 order by 1"
+_LONGEST = 16 * 1024 * 1024
+"""Bytes of the longest record of a JSONL file: what `read_json` allows by default."""
+
+_POINTERS = [f"$.{name}" for name in TIME_FIELDS]
+_IS_OBJECT = "(starts_with(raw_record, '{') or starts_with(ltrim(raw_record, e' \\t\\r'), '{'))"
+_DOC = f"case when {_IS_OBJECT} then try_cast(raw_record as json) end"
+# Coverage needs the times alone: one parse, and a record that is no JSON costs no other a second one.
+_TIMES = f"case when {_IS_OBJECT} then try(json_extract_string(raw_record, {_POINTERS})) end"
+
+
+@dataclass(frozen=True)
+class CountedDay:
+    """What a file holds for one day."""
+
+    partition: str
+    records: int
+    content: str
+    """Hash of the records' text, whatever their order."""
+    first_at: datetime | None
+    """Instant of the earliest record that is dated (UTC)."""
+    last_at: datetime | None
+
+
+def count_days(connection: duckdb.DuckDBPyConnection, dating: Dating) -> list[CountedDay]:
+    """Count the records of `selected` per day."""
+    if not _date_clean_lines(connection, dating):
+        _date_records(connection, dating, "selected")
+    rows = connection.execute(
+        "select partition::varchar, count(*), sum(content)::varchar, "
+        "min(instant) filter (day is not null)::timestamp, max(instant) filter (day is not null)::timestamp "
+        f"from ({dating.partitioned('dated')}) group by 1 order by 1"
     ).fetchall()
+    return [CountedDay(*row[:3], *(at and at.replace(tzinfo=UTC) for at in row[3:])) for row in rows]
+
+
+def _date_clean_lines(connection: duckdb.DuckDBPyConnection, dating: Dating) -> bool:
+    """Date the records of a JSONL file in which every line is an object, at half the cost; whether this is one.
+
+    `read_json` parses the time columns alone, but tells no line and stops at a line that is no JSON: the lines come
+    from `read_csv`, in the same order, and any doubt sends the file the careful way.
+    """
+    if not connection.execute("select 1 from duckdb_views() where view_name = 'clean_lines'").fetchone():
+        return False
+    try:
+        _date_records(connection, dating, "clean_lines")
+    except duckdb.InvalidInputException:
+        return False
+    odd = "select 1 from dated where head is distinct from '{' limit 1"
+    return connection.execute(odd).fetchone() is None
+
+
+def _date_records(connection: duckdb.DuckDBPyConnection, dating: Dating, relation: str) -> None:
+    instant = first_instant([f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)])
+    connection.execute(
+        "create or replace temp table dated as select source_line, content, head, instant, "
+        f"{dating.day('instant')} as day from (select source_line, hash(raw_record)::hugeint as content, "
+        f"left(raw_record, 1) as head, {instant} as instant from {relation})"
+    )
 
 
 def stage_records(
-    settings: LakehouseSettings, connection: duckdb.DuckDBPyConnection, admission: Admission, target: Path
+    settings: LakehouseSettings,
+    connection: duckdb.DuckDBPyConnection,
+    admission: Admission,
+    dating: Dating,
+    target: Path,
 ) -> None:
     """Type and judge the records of `selected`, and write them to a Parquet file.
 
@@ -93,11 +154,17 @@ def stage_records(
     manifest, source = admission.manifest, admission.source
     contract = load_contract(settings, "ticket_event")
     rules = breaches(contract, is_text=source.asset_type == "csv" or manifest.mapping is not None)
-    limits = f", expected {EARLIEST:%Y} or later, and at most two days after the batch"
+    at = first_instant([f"f.{name}" for name in TIME_FIELDS])
+    plausible = f", expected from {dating.earliest:%Y-%m-%d} to before {dating.latest:%Y-%m-%dT%H:%M:%SZ}"
     rules = [
         ("doc is null", "broken_record", quoted("not a JSON object, or dropped by the mapping")),
         *((f"doc is not null and ({condition})", code, message) for condition, code, message in rules),
-        (_is_implausible(manifest), "implausible_instant", f"'found ' || {_first_instant('f')} || {quoted(limits)}"),
+        (dating.is_implausible(at), "implausible_instant", f"'found ' || {at} || {quoted(plausible)}"),
+        (
+            f"not ({dating.is_implausible(at)}) and ({dating.is_outside(at)})",
+            "outside_window",
+            f"'found ' || {at} || {quoted(f', the file declares records {dating.declared}')}",
+        ),
     ]
     is_bad = " or ".join(f"coalesce({condition}, false)" for condition, _, _ in rules)
     cases = ", ".join(f"case when {c} then {{code: {quoted(code)}, message: {m}}} end" for c, code, m in rules)
@@ -110,7 +177,7 @@ def stage_records(
             select *, case when is_bad then list_filter([{cases}], lambda r: r is not null) end as reasons from judged
         ), typed as (
             select source_line, raw_record, reasons, {typed_columns(contract)}, {extra_column("rest")} as extra,
-                {_dated_day("f", manifest)} as day
+                {dating.day(at)} as day
             from reasoned
         ), hashed as (
             select *, {record_hash(contract)} as record_sha256 from typed
@@ -122,30 +189,13 @@ def stage_records(
     ) to {quoted(str(target))} (format parquet, compression zstd)""")
 
 
-def partitioned(relation: str, manifest: Manifest) -> str:
-    """SQL: a relation with `source_line` and `day`, each row with the `partition` that it counts to."""
-    dated = f"(select source_line, day as near from {relation} where day is not null)"
-    undated = f"(select * from {relation} where day is null)"
-    first = f"(select arg_min(day, source_line) from {relation})"
-    batch = manifest.created_at.astimezone(UTC).date()
-    return (
-        f"select *, day as partition from {relation} where day is not null union all by name "
-        f"select u.*, coalesce(d.near, {first}, date '{batch}') as partition "
-        f"from {undated} u asof left join {dated} d on u.source_line >= d.source_line"
-    )
-
-
 def _reader(asset_type: str, path: Path) -> str:
     """SQL: `source_line` and `raw_record`, the record as text, for each record of a file."""
     file = quoted(str(path))
     if asset_type == "jsonl":
-        # One column up to the end of the line: every line keeps its number, broken ones included.
-        lines = (
-            f"read_csv({file}, columns = {{'raw_record': 'VARCHAR'}}, auto_detect = false, header = false, "
-            "delim = e'\\x01', quote = '', escape = '', max_line_size = 100000000)"
-        )
-        numbered = f"select row_number() over () as source_line, raw_record from {lines}"
-        return f"select * from ({numbered}) where trim(raw_record) <> ''"
+        numbered = f"select row_number() over () as source_line, raw_record from {_lines(path)}"
+        # To trim a record is dear, and needed only of those that look odd.
+        return f"select * from ({numbered}) where starts_with(raw_record, '{{') or trim(raw_record) <> ''"
     if asset_type == "csv":
         rows = f"read_csv({file}, all_varchar = true, header = true)"
         return f"select row_number() over () + 1 as source_line, to_json(r)::varchar as raw_record from {rows} r"
@@ -156,25 +206,28 @@ def _reader(asset_type: str, path: Path) -> str:
     return f"select row_number() over () as source_line, json::varchar as raw_record from read_json_objects({file})"
 
 
-def _dated_day(fields: str, manifest: Manifest) -> str:
-    """SQL: the UTC day that dates a record; null where nothing does."""
-    when = _first_instant(fields)
-    return f"case when not ({_is_implausible(manifest, fields)}) then cast(timezone('UTC', {when}) as date) end"
+def _lines(path: Path) -> str:
+    """SQL: one column up to the end of the line, so that every line keeps its number, broken ones included."""
+    return (
+        f"read_csv({quoted(str(path))}, columns = {{'raw_record': 'VARCHAR'}}, auto_detect = false, header = false, "
+        f"delim = e'\\x01', quote = '', escape = '', max_line_size = {_LONGEST}, buffer_size = {2 * _LONGEST})"
+    )
 
 
-def _first_instant(fields: str) -> str:
-    return "coalesce(" + ", ".join(instant(f"{fields}.{name}") for name in _TIME_FIELDS) + ")"
-
-
-def _is_implausible(manifest: Manifest, fields: str = "f") -> str:
-    when, latest = _first_instant(fields), manifest.created_at + LATEST_AFTER_BATCH
-    return f"{when} < timestamptz '{EARLIEST}' or {when} >= timestamptz '{latest}'"
+def _clean_lines(path: Path) -> str:
+    """SQL: `source_line`, `raw_record` and `times` of a JSONL file that holds an object on every line."""
+    columns = ", ".join(f"{name}: 'VARCHAR'" for name in TIME_FIELDS)
+    times = f"read_json({quoted(str(path))}, format = 'newline_delimited', columns = {{{columns}}})"
+    return (
+        f"select row_number() over () as source_line, raw_record, [{', '.join(TIME_FIELDS)}] as times "
+        f"from {_lines(path)} positional join {times}"
+    )
 
 
 def _derived(contract: Contract, source_id: str) -> str:
     """SQL replacements over typed columns: what a record of the plain ticket contract says without saying it."""
-    assert {"event_id", "event_type", *_TIME_FIELDS} <= {field.name for field in contract.fields}
-    when = f"coalesce({', '.join(_TIME_FIELDS)})"
+    assert {"event_id", "event_type", *TIME_FIELDS} <= {field.name for field in contract.fields}
+    when = f"coalesce({', '.join(TIME_FIELDS)})"
     kind = (
         "case when updated_at is null or updated_at = created_at then 'created' "
         "when status in ('resolved', 'escalated', 'closed') then status else 'updated' end"
@@ -188,18 +241,21 @@ def _derived(contract: Contract, source_id: str) -> str:
 def _selection(manifest: Manifest) -> str:
     """SQL over `doc`: the records that the manifest's load mode and window select."""
     window = manifest.selection_window
-    if manifest.load_mode == "backfill":
-        when = "coalesce(" + ", ".join(instant(f"doc ->> '$.{name}'") for name in _TIME_FIELDS) + ")"
-        return f"coalesce({when} >= timestamptz '{window.start_at}' and {when} < timestamptz '{window.end_at}', true)"
+    if manifest.load_mode in SELECTING_MODES:
+        at = first_instant([f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)])
+        bounds = ((">=", window.start_at), ("<", window.end_at))
+        return _all(f"{at} {sign} timestamptz '{bound}'" for sign, bound in bounds if bound)
     if manifest.load_mode not in ("incremental_cursor", "cdc"):
         return "true"
     field = window.cursor_field or window.watermark_field
     value = "doc ->> " + quoted(f'$."{field}"')
-    bounds = ((">=", window.cursor_start), ("<", window.cursor_end))
-    return (
-        " and ".join(f"coalesce({_cursor_bound(value, sign, bound)}, true)" for sign, bound in bounds if bound)
-        or "true"
-    )
+    cursors = ((">=", window.cursor_start), ("<", window.cursor_end))
+    return _all(_cursor_bound(value, sign, bound) for sign, bound in cursors if bound)
+
+
+def _all(conditions: Iterable[str]) -> str:
+    """SQL: all conditions hold, or cannot be told: a record whose time is unreadable is for the contract to judge."""
+    return " and ".join(f"coalesce({condition}, true)" for condition in conditions) or "true"
 
 
 def _cursor_bound(value: str, sign: str, bound: str) -> str:
@@ -250,7 +306,8 @@ def _map_records(
     if twice:
         raise MappingRefused(f"{path.name}: line {twice[0]} comes out twice; a record must stay one record")
     connection.execute(
-        "create temp view records as select s.source_line, s.raw_record, m.doc from source_records s left join "
+        "create temp view records as select s.source_line, s.raw_record, m.doc, "
+        f"json_extract_string(m.doc, {_POINTERS}) as times from source_records s left join "
         "(select source_line, json_merge_patch(to_json(mapped), '{\"source_line\": null}') as doc from mapped) m "
         "using (source_line)"
     )

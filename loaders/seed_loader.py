@@ -1,14 +1,26 @@
-"""Admission of the manifest folder: read, judged, recorded with its hash. The first step of every ingest."""
+"""Admission of the manifest folder: read, judged, recorded with its hash. The first step of every ingest.
 
+By itself: `python -m loaders.seed_loader --manifest-dir DIR [--manifest-path FILE …] [--report-json FILE]`.
+"""
+
+import argparse
+import json
+import sys
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from lakehouse.ledger import Ledger
-from lakehouse.settings import LakehouseSettings
+from lakehouse.errors import OmniError
+from lakehouse.evidence import ManifestVersion, Release, SourceAdmission
+from lakehouse.ledger import Ledger, open_ledger
+from lakehouse.settings import LakehouseSettings, load_settings
 from loaders.admission import Admission, judge_file
+from loaders.errors import ReleaseRefused
 from loaders.manifest import ManifestFile, read_manifests
+from loaders.manifest_changes import changes_since
 
 
 @dataclass(frozen=True)
@@ -17,6 +29,8 @@ class AdmissionReport:
 
     files: list[ManifestFile]
     admissions: list[Admission]
+    changes: dict[str, list[str]] = field(default_factory=dict)
+    """Manifests of which a new version was recorded just now → what changed since the version before."""
 
     @property
     def refused(self) -> list[ManifestFile]:
@@ -58,45 +72,122 @@ class AdmissionReport:
         return {"manifests": manifests, "sources": sources}
 
     def lines(self) -> list[str]:
-        """The judgments for a person: every breach and every reason, then the totals."""
+        """The judgments for a person: every breach and every reason, what changed, then the totals."""
         refused = [f"{file.path.name} is refused\n" + _indented(file.breaches) for file in self.refused]
         judged = [
-            f"{a.judgment}: {a.manifest.manifest_id} {a.source.source_id}\n" + _indented(a.reasons)
+            f"{a.judgment}: {a.manifest.manifest_id} {a.source.source_id}\n" + _indented([*a.reasons, *a.way_in])
             for a in self.admissions
             if a.reasons
         ]
+        changed = [f"new version of {name}\n" + _indented(found) for name, found in sorted(self.changes.items())]
         totals = ", ".join(f"{number} {judgment}" for judgment, number in sorted(self.judgments.items()))
-        return [
-            *refused,
-            *judged,
-            f"{len(self.files)} manifests, {len(self.refused)} refused; sources: {totals or 'none'}",
-        ]
+        summary = f"{len(self.files)} manifests, {len(self.refused)} refused; sources: {totals or 'none'}"
+        return [*refused, *judged, *changed, summary]
 
 
 def _indented(reasons: Iterable[object]) -> str:
     return "\n".join(f"    {reason}" for reason in reasons)
 
 
-def judge_manifests(settings: LakehouseSettings) -> AdmissionReport:
-    """Judge what is declared. Needs no catalog and no source file."""
-    files = read_manifests(settings)
+def judge_manifests(settings: LakehouseSettings, paths: Sequence[Path] | None = None) -> AdmissionReport:
+    """Judge what is declared, in the manifest folder or in some files. Needs no catalog, ledger or source file."""
+    files = read_manifests(settings, paths)
     return AdmissionReport(files, [admission for file in files for admission in judge_file(file)])
 
 
-def admit_manifests(settings: LakehouseSettings, ledger: Ledger) -> AdmissionReport:
-    """Judge the manifest folder and record each manifest version with the judgment of its sources, once."""
-    report = judge_manifests(settings)
-    for file in report.files:
+def admit_manifests(
+    settings: LakehouseSettings, ledger: Ledger, paths: Sequence[Path] | None = None
+) -> AdmissionReport:
+    """Judge the manifests, let in what a person released, and record each manifest version with its judgments, once."""
+    judged = judge_manifests(settings, paths)
+    changes: dict[str, list[str]] = {}
+    for file in judged.files:
         if file.manifest is not None:
-            batch = {
-                "manifest_id": file.manifest.manifest_id,
-                "manifest_sha256": file.sha256,
-                "batch_id": file.manifest.batch_id,
-                "manifest_path": file.path.name,
-            }
-            judged = [a for a in report.admissions if a.file is file]
-            ledger.record_admission(
-                batch,
-                [{"source_id": a.source.source_id, "judgment": a.judgment, "reasons": list(a.reasons)} for a in judged],
-            )
-    return report
+            version = _version_of(file)
+            sources = [_recorded(admission) for admission in judged.admissions if admission.file is file]
+            if ledger.record_admission(version, sources) and (found := changes_since(ledger, version, sources)):
+                changes[version.manifest_id] = found
+    released = ledger.releases()
+    admissions = [_let_in(admission, released.get((*_version_key(admission),))) for admission in judged.admissions]
+    return AdmissionReport(judged.files, admissions, changes)
+
+
+def release_source(
+    settings: LakehouseSettings, ledger: Ledger, manifest_id: str, source_id: str, *, reason: str, by: str
+) -> Release:
+    """Let in a source that the current version of its manifest has in quarantine, on a person's word.
+
+    The release holds for this version of the manifest alone.
+
+    Raises:
+        ReleaseRefused: there is no such source, it is not in quarantine, or no reason is given.
+    """
+    report = admit_manifests(settings, ledger)
+    found = [a for a in report.admissions if a.key == (manifest_id, source_id)]
+    if not found:
+        raise ReleaseRefused(f"{manifest_id} {source_id}: no such source; next: omni manifests list")
+    (admission,) = found
+    if admission.judgment != "quarantine":
+        why = "; ".join(admission.reasons) or "nothing stands against it"
+        raise ReleaseRefused(f"{manifest_id} {source_id} is not in quarantine but {admission.judgment} ({why})")
+    if not reason.strip():
+        raise ReleaseRefused("a release needs a reason; next: --reason 'who cleared it, and how'")
+    release = Release(*_version_key(admission), reason.strip(), by, datetime.now(UTC))
+    ledger.record_release(release)
+    return release
+
+
+def _version_of(file: ManifestFile) -> ManifestVersion:
+    manifest = file.manifest
+    assert manifest is not None  # a refused file has no version
+    return ManifestVersion(
+        manifest_id=manifest.manifest_id,
+        manifest_sha256=file.sha256,
+        batch_id=manifest.batch_id,
+        manifest_path=file.path.name,
+        declared_at=manifest.created_at,
+        load_mode=manifest.load_mode,
+        declared=manifest.model_dump(mode="json", exclude={"assets"}, exclude_unset=True),
+        admitted_at=datetime.now(UTC),
+    )
+
+
+def _recorded(admission: Admission) -> SourceAdmission:
+    declared = admission.source.model_dump(mode="json", exclude_unset=True)
+    return SourceAdmission(admission.source.source_id, admission.judgment, admission.reasons, declared)
+
+
+def _version_key(admission: Admission) -> tuple[str, str, str]:
+    return admission.manifest.manifest_id, admission.file.sha256, admission.source.source_id
+
+
+def _let_in(admission: Admission, release: Release | None) -> Admission:
+    if release is None or admission.judgment != "quarantine":
+        return admission
+    word = f"released by {release.released_by} on {release.released_at:%Y-%m-%d}: {release.reason}"
+    return replace(admission, judgment="warn", reasons=(*admission.reasons, word))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Admit manifests into the ledger and say how each was judged; returns the exit status of the judgment."""
+    parser = argparse.ArgumentParser(prog="python -m loaders.seed_loader", description=main.__doc__)
+    parser.add_argument("--manifest-dir", type=Path, help="folder of manifests; default: OMNI_MANIFESTS")
+    parser.add_argument("--manifest-path", type=Path, action="append", help="only these files; may be repeated")
+    parser.add_argument("--report-json", type=Path, help="write the judgments to this file, as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load_settings()
+        if options.manifest_dir is not None:
+            settings = settings.model_copy(update={"manifests": options.manifest_dir.resolve()})
+        report = admit_manifests(settings, open_ledger(settings), options.manifest_path)
+    except OmniError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if options.report_json is not None:
+        options.report_json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    print("\n".join(report.lines()))
+    return report.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""From a declared source to its files: aliases, relative paths, globs, remote URLs; and what proves a file whole.
+"""From a declared source to its files: aliases, relative paths, globs, remote URLs; reading a file once, proven whole.
 
 A file is named as the manifest names it, never by a path of the machine, so that the same source has the same name
 everywhere.
@@ -7,13 +7,17 @@ everywhere.
 import glob
 import hashlib
 import io
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import fsspec
 import pyarrow as pa
+from isal import igzip
+from isal.igzip_lib import IsalError
 
 from lakehouse.settings import LakehouseSettings
 from loaders.errors import SourceUnreadable
@@ -21,6 +25,15 @@ from loaders.manifest import Source
 
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _GLOB = set("*?[")
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A plain file on this machine, with the bytes that its source holds."""
+
+    path: Path
+    sha256: str
+    """Of the bytes as the source stores them."""
 
 
 @dataclass(frozen=True)
@@ -76,37 +89,49 @@ def find_files(settings: LakehouseSettings, manifest_path: Path, source: Source)
 def verify_file(file: SourceFile, source: Source) -> str:
     """Read a file once, through its compression, and compare it with what the manifest declares.
 
-    DuckDB reads a truncated gzip stream as if it ended there, so the stream's own checks are made here.
-
     Returns:
         SHA-256 of the bytes as stored.
 
     Raises:
         SourceUnreadable: the stream is broken, or size or checksum are not what was declared.
     """
+    return _read_through(file, source, None)
+
+
+@contextmanager
+def local_file(file: SourceFile, source: Source, folder: Path) -> Iterator[LocalFile]:
+    """A file, proven whole as in `verify_file`, as a plain local file: itself, or a copy in the folder for a while.
+
+    DuckDB reads a truncated or corrupt gzip stream as if it ended there, so compressed files are unpacked here.
+
+    Raises:
+        SourceUnreadable: as `verify_file`, or the file changed while it was read.
+    """
+    if file.location.startswith("file://") and _compression(file.name) is None:
+        yield LocalFile(Path(file.location.removeprefix("file://")), _read_through(file, source, None))
+        if _stamp(*fsspec.core.url_to_fs(file.location)) != file.stamp:
+            raise SourceUnreadable(f"{file.name}: changed while it was read; next: run it again")
+        return
+    copy = folder / uuid.uuid4().hex  # without an ending: DuckDB would take .gz for compressed
+    try:
+        with copy.open("wb") as sink:
+            sha256 = _read_through(file, source, sink)
+        yield LocalFile(copy, sha256)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _read_through(file: SourceFile, source: Source, sink: BinaryIO | None) -> str:
     with file.open() as raw:
         tee = _HashingReader(raw)
-        try:
-            for _ in _chunks(_decompressed(tee, file.name)):
-                pass
-        except OSError as error:
-            raise SourceUnreadable(f"{file.name}: {error}; next: export the file again") from error
+        for chunk in _chunks(file, tee):
+            if sink is not None:
+                sink.write(chunk)
     if not tee.size_bytes and _compression(file.name):
         raise SourceUnreadable(f"{file.name}: holds no bytes, not even an empty stream; next: export the file again")
     _compare(file, "checksum_sha256", tee.sha256.hexdigest(), source.checksum_sha256)
     _compare(file, "size_bytes", tee.size_bytes, source.size_bytes)
     return tee.sha256.hexdigest()
-
-
-def local_copy(file: SourceFile, folder: Path) -> Path:
-    """A path that DuckDB can read: the file itself where it is local, else a copy in the folder."""
-    if file.location.startswith("file://"):
-        return Path(file.location.removeprefix("file://"))
-    target = folder / f"{hashlib.sha256(file.location.encode()).hexdigest()[:16]}-{PurePosixPath(file.location).name}"
-    with file.open() as raw, target.open("wb") as copy:
-        for chunk in _chunks(raw):
-            copy.write(chunk)
-    return target
 
 
 def _apply_alias(settings: LakehouseSettings, url: str) -> str:
@@ -191,6 +216,8 @@ class _HashingReader(io.RawIOBase):
 
 def _decompressed(stream: _HashingReader, name: str) -> Any:
     compression = _compression(name)
+    if compression == "gzip":
+        return igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]  # has no types
     return pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), compression) if compression else stream
 
 
@@ -198,6 +225,10 @@ def _compression(name: str) -> str | None:
     return _COMPRESSIONS.get(PurePosixPath(name).suffix)
 
 
-def _chunks(stream: Any) -> Iterator[bytes]:
-    while chunk := stream.read(1 << 20):
-        yield chunk
+def _chunks(file: SourceFile, stored: _HashingReader) -> Iterator[bytes]:
+    try:
+        stream = _decompressed(stored, file.name)
+        while chunk := stream.read(1 << 20):
+            yield chunk
+    except (OSError, EOFError, IsalError) as error:  # type: ignore[misc]  # isal's stub calls the class an instance
+        raise SourceUnreadable(f"{file.name}: {error}; next: export the file again") from error

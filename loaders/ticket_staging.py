@@ -18,10 +18,11 @@ from lakehouse.provenance import snapshot_evidence
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import EVENT_COLUMNS, LINEAGE, QUARANTINE_COLUMNS, Column, contract_columns
 from loaders.coverage import CoveredFile
+from loaders.dating import Dating
 from loaders.errors import SourceUnreadable
 from loaders.plan import PartitionPlan, planned_materialization
-from loaders.records import open_records, partitioned, stage_records
-from loaders.sources import local_copy
+from loaders.records import connect, open_records, stage_records
+from loaders.sources import local_file
 
 
 class TicketStager:
@@ -31,8 +32,7 @@ class TicketStager:
         """Stage into a folder of the run's own."""
         self._settings, self._run_id, self._folder = settings, run_id, folder
         self._views: dict[FileKey, str] = {}
-        self._connection = duckdb.connect(config={"temp_directory": str(folder)})
-        self._connection.execute("set timezone = 'UTC'")
+        self._connection = connect(folder)
 
     def __call__(self, plan: PartitionPlan) -> Iterator[Path]:
         """Write the events file and the quarantine file of a day.
@@ -68,14 +68,17 @@ def _stage_file(
     assert covered.file is not None  # a plan with an unreadable file is refused
     admission, manifest = covered.admission, covered.admission.manifest
     target = folder / f"{view}.parquet"
-    path = local_copy(covered.file, folder)
-    with open_records(settings, admission, covered.file, path, folder) as records:
-        stage_records(settings, records, admission, target)
+    dating = Dating.of_file(settings, manifest, covered.record.source_file)
+    with local_file(covered.file, admission.source, folder) as local:
+        if local.sha256 != covered.record.sha256:
+            raise SourceUnreadable(f"{covered.file.name}: changed since coverage looked at it; next: run it again")
+        with open_records(settings, admission, covered.file, local.path, connection, folder) as records:
+            stage_records(settings, records, admission, dating, target)
     source = f"(select * from read_parquet({quoted(str(target))}))"
     undated = connection.execute(f"select count(*) from {source} where day is null").fetchone()
     if undated and undated[0]:
         connection.execute(
-            f"create temp table {view}_days as select source_line, partition from ({partitioned(source, manifest)})"
+            f"create temp table {view}_days as select source_line, partition from ({dating.partitioned(source)})"
         )
         source = f"(select * from {source} join {view}_days using (source_line))"
     else:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaders.admission import DEFAULT_POLICY, SEVERITY, judge_file, judge_source
+from loaders.admission import DEFAULT_POLICY, SEVERITY, judge_file
 from loaders.manifest import Breach, Manifest, ManifestFile
 from tests.conftest import source, ticket_manifest
 
@@ -20,7 +20,8 @@ def judged(asset_type="jsonl", manifest=None, **fields):
     declared = source("a", "a.jsonl", asset_type, **{"checksum_sha256": CHECKSUM, **fields})
     document = Manifest.model_validate(ticket_manifest([declared], **(manifest or {})))
     file = ManifestFile(Path("a.json"), "hash", document)
-    return judge_source(file, document, document.assets[0])
+    (admission,) = judge_file(file)
+    return admission
 
 
 def test_a_source_that_lacks_nothing_is_accepted_without_reasons():

@@ -1,21 +1,31 @@
 """The ledger over a real SQLite file: what is recorded, replaced, forgotten and read back."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from threading import Barrier
 
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, text
 
 from lakehouse import ledger_tables
-from lakehouse.evidence import CheckResult, Coverage, Materialization, RowCounts, SourceFileRecord
+from lakehouse.evidence import (
+    CheckResult,
+    Coverage,
+    ManifestVersion,
+    Materialization,
+    Release,
+    RowCounts,
+    SourceAdmission,
+    SourceFileRecord,
+)
 from lakehouse.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
 
 AT = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
 ASSET = "raw_ticket_events"
-BATCH = {"manifest_id": "m1", "manifest_sha256": "h1", "batch_id": "b1", "manifest_path": "m1.json"}
-JUDGED = {"source_id": "s1", "judgment": "warn", "reasons": ["warn: no checksum"]}
+BATCH = ManifestVersion("m1", "h1", "b1", "m1.json", AT, "full_snapshot", {"owner": "support"}, AT)
+JUDGED = SourceAdmission("s1", "warn", ("warn: no checksum",), {"asset_type": "jsonl"})
 
 
 @pytest.fixture
@@ -50,10 +60,9 @@ def stored(ledger, table):
 def test_a_version_of_a_manifest_is_recorded_with_the_judgments_of_its_sources(ledger):
     is_new = ledger.record_admission(BATCH, [JUDGED])
 
-    (batch,) = stored(ledger, ledger_tables.batches)
     assert is_new
-    assert BATCH.items() <= batch.items() and batch["admitted_at"].utcoffset() == timedelta(0)
-    assert stored(ledger, ledger_tables.admissions) == [{"manifest_id": "m1", "manifest_sha256": "h1", **JUDGED}]
+    assert ledger.manifest_versions() == ledger.manifest_versions("m1") == [BATCH]
+    assert ledger.source_admissions(BATCH) == [JUDGED]
 
 
 def test_recording_a_known_version_again_changes_nothing(ledger):
@@ -61,7 +70,7 @@ def test_recording_a_known_version_again_changes_nothing(ledger):
     before = stored(ledger, ledger_tables.batches), stored(ledger, ledger_tables.admissions)
 
     is_new = ledger.record_admission(
-        {**BATCH, "batch_id": "other"}, [{**JUDGED, "judgment": "reject"}, {**JUDGED, "source_id": "s2"}]
+        replace(BATCH, batch_id="other"), [replace(JUDGED, judgment="reject"), replace(JUDGED, source_id="s2")]
     )
 
     assert not is_new
@@ -71,10 +80,43 @@ def test_recording_a_known_version_again_changes_nothing(ledger):
 def test_another_version_of_a_manifest_is_recorded_beside_the_first(ledger):
     ledger.record_admission(BATCH, [JUDGED])
 
-    is_new = ledger.record_admission({**BATCH, "manifest_sha256": "h2"}, [])
+    is_new = ledger.record_admission(replace(BATCH, manifest_sha256="h2"), [])
 
     assert is_new
     assert {row["manifest_sha256"] for row in stored(ledger, ledger_tables.batches)} == {"h1", "h2"}
+
+
+def test_a_release_is_recorded_once_and_says_who_let_it_in_when_and_why(ledger):
+    release = Release("m1", "h1", "s1", "cleared by legal", "ana", AT)
+
+    assert ledger.record_release(release)
+    assert not ledger.record_release(replace(release, reason="another", released_by="bo"))
+    assert ledger.releases() == {("m1", "h1", "s1"): release}
+
+
+def test_a_ledger_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_path):
+    settings = LakehouseSettings(home=tmp_path)
+    old = open_ledger(settings)
+    old.record_admission(BATCH, [JUDGED])
+    with old.engine.begin() as connection:
+        connection.execute(text("alter table omni_batches drop column declared_at"))
+
+    (version,) = open_ledger(settings).manifest_versions()
+
+    assert version == replace(BATCH, declared_at=None)
+
+
+def test_the_high_water_mark_is_the_latest_record_that_arrived_by_itself(ledger):
+    later, replayed = AT + timedelta(days=1), AT + timedelta(days=9)
+    ledger.record_admission(BATCH, [])
+    ledger.record_admission(replace(BATCH, manifest_id="again", load_mode="replay"), [])
+    for manifest_id, at in (("m1", AT), ("m1", later), ("again", replayed)):
+        file = replace(looked_at(f"{manifest_id} {at}"), manifest_id=manifest_id)
+        row = Coverage(ASSET, str(at.date()), *file.key, 1, "f", last_at=at)
+        ledger.replace_file_coverage([file], [row])
+
+    assert ledger.high_water_mark(ASSET) == later
+    assert ledger.high_water_mark("raw_doc_assets") is None
 
 
 # ── coverage ─────────────────────────────────────────────────────────────────────────────────────────────────────────

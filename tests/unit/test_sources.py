@@ -10,7 +10,7 @@ import pytest
 from lakehouse.settings import LakehouseSettings
 from loaders.errors import SourceUnreadable
 from loaders.manifest import Source
-from loaders.sources import SourceFile, find_files, local_copy, verify_file
+from loaders.sources import SourceFile, find_files, local_file, verify_file
 
 LINES = b"".join(b'{"ticket_id": "t%d"}\n' % (number * 7919) for number in range(5000))
 
@@ -240,7 +240,8 @@ def test_a_truncated_file_is_unreadable(tmp_path, suffix, damage):
     path.write_bytes(damage(PACK[suffix](LINES)))
 
     with pytest.raises(
-        SourceUnreadable, match=rf"^a\{suffix}: Truncated compressed stream; next: export the file again"
+        SourceUnreadable,
+        match=rf"^a\{suffix}: (Truncated compressed stream|Compressed file ended before .*); next: export",
     ):
         verify_file(local(path), declared(path))
 
@@ -304,11 +305,44 @@ def test_an_empty_file_is_whole(tmp_path):
     assert verify_file(local(path), declared(path, size_bytes=0)) == hashlib.sha256(b"").hexdigest()
 
 
-def test_a_local_file_is_read_where_it_lies(settings, tmp_path):
+def test_a_plain_local_file_is_read_where_it_lies(settings, tmp_path):
     write(settings.manifests, "a.jsonl")
     (file,) = found(settings, "a.jsonl")
 
-    assert local_copy(file, tmp_path / "scratch") == settings.manifests / "a.jsonl"
+    with local_file(file, declared("a.jsonl"), tmp_path / "scratch") as opened:
+        assert opened.path == settings.manifests / "a.jsonl"
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_compressed_file_is_unpacked_for_a_while(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(PACK[suffix](LINES))
+    (tmp_path / "scratch").mkdir()
+
+    with local_file(local(path), declared(path), tmp_path / "scratch") as opened:
+        assert opened.path.read_bytes() == LINES
+        assert opened.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_plain_file_that_changes_while_it_is_read_is_unreadable(settings, tmp_path):
+    write(settings.manifests, "a.jsonl")
+    (file,) = found(settings, "a.jsonl")
+
+    with (
+        pytest.raises(SourceUnreadable, match="a.jsonl: changed while it was read; next: run it again"),
+        local_file(file, declared("a.jsonl"), tmp_path),
+    ):
+        write(settings.manifests, "a.jsonl", content=b"longer")
+
+
+def test_a_full_disk_is_not_blamed_on_the_source(tmp_path):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(LINES))
+
+    with pytest.raises(FileNotFoundError), local_file(local(path), declared(path), tmp_path / "nowhere"):
+        pass
 
 
 # ── known defects ────────────────────────────────────────────────────────────────────────────────────────────────────
