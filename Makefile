@@ -2,7 +2,7 @@
 # Needs Python 3.11+ and a package index; after the first setup everything works offline.
 SHELL := /bin/sh
 .DEFAULT_GOAL := run
-.PHONY: run test lint ui setup lock lock-check clean
+.PHONY: run test lint ui setup lock lock-check docs bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,6 +21,10 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint dbt_project/models
+
+# CPU ratios against a floor in the same run, such as BENCH_ARGS="--only coverage".
+bench: setup
+	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 ui: setup
 	@$(BIN)/omni ui
@@ -48,6 +52,9 @@ lock-check: setup
 	@cp requirements.lock .venv/requirements.lock.check
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o .venv/requirements.lock.check
 	@cmp requirements.lock .venv/requirements.lock.check || { echo "requirements.lock is stale; next: make lock"; exit 1; }
+
+docs: setup
+	@$(BIN)/omni contract docs
 
 clean:
 	rm -rf .venv var

@@ -129,6 +129,15 @@ class Ledger:
             records = [SourceFileRecord(**row._mapping) for row in rows]
         return {record.key: record for record in records}
 
+    def files_looked_at_since(self, at: datetime | None) -> list[SourceFileRecord]:
+        """Files that were read (or found unreadable) after an instant: new and changed ones."""
+        columns = [t.source_files.c[field.name] for field in fields(SourceFileRecord)]
+        query = select(*columns).order_by(t.source_files.c.source_file)
+        if at is not None:
+            query = query.where(t.source_files.c.checked_at > at)
+        with self.engine.connect() as connection:
+            return [SourceFileRecord(**row) for row in connection.execute(query).mappings()]
+
     def replace_file_coverage(self, files: Sequence[SourceFileRecord], coverage: Sequence[Coverage]) -> None:
         """Replace what is known of some source files, coverage included, in one transaction."""
         if not files:

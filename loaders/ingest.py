@@ -50,7 +50,7 @@ class IngestReport:
         """What was done, for a person."""
         judged = ", ".join(f"{number} {name}" for name, number in sorted(self.admission.judgments.items()))
         found = [f"manifests: {len(self.admission.files)}, sources: {judged or 'none'}"]
-        found += [f"refused: {file.path.name}: {'; '.join(map(str, file.breaches))}" for file in self.admission.refused]
+        found += _refused(self.admission)
         found += [f"unreadable: {problem}" for problem in self.problems]
         for load in self.loads:
             found += [f"refused: {load.asset} {partition}: {why}" for partition, why in sorted(load.refused.items())]
@@ -59,23 +59,31 @@ class IngestReport:
         return found
 
 
-def refresh(settings: LakehouseSettings, progress: Progress = lambda _: None) -> list[str]:
-    """Admit the manifests and bring the coverage of all assets up to date, without loading anything.
+@dataclass(frozen=True)
+class RefreshReport:
+    """What is declared and what has arrived, before anything is loaded."""
 
-    Returns:
-        What stands in the way: manifests that are refused, source files that cannot be read.
-    """
+    admission: AdmissionReport
+    unreadable: list[str]
+    """Source files that cannot be read, and why."""
+
+    @property
+    def problems(self) -> list[str]:
+        """What stands in the way: manifests that are refused, source files that cannot be read."""
+        return [*_refused(self.admission), *(f"unreadable: {problem}" for problem in self.unreadable)]
+
+
+def refresh(settings: LakehouseSettings, progress: Progress = lambda _: None) -> RefreshReport:
+    """Admit the manifests and bring the coverage of all assets up to date, without loading anything."""
     catalog, ledger = open_catalog(settings), open_ledger(settings)
     recover_ledger(catalog, ledger)
     progress("manifests")
     admission = admit_manifests(settings, ledger)
-    problems = [f"refused: {file.path.name}: {'; '.join(map(str, file.breaches))}" for file in admission.refused]
+    unreadable: list[str] = []
     for asset in BRONZE_ASSETS:
         progress(f"coverage of {asset}")
-        problems += [
-            f"unreadable: {problem}" for problem in _problems(_cover(settings, ledger, asset, admission).values())
-        ]
-    return problems
+        unreadable += _problems(_cover(settings, ledger, asset, admission).values())
+    return RefreshReport(admission, unreadable)
 
 
 def ingest(
@@ -128,6 +136,10 @@ def _cover(
         for manifest_id in ledger.manifests_of(file.path.name) - valid
     }
     return refresh_coverage(settings, ledger, asset, admitted, doubtful, window)
+
+
+def _refused(admission: AdmissionReport) -> list[str]:
+    return [f"refused: {file.path.name}: {'; '.join(map(str, file.breaches))}" for file in admission.refused]
 
 
 def _problems(files: Iterable[CoveredFile]) -> list[str]:

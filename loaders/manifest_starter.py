@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -79,9 +79,10 @@ def draft_manifest(
             f"found the name {name!r} and the owner {owner!r}, expected a name with Latin letters or digits and an "
             "owner that is not blank; next: give both"
         )
-    kind, types = _kind({file for path in paths for file in _files(path)})
+    names = {file: name for path in paths for file, name in _files(path)}
+    kind, types = _kind(names)
     locations = {file: _declared_path(settings, file) for file in sorted(types)}
-    ids = _source_ids(locations)
+    ids = _source_ids(names)
     instant = created_at.astimezone(UTC)
     stamp = f"{slug}-{instant:%Y%m%d}-{number:03}"
     return {
@@ -127,15 +128,16 @@ def write_starter(settings: LakehouseSettings, draft: dict[str, Any]) -> Path:
     return path
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """The files that a path stands for, as a folder source has them: see `loaders.sources`."""
+def _files(path: Path) -> Iterator[tuple[Path, PurePosixPath]]:
+    """The files that a path stands for, as a folder source has them, each with its name below the path."""
     path = path.resolve()
     if path.is_file():
-        yield path
+        yield path, PurePosixPath(path.name)
     elif path.is_dir():
         for file in path.rglob("*"):
-            if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts):
-                yield file
+            name = file.relative_to(path)
+            if file.is_file() and not any(part.startswith((".", "_")) for part in name.parts):
+                yield file, PurePosixPath(name.as_posix())
     else:
         raise StarterRefused(f"{path}: no file and no folder there; next: name one that exists")
 
@@ -181,19 +183,15 @@ def _declared_path(settings: LakehouseSettings, file: Path) -> str:
     return str(file)
 
 
-def _source_ids(declared: dict[Path, str]) -> dict[Path, str]:
-    """For each file the shortest name that no other has: plain, with its folder, with its ending, else its path."""
-    shapes: tuple[Callable[[PurePosixPath], str], ...] = (
-        lambda path: _slug(_plain_name(path)),
-        lambda path: _slug(f"{path.parent.name} {_plain_name(path)}"),
-        lambda path: _slug(path.name),
-        str,
-    )
-    ids: dict[Path, str] = {}
-    for shape in shapes:
-        proposed = {file: shape(PurePosixPath(path)) for file, path in declared.items() if file not in ids}
-        claims = Counter([*ids.values(), *proposed.values()])
-        ids |= {file: name for file, name in proposed.items() if name and claims[name] == 1}
+def _source_ids(names: dict[Path, PurePosixPath]) -> dict[Path, str]:
+    """An id for each file from its path below the folder that was named, with its ending where two would be alike.
+
+    So a document keeps its id from one snapshot folder to the next, whatever comes and goes beside it.
+    """
+    ids = {file: _slug(str(name.with_name(_plain_name(name)))) for file, name in names.items()}
+    for shape in (lambda name: _slug(str(name)), str):
+        counts = Counter(ids.values())
+        ids = {file: slug if slug and counts[slug] == 1 else shape(names[file]) for file, slug in ids.items()}
     return ids
 
 

@@ -1,19 +1,20 @@
 """Manifests and Bronze as Dagster assets: thin shells around the loaders, which write the evidence themselves."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
 from lakehouse.contracts import load_contract
-from lakehouse.ledger import open_ledger
+from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import bronze_table
-from loaders.ingest import ingest
+from loaders.ingest import ingest, refresh
 from loaders.pipelines import LoadReport
-from loaders.seed_loader import admit_manifests
+from loaders.seed_loader import AdmissionReport
 from orchestration.asset_graph import BRONZE_CHECKS
 from orchestration.dagster_events import OWNERS, partition_metadata, report_check
 
@@ -24,6 +25,9 @@ _DESCRIPTIONS = {
 _CHECK_DESCRIPTIONS = {
     "conservation": "Rows read = loaded + deduplicated + quarantined = expected by coverage, and the tables hold them."
 }
+
+
+_SHOWN_FILES = 50
 
 
 class LoadConfig(dg.Config):
@@ -51,28 +55,41 @@ def build_seed_manifests(settings: LakehouseSettings) -> dg.AssetsDefinition:
         ],
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def seed_manifests() -> Iterator[Any]:
-        report = admit_manifests(settings, open_ledger(settings))
-        reasons = {file.path.name: [str(breach) for breach in file.breaches] for file in report.refused}
-        manifests = [file.manifest for file in report.files if file.manifest]
-        yield dg.MaterializeResult(
-            metadata={
-                "manifests": len(report.files),
-                "sources": report.judgments,
-                "batch_ids": sorted({manifest.batch_id for manifest in manifests}),
-                "manifest_sha256": {file.manifest_id: file.sha256 for file in report.files if file.manifest_id},
-            },
-            check_results=[
-                dg.AssetCheckResult(
-                    passed=not reasons,
-                    check_name="all_manifests_valid",
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"refused": reasons},
-                )
-            ],
+    def seed_manifests(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        earlier = context.instance.get_latest_materialization_event(context.asset_key)
+        since = datetime.fromtimestamp(earlier.timestamp, UTC) if earlier else None
+        report, ledger = refresh(settings, context.log.info).admission, open_ledger(settings)
+        refused = {file.path.name: [str(breach) for breach in file.breaches] for file in report.refused}
+        yield dg.MaterializeResult(metadata=_manifest_metadata(ledger, report, since))
+        # After the materialization: Dagster takes an older evaluation for one of the version before.
+        yield dg.AssetCheckResult(
+            passed=not refused,
+            check_name="all_manifests_valid",
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"refused": refused, "unreadable": [f.path.name for f in report.refused if not f.is_readable]},
         )
 
     return seed_manifests
+
+
+def _manifest_metadata(ledger: Ledger, report: AdmissionReport, since: datetime | None) -> dict[str, Any]:
+    """What is declared, how it was judged, what it covers, and which files came or changed since the last time."""
+    manifests = [file.manifest for file in report.files if file.manifest]
+    days = sorted({partition for _, partition in ledger.coverage()})
+    arrived = ledger.files_looked_at_since(since)
+    return {
+        "manifests": len(report.files),
+        "sources": report.judgments,
+        "held_back": {" ".join(a.key): list(a.reasons) for a in report.admissions if not a.is_admitted},
+        "batch_ids": sorted({manifest.batch_id for manifest in manifests}),
+        "manifest_sha256": {file.manifest_id: file.sha256 for file in report.files if file.manifest_id},
+        "changed_manifests": report.changes,
+        "coverage_from": days[0] if days else None,
+        "coverage_to": days[-1] if days else None,
+        "arrivals": len(arrived),
+        "arrived_files": [file.source_file for file in arrived[:_SHOWN_FILES]],
+        "unreadable_files": [file.problem for file in arrived if file.problem],
+    }
 
 
 def build_bronze_asset(

@@ -4,42 +4,32 @@ Engines are imported inside the commands that need them: `omni ready` and `omni 
 """
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from lakehouse.errors import ConfigurationError, OmniError
+from lakehouse.errors import ConfigurationError
 from lakehouse.partitions import WHOLE, InvalidPartition, Window, parse_day
-from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
-
-_STARTED = time.monotonic()
+from lakehouse.settings import PROJECT_ROOT, load_settings
+from orchestration.console import (
+    FromOption,
+    JsonOption,
+    PartitionOption,
+    ToOption,
+    console,
+    open_filled_ledger,
+    reported,
+    say,
+    show_progress,
+    window_of,
+)
+from orchestration.manifest_commands import contract_app, manifests_app
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
-manifests_app = typer.Typer(no_args_is_help=True, help="What should arrive: source manifests and their admission.")
 app.add_typer(manifests_app, name="manifests")
-
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-PartitionOption = Annotated[str | None, typer.Option("--partition", help="One UTC day, such as 2026-04-15.")]
-FromOption = Annotated[str | None, typer.Option("--from", help="First UTC day.")]
-ToOption = Annotated[str | None, typer.Option("--to", help="Last UTC day, inside.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Turn the project's own errors into one message and exit status 2."""
-    try:
-        yield
-    except OmniError as error:
-        errors.print(f"error: {error}", style="red", markup=False)
-        raise typer.Exit(2) from error
+app.add_typer(contract_app, name="contract")
 
 
 @app.callback()
@@ -56,10 +46,9 @@ def run(partition: PartitionOption = None, from_: FromOption = None, to: ToOptio
     """
     from orchestration.main_job import run_main_job
 
-    with _reported():
-        outcome = run_main_job(load_settings(), _window(partition, from_, to), _progress)
-        for line in outcome.lines:
-            console.print(line, markup=False)
+    with reported():
+        outcome = run_main_job(load_settings(), window_of(partition, from_, to), show_progress)
+        say(*outcome.lines)
         _print_status(None, None)
     raise typer.Exit(0 if outcome.is_complete else 1)
 
@@ -69,10 +58,9 @@ def ingest(partition: PartitionOption = None, from_: FromOption = None, to: ToOp
     """Load Bronze only: the partitions whose sources are new or changed, or those of a window."""
     from loaders.ingest import ingest as load
 
-    with _reported():
-        report = load(load_settings(), window=_window(partition, from_, to), progress=_progress)
-        for line in report.lines():
-            console.print(line, markup=False)
+    with reported():
+        report = load(load_settings(), window=window_of(partition, from_, to), progress=show_progress)
+        say(*report.lines())
     raise typer.Exit(0 if report.is_complete else 1)
 
 
@@ -84,7 +72,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000) 
 
     from orchestration.main_job import dagster_environment
 
-    with _reported():
+    with reported():
         command = [str(Path(sys.executable).with_name("dagster")), "dev", "--port", str(port)]
         os.chdir(PROJECT_ROOT)
         os.execve(command[0], command, {**os.environ, **dagster_environment(load_settings())})
@@ -93,7 +81,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000) 
 @app.command()
 def status(from_: FromOption = None, to: ToOption = None, as_json: JsonOption = False) -> None:
     """Print the verdict matrix (asset × day), what is not ready and why."""
-    with _reported():
+    with reported():
         if as_json:
             readiness, days = _readiness(from_, to)
             keys = {name: [*days] if node.is_partitioned else [WHOLE] for name, node in readiness.graph.nodes.items()}
@@ -110,9 +98,9 @@ def ready(asset: str, partition: Annotated[str, typer.Argument()] = WHOLE, as_js
     from orchestration.asset_graph import load_asset_graph
     from orchestration.readiness import Readiness, next_command
 
-    with _reported():
+    with reported():
         settings = load_settings()
-        graph, ledger = load_asset_graph(settings), _open_ledger(settings)
+        graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
         if graph[asset].is_partitioned:
             if partition == WHOLE:
                 raise InvalidPartition(f"{asset} is partitioned by day; next: omni ready {asset} 2026-04-15")
@@ -140,7 +128,7 @@ def digest(asset: str, partition: PartitionOption = None) -> None:
     from lakehouse.catalog import open_catalog
     from lakehouse.digest import content_digest, find_table
 
-    with _reported():
+    with reported():
         key = parse_day(partition).isoformat() if partition else WHOLE
         value, rows = content_digest(find_table(open_catalog(load_settings()), asset), key)
         console.print(f"{value} {rows} rows {asset} {key}".rstrip(), markup=False)
@@ -157,7 +145,7 @@ def simulate(
     """Write a deterministic sample: ticket events and document snapshots, with everything that goes wrong in life."""
     from loaders.simulator.sample import simulate as write_sample
 
-    with _reported():
+    with reported():
         try:
             write_sample(target, seed=seed, tickets=tickets, start=parse_day(start), days=days)
         except (ValueError, FileExistsError) as error:
@@ -165,59 +153,22 @@ def simulate(
         console.print(f"wrote {target}; next: OMNI_MANIFESTS={target} omni run", markup=False)
 
 
-@manifests_app.command("check")
-def check_manifests(
-    manifest_dir: Annotated[Path | None, typer.Option(help="Default: OMNI_MANIFESTS.")] = None,
+@app.command()
+def coverage(
+    asset: Annotated[str | None, typer.Argument(help="raw_ticket_events or raw_doc_assets; default: both.")] = None,
+    from_: FromOption = None,
+    to: ToOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge what is declared: exit 0 all admitted, 1 something quarantined or rejected, 2 unreadable."""
-    from loaders.seed_loader import judge_manifests
+    """Print what is expected: per day the records and files that the admitted sources hold, as last looked at."""
+    from orchestration.coverage_table import coverage_json, coverage_lines
 
-    with _reported():
-        settings = load_settings()
-        if manifest_dir is not None:
-            settings = settings.model_copy(update={"manifests": manifest_dir.resolve()})
-        report = judge_manifests(settings)
+    with reported():
+        ledger, window = open_filled_ledger(load_settings()), window_of(None, from_, to)
         if as_json:
-            console.print_json(data=report.as_json())
+            console.print_json(data=coverage_json(ledger, asset, window))
         else:
-            for line in report.lines():
-                console.print(line, markup=False)
-    raise typer.Exit(report.exit_status)
-
-
-def _window(partition: str | None, from_: str | None, to: str | None) -> Window | None:
-    """The window that the options name.
-
-    Raises:
-        InvalidPartition: they contradict each other, or name no days.
-    """
-    if partition and (from_ or to):
-        raise InvalidPartition("--partition names one day; next: leave out --from and --to")
-    if partition:
-        return Window.of_keys(partition, partition)
-    if from_ and to:
-        return Window.of_keys(from_, to)
-    if from_ or to:
-        raise InvalidPartition("a range needs both --from and --to")
-    return None
-
-
-def _open_ledger(settings: LakehouseSettings) -> Any:
-    """The ledger of a lakehouse that has looked at its manifests at least once.
-
-    Raises:
-        ConfigurationError: nothing was ever admitted: no partition may be called empty, or ready.
-    """
-    from lakehouse.ledger import open_ledger
-
-    ledger = open_ledger(settings)
-    if not ledger.has_admissions():
-        raise ConfigurationError(
-            f"no manifest was ever admitted into {settings.home}; next: put manifests into {settings.manifests}, then: "
-            "omni run"
-        )
-    return ledger
+            say(*coverage_lines(ledger, asset, window))
 
 
 def _readiness(from_: str | None, to: str | None) -> tuple[Any, list[str]]:
@@ -226,7 +177,7 @@ def _readiness(from_: str | None, to: str | None) -> tuple[Any, list[str]]:
     from orchestration.readiness import Readiness
 
     settings = load_settings()
-    readiness = Readiness(load_asset_graph(settings), _open_ledger(settings))
+    readiness = Readiness(load_asset_graph(settings), open_filled_ledger(settings))
     known = readiness.days()
     if not known and not (from_ and to):
         return readiness, []
@@ -265,7 +216,3 @@ def _verdict_json(verdict: Any) -> dict[str, Any]:
         "committed_at": item.committed_at.isoformat() if item else None,
         "rows_loaded": item.rows.loaded if item else None,
     }
-
-
-def _progress(step: str) -> None:
-    errors.print(f"{time.monotonic() - _STARTED:6.1f} s  {step}", style="dim", markup=False)

@@ -34,7 +34,7 @@ class RunOutcome:
 
 def run_main_job(settings: LakehouseSettings, window: Window | None, progress: Callable[[str], None]) -> RunOutcome:
     """Run the main job over a window, or over what is not ready and can be mended."""
-    problems = refresh(settings, progress)
+    problems = refresh(settings, progress).problems
     windows = [window] if window else _windows_to_mend(settings)
     if not windows:
         done = "nothing to do: every partition that can be computed is up to date; no data changed"

@@ -112,3 +112,26 @@ def test_an_unreadable_source_is_missing_blocks_its_day_and_no_other(three_days)
     assert statuses(three_days, "raw_doc_assets") == {"2026-04-15": Status.STALE}
     assert statuses(three_days, "doc_change_feed")["2026-04-15"] is Status.BLOCKED
     assert set(statuses(three_days, "support_kpi_daily").values()) == {Status.READY}
+
+
+def test_seed_manifests_says_what_is_declared_what_it_covers_and_what_arrived_since(three_days, declare):
+    instance = dg.DagsterInstance.ephemeral()
+
+    def seeded():
+        run = build_definitions(three_days).resolve_implicit_global_asset_job_def()
+        result = run.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("seed_manifests")])
+        (event,) = result.asset_materializations_for_node("seed_manifests")
+        (check,) = result.get_asset_check_evaluations()
+        return {name: value.value for name, value in event.metadata.items()}, check.passed
+
+    first, is_valid = seeded()
+    write_lines(three_days.manifests / "late.jsonl", [ticket_event(20, "2026-04-20")])
+    declare(ticket_manifest([source("late", "late.jsonl")], 2))
+    declare({**ticket_manifest([source("b", "b.jsonl")], 3), "owner": 7})
+    second, is_still_valid = seeded()
+
+    assert (first["manifests"], first["sources"], first["arrivals"]) == (2, {"warn": 2}, 2)
+    assert (first["coverage_from"], first["coverage_to"]) == ("2026-04-14", "2026-04-16")
+    assert (second["manifests"], second["arrived_files"]) == (4, ["late.jsonl"])
+    assert second["coverage_to"] == "2026-04-20"
+    assert (is_valid, is_still_valid) == (True, False)

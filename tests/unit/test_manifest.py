@@ -467,3 +467,42 @@ def test_nan_is_no_json(settings):
 
 def test_an_instant_outside_the_calendar_is_refused(settings):
     assert read(settings, documents(created_at="0001-01-01T00:00:00+14:00")).breaches
+
+
+# ── size ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_ten_thousand_sources_of_which_one_is_bad_are_judged_and_the_bad_one_is_named(settings):
+    assets = [source(f"s{number}", f"{number}.jsonl") for number in range(10_000)]
+    assets[7_777]["asset_type"] = "xlsx"
+
+    (breach,) = read(settings, ticket_manifest(assets)).breaches
+
+    assert breach.path == "$.assets[7777].asset_type"
+
+
+def test_a_manifest_of_fifty_megabytes_is_read(settings):
+    file = read(settings, tickets(notes="x" * 50_000_000))
+
+    assert file.manifest is not None
+
+
+def test_breaches_of_the_schema_hide_no_breach_of_the_rules(settings):
+    manifest = ticket_manifest(
+        [source("a", "a.jsonl", colour="red"), source("a", "b.pdf", "pdf")], owner=7, load_mode="cdc"
+    )
+
+    breaches = read(settings, manifest).breaches
+
+    assert {breach.path for breach in breaches} == {
+        "$.owner",
+        "$.assets[0]",
+        "$.assets[0].source_id",
+        "$.assets[1].source_id",
+        "$.assets[1].asset_type",
+        "$.selection_window",
+    }
+
+
+@pytest.mark.parametrize("value", [None, 7, "x", [], {}, [None], [{"source_id": ["a"]}]])
+@pytest.mark.parametrize("name", [*REQUIRED, "selection_window", "gate_policy", "canonization_status"])
+def test_no_value_of_any_field_ends_the_reading(settings, name, value):
+    assert read(settings, tickets(**{name: value})) is not None
