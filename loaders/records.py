@@ -5,7 +5,7 @@ record counts to: `loaders.dating`.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import duckdb
 
-from lakehouse.contracts import Contract, load_contract
 from lakehouse.duck import quoted
 from lakehouse.settings import LakehouseSettings
 from loaders.admission import Admission
@@ -22,13 +21,7 @@ from loaders.errors import MappingRefused, SourceUnreadable
 from loaders.manifest import Manifest
 from loaders.sources import SourceFile
 from loaders.typing_sql import (
-    breaches,
-    extra_column,
     instant,
-    parse_columns,
-    record_hash,
-    rest_column,
-    typed_columns,
 )
 
 
@@ -65,18 +58,38 @@ def open_records(
             if manifest.mapping:
                 _map_records(settings, manifest.mapping, connection, source.asset_type, reader, scratch)
             else:
-                connection.execute(
-                    f"create or replace temp view records as select *, {_DOC} as doc, {_TIMES} as times from ({reader})"
-                )
+                _read_records(connection, reader)
             connection.execute("drop view if exists clean_lines")
-            if source.asset_type == "jsonl" and not manifest.mapping and _selection(manifest) == "true":
+            if is_plain_lines(admission) and _selected(manifest) == "true":
                 connection.execute(f"create temp view clean_lines as {_clean_lines(path)}")
             connection.execute(
-                f"create or replace temp view selected as select * from records where {_selection(manifest)}"
+                f"create or replace temp view selected as select * from records where {_selected(manifest)}"
             )
             yield connection
         except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
             raise SourceUnreadable(f"{file.name}: {error}; next: export the file again") from error
+
+
+def open_lines(connection: duckdb.DuckDBPyConnection, manifest: Manifest, lines: str) -> None:
+    """Open a relation of `source_line` and `raw_record` as the relation `selected`, see `open_records`."""
+    _read_records(connection, f"select * from {lines}")
+    connection.execute(f"create or replace temp view selected as select * from records where {_selected(manifest)}")
+
+
+def is_plain_lines(admission: Admission) -> bool:
+    """Whether a source's files are JSON lines that are read as they stand."""
+    return admission.source.asset_type == "jsonl" and not admission.manifest.mapping
+
+
+def _read_records(connection: duckdb.DuckDBPyConnection, reader: str) -> None:
+    connection.execute(
+        f"create or replace temp view records as select *, {_DOC} as doc, {_TIMES} as times from ({reader})"
+    )
+
+
+def _selected(manifest: Manifest) -> str:
+    times = [f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)]
+    return selection(manifest, times, lambda field: "doc ->> " + quoted(_member(field)))
 
 
 _LONGEST = 16 * 1024 * 1024
@@ -139,56 +152,6 @@ def _date_records(connection: duckdb.DuckDBPyConnection, dating: Dating, relatio
     )
 
 
-def stage_records(
-    settings: LakehouseSettings,
-    connection: duckdb.DuckDBPyConnection,
-    admission: Admission,
-    dating: Dating,
-    target: Path,
-) -> None:
-    """Type and judge the records of `selected`, and write them to a Parquet file.
-
-    Grain: one row per record. Columns: the contract's, `extra`, `record_sha256`, `source_line`, `raw_record`,
-    `reason_code` and `reason` (null for a good record), and `day` (null where nothing dates the record).
-    """
-    manifest, source = admission.manifest, admission.source
-    contract = load_contract(settings, "ticket_event")
-    rules = breaches(contract, is_text=source.asset_type == "csv" or manifest.mapping is not None)
-    at = first_instant([f"f.{name}" for name in TIME_FIELDS])
-    plausible = f", expected from {dating.earliest:%Y-%m-%d} to before {dating.latest:%Y-%m-%dT%H:%M:%SZ}"
-    rules = [
-        ("doc is null", "broken_record", quoted("not a JSON object, or dropped by the mapping")),
-        *((f"doc is not null and ({condition})", code, message) for condition, code, message in rules),
-        (dating.is_implausible(at), "implausible_instant", f"'found ' || {at} || {quoted(plausible)}"),
-        (
-            f"not ({dating.is_implausible(at)}) and ({dating.is_outside(at)})",
-            "outside_window",
-            f"'found ' || {at} || {quoted(f', the file declares records {dating.declared}')}",
-        ),
-    ]
-    is_bad = " or ".join(f"coalesce({condition}, false)" for condition, _, _ in rules)
-    cases = ", ".join(f"case when {c} then {{code: {quoted(code)}, message: {m}}} end" for c, code, m in rules)
-    connection.execute(f"""copy (
-        with parsed as (
-            select source_line, raw_record, doc, {parse_columns(contract)} from selected
-        ), judged as (
-            select *, {rest_column(contract)} as rest, {is_bad} as is_bad from parsed
-        ), reasoned as (
-            select *, case when is_bad then list_filter([{cases}], lambda r: r is not null) end as reasons from judged
-        ), typed as (
-            select source_line, raw_record, reasons, {typed_columns(contract)}, {extra_column("rest")} as extra,
-                {dating.day(at)} as day
-            from reasoned
-        ), hashed as (
-            select *, {record_hash(contract)} as record_sha256 from typed
-        )
-        select * exclude (reasons, raw_record) replace ({_derived(contract, source.source_id)}),
-            case when reasons is not null then raw_record end as raw_record, reasons[1].code as reason_code,
-            array_to_string(list_transform(reasons, lambda r: r.message), '; ') as reason
-        from hashed
-    ) to {quoted(str(target))} (format parquet, compression zstd)""")
-
-
 def _reader(asset_type: str, path: Path) -> str:
     """SQL: `source_line` and `raw_record`, the record as text, for each record of a file."""
     file = quoted(str(path))
@@ -224,33 +187,23 @@ def _clean_lines(path: Path) -> str:
     )
 
 
-def _derived(contract: Contract, source_id: str) -> str:
-    """SQL replacements over typed columns: what a record of the plain ticket contract says without saying it."""
-    assert {"event_id", "event_type", *TIME_FIELDS} <= {field.name for field in contract.fields}
-    when = f"coalesce({', '.join(TIME_FIELDS)})"
-    kind = (
-        "case when updated_at is null or updated_at = created_at then 'created' "
-        "when status in ('resolved', 'escalated', 'closed') then status else 'updated' end"
-    )
-    identity = f"sha256(to_json([{quoted(source_id)}, ticket_id, {when}::varchar, record_sha256])::varchar)"
-    return (
-        f"coalesce(event_id, {identity}) as event_id, coalesce(event_type, {kind}) as event_type, {when} as occurred_at"
-    )
+def selection(manifest: Manifest, times: list[str], value: Callable[[str], str]) -> str:
+    """SQL: the records that the manifest's load mode and window select.
 
-
-def _selection(manifest: Manifest) -> str:
-    """SQL over `doc`: the records that the manifest's load mode and window select."""
+    Args:
+        manifest: Whose records.
+        times: SQL of the `TIME_FIELDS`, as text.
+        value: From the name of a field to the SQL of its value, as text.
+    """
     window = manifest.selection_window
     if manifest.load_mode in SELECTING_MODES:
-        at = first_instant([f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)])
         bounds = ((">=", window.start_at), ("<", window.end_at))
-        return _all(f"{at} {sign} timestamptz '{bound}'" for sign, bound in bounds if bound)
-    if manifest.load_mode not in ("incremental_cursor", "cdc"):
-        return "true"
+        return _all(f"{first_instant(times)} {sign} timestamptz '{bound}'" for sign, bound in bounds if bound)
     field = window.cursor_field or window.watermark_field
-    value = "doc ->> " + quoted(f'$."{field}"')
+    if manifest.load_mode not in ("incremental_cursor", "cdc") or field is None:
+        return "true"
     cursors = ((">=", window.cursor_start), ("<", window.cursor_end))
-    return _all(_cursor_bound(value, sign, bound) for sign, bound in cursors if bound)
+    return _all(_cursor_bound(value(field), sign, bound) for sign, bound in cursors if bound)
 
 
 def _all(conditions: Iterable[str]) -> str:

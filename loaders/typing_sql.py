@@ -90,10 +90,33 @@ def instant(value: str) -> str:
     return f"case when {_has_offset(value)} then try_cast({value} as timestamptz) end"
 
 
-def rest_column(contract: Contract) -> str:
-    """SQL over `doc` and `t`: the record without the fields that the contract names; null where it has no others."""
+def value_conditions(contract: Contract) -> list[str]:
+    """Conditions that a row of strictly typed plain values breaks a rule, where instants are `instants."name"`: SQL.
+
+    Says only whether; `breaches` says which and why.
+    """
+    found = []
+    for field in contract.fields:
+        value = f'"{field.name}"'
+        if field.required:
+            found.append(f"{value} is null" + (f" or trim({value}) = ''" if field.type == "string" else ""))
+        if field.type == "timestamp":
+            found.append(f"{value} is not null and instants.{value} is null")
+        elif field.type == "date":
+            found.append(f"{value} is not null and try_cast({value} as date) is null")
+        if field.enum is not None:
+            found.append(f"{value} not in ({', '.join(map(quoted, field.enum))})")
+        if field.pattern is not None:
+            found.append(f"not regexp_full_match({value}, {quoted(field.pattern)})")
+        if field.max_length is not None:  # bytes first: they are counted for nothing
+            found.append(f"strlen({value}) > {field.max_length} and length({value}) > {field.max_length}")
+    return found
+
+
+def rest_column(contract: Contract, doc: str) -> str:
+    """SQL over a JSON record: the record without the fields that the contract names; null where it has no others."""
     known = quoted(json.dumps(dict.fromkeys(field.name for field in contract.fields)))
-    return f"case when len(json_keys(doc)) > list_count(t) then json_merge_patch(doc, {known}) end"
+    return f"nullif(json_merge_patch({doc}, {known})::varchar, '{{}}')::json"
 
 
 def extra_column(rest: str) -> str:
@@ -106,12 +129,15 @@ def extra_column(rest: str) -> str:
     return f"case when {rest} is not null then '{{' || array_to_string({entries}, ',') || '}}' end"
 
 
-def record_hash(contract: Contract) -> str:
-    """SQL over typed columns and `extra`: SHA-256 of the record without its batch fields."""
-    fields = ", ".join(f'"{field.name}"' for field in contract.fields)
+def canonical(contract: Contract) -> str:
+    """SQL over typed columns and `extra`: a text that is the same for the same record, without its batch fields."""
+    texts = [
+        f'to_json("{field.name}")::varchar' if field.type == "list<string>" else f'"{field.name}"::varchar'
+        for field in contract.fields
+    ]
     batch = quoted(json.dumps(dict.fromkeys(BATCH_FIELDS)))
-    rest = f"case when extra is not null then json_merge_patch(extra, {batch}) else '{{}}' end"
-    return f"sha256(to_json(row({fields}))::varchar || {rest})"
+    rest = f"case when extra is not null then json_merge_patch(extra, {batch})::varchar else '{{}}' end"
+    return f"to_json([{', '.join([*texts, rest])}])::varchar"
 
 
 def _json_type_name(kind: str) -> str:
@@ -131,4 +157,4 @@ def _typed(field: ContractField) -> str:
 def _has_offset(value: str) -> str:
     """SQL: the text ends in Z, +hh:mm, +hhmm or +hh behind a date and a time."""
     signs = " or ".join(f"substr({value}, -{back}, 1) in ('+', '-')" for back in (6, 5, 3))
-    return f"(length({value}) > 16 and (upper(right({value}, 1)) = 'Z' or {signs}))"
+    return f"(strlen({value}) > 16 and (ends_with({value}, 'Z') or ends_with({value}, 'z') or {signs}))"

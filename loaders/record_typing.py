@@ -1,0 +1,265 @@
+"""Typing and judging the records of one ticket file by the contract, chunk by chunk, as Arrow tables.
+
+Two ways lead to the same rows. The quick way: pyarrow reads a chunk of JSONL with the contract's types, strictly, so
+that no other type and no repeated key passes unseen, and DuckDB judges the values. What it cannot vouch for goes the
+careful way, which names every breach (`loaders.typing_sql`): a chunk that pyarrow refuses, a row that breaks a rule,
+any other format, a mapping. Memory is bounded by a chunk, not by the file.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from lakehouse.contracts import Contract, FieldType
+from lakehouse.duck import quoted
+from loaders.admission import Admission
+from loaders.dating import TIME_FIELDS, Dating, first_instant
+from loaders.records import open_lines, selection
+from loaders.typing_sql import (
+    breaches,
+    canonical,
+    extra_column,
+    instant,
+    parse_columns,
+    rest_column,
+    typed_columns,
+    value_conditions,
+)
+
+CHUNK_BYTES = 16 * 1024 * 1024
+BATCH_ROWS = 50_000
+
+_ARROW_TYPES: dict[FieldType, pa.DataType] = {
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "date": pa.string(),
+    "timestamp": pa.string(),
+    "list<string>": pa.list_(pa.string()),
+}
+
+
+class RecordTyper:
+    """Types the records of one file.
+
+    Grain of its tables: one row per record that the manifest means. Columns: the contract's; `extra`, JSON of the
+    fields that the contract does not name; `record_sha256`; `source_line`; `day`, null where nothing dates the record;
+    `raw_record`, `reason_code` and `reason`, null for a good record.
+    """
+
+    def __init__(
+        self, contract: Contract, admission: Admission, dating: Dating, connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        """Type on a connection that serves one file after another."""
+        assert {"event_id", "event_type", "status", *TIME_FIELDS} <= {field.name for field in contract.fields}
+        self._contract, self._admission, self._dating, self._connection = contract, admission, dating, connection
+        self._schema = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in contract.fields])
+
+    def type_lines(self, path: Path) -> Iterator[pa.Table]:
+        """Type a plain JSONL file."""
+        first_line = 1
+        for chunk in _chunks(path):
+            yield from self._type_chunk(chunk, first_line)
+            first_line += chunk.count(b"\n")
+
+    def type_selected(self) -> Iterator[pa.Table]:
+        """Type the relation `selected`, see `loaders.records.open_records`, the careful way."""
+        for batch in self._connection.execute(self._careful_query()).to_arrow_reader(BATCH_ROWS):
+            yield _hashed(pa.Table.from_batches([batch]))
+
+    def _type_chunk(self, chunk: bytes, first_line: int) -> Iterator[pa.Table]:
+        typed = self._type_quickly(chunk, first_line)
+        if typed is None:
+            yield from self._type_carefully(_numbered_lines(chunk, first_line))
+            return
+        is_bad = typed.column("is_bad")
+        yield _hashed(typed.filter(pc.invert(is_bad)).drop_columns(["is_bad"]))
+        if bad := set(typed.filter(is_bad).column("source_line").to_pylist()):
+            yield from self._type_carefully([line for line in _numbered_lines(chunk, first_line) if line[0] in bad])
+
+    def _type_quickly(self, chunk: bytes, first_line: int) -> pa.Table | None:
+        """Type a chunk of JSON objects that have the contract's types; None where that is in doubt."""
+        where = self._quick_selection()
+        if where is None or not _has_an_object_on_each_line(chunk):
+            return None
+        rows, rest = self._parse(chunk, "error"), "null::json"
+        if rows is None and (rows := self._parse(chunk, "ignore")) is not None:
+            texts = pa.array([line for _, line in _numbered_lines(chunk, first_line)], pa.string())
+            if len(texts) == rows.num_rows:
+                rows, rest = rows.append_column("raw_text", texts), rest_column(self._contract, "raw_text::json")
+        if rows is None or rows.num_rows != _line_count(chunk):
+            return None
+        return self._over("chunk", rows, self._quick_query(first_line, rest, where))
+
+    def _parse(self, chunk: bytes, unexpected: str) -> pa.Table | None:
+        """Read a chunk with the contract's types; None where a value has another, or (`error`) a field has no name."""
+        options = pj.ParseOptions(explicit_schema=self._schema, unexpected_field_behavior=unexpected)
+        try:
+            return pj.read_json(pa.BufferReader(chunk), pj.ReadOptions(block_size=len(chunk) + 1), options)
+        except pa.ArrowInvalid:
+            return None
+
+    def _type_carefully(self, lines: list[tuple[int, str]]) -> Iterator[pa.Table]:
+        numbers, texts = [number for number, _ in lines], [text for _, text in lines]
+        table = pa.table({"source_line": pa.array(numbers, pa.int64()), "raw_record": pa.array(texts, pa.string())})
+        self._connection.register("lines", table)
+        try:
+            open_lines(self._connection, self._admission.manifest, "lines")
+            yield from list(self.type_selected())
+        finally:
+            self._connection.unregister("lines")
+
+    def _over(self, name: str, rows: pa.Table, query: str) -> pa.Table:
+        self._connection.register(name, rows)
+        try:
+            return self._connection.execute(query).to_arrow_table()
+        finally:
+            self._connection.unregister(name)
+
+    def _quick_selection(self) -> str | None:
+        """SQL: the records that are meant; None where that depends on a field that the contract does not name."""
+        unknown: list[str] = []
+
+        def value(field: str) -> str:
+            if field not in self._schema.names or self._schema.field(field).type != pa.string():
+                unknown.append(field)
+            return f'"{field}"'
+
+        where = selection(self._admission.manifest, [f'"{name}"' for name in TIME_FIELDS], value)
+        return None if unknown else where
+
+    def _quick_query(self, first_line: int, rest: str, where: str) -> str:
+        instants = [field.name for field in self._contract.fields if field.type == "timestamp"]
+        at = ", ".join(f"""{quoted(name)}: {instant(f'"{name}"')}""" for name in instants)
+        when = "coalesce(" + ", ".join(f'instants."{name}"' for name in TIME_FIELDS) + ")"
+        rules = [*value_conditions(self._contract), self._dating.is_implausible("happened")]
+        rules += [self._dating.is_outside("happened")] if self._dating.declared else []
+        typed = ", ".join(_plain_typed(field.name, field.type) for field in self._contract.fields)
+        return f"""
+            with numbered as (
+                select *, row_number() over () + {first_line - 1} as source_line from chunk
+            ), parsed as (
+                select *, {{{at}}} as instants from numbered where {where}
+            ), dated as (
+                select *, {when} as happened from parsed
+            ), judged as (
+                select *, coalesce({_any(rules)}, false) as is_bad, {rest} as rest from dated
+            ), typed as (
+                select source_line, is_bad, {typed}, {extra_column("rest")} as extra,
+                    {self._dating.day("happened")} as day
+                from judged
+            )
+            select * replace ({_DERIVED}), {canonical(self._contract)} as canonical, null::varchar as raw_record,
+                null::varchar as reason_code, null::varchar as reason
+            from typed
+        """
+
+    def _careful_query(self) -> str:
+        source, manifest, dating = self._admission.source, self._admission.manifest, self._dating
+        at = first_instant([f"f.{name}" for name in TIME_FIELDS])
+        plausible = f", expected from {dating.earliest:%Y-%m-%d} to before {dating.latest:%Y-%m-%dT%H:%M:%SZ}"
+        rules = [
+            ("doc is null", "broken_record", quoted("not a JSON object, or dropped by the mapping")),
+            *(
+                (f"doc is not null and ({condition})", code, message)
+                for condition, code, message in breaches(
+                    self._contract, is_text=source.asset_type == "csv" or manifest.mapping is not None
+                )
+            ),
+            (dating.is_implausible(at), "implausible_instant", f"'found ' || {at} || {quoted(plausible)}"),
+            (
+                f"not ({dating.is_implausible(at)}) and ({dating.is_outside(at)})",
+                "outside_window",
+                f"'found ' || {at} || {quoted(f', the file declares records {dating.declared}')}",
+            ),
+        ]
+        cases = ", ".join(f"case when {c} then {{code: {quoted(code)}, message: {m}}} end" for c, code, m in rules)
+        return f"""
+            with parsed as (
+                select source_line, raw_record, doc, {parse_columns(self._contract)} from selected
+            ), judged as (
+                select *, {rest_column(self._contract, "doc")} as rest,
+                    {" or ".join(f"coalesce({condition}, false)" for condition, _, _ in rules)} as is_bad
+                from parsed
+            ), reasoned as (
+                select *, case when is_bad then list_filter([{cases}], lambda r: r is not null) end as reasons
+                from judged
+            ), typed as (
+                select source_line, raw_record, reasons, {typed_columns(self._contract)},
+                    {extra_column("rest")} as extra, {dating.day(at)} as day
+                from reasoned
+            )
+            select * exclude (reasons, raw_record) replace ({_DERIVED}), {canonical(self._contract)} as canonical,
+                case when reasons is not null then raw_record end as raw_record, reasons[1].code as reason_code,
+                array_to_string(list_transform(reasons, lambda r: r.message), '; ') as reason
+            from typed
+        """
+
+
+_DERIVED = (
+    "coalesce(event_type, case when updated_at is null or updated_at = created_at then 'created' "
+    "when status in ('resolved', 'escalated', 'closed') then status else 'updated' end) as event_type, "
+    f"coalesce({', '.join(TIME_FIELDS)}) as occurred_at"
+)
+"""SQL replacements over typed columns: what a record of the plain ticket contract says without saying it."""
+
+
+def _plain_typed(name: str, kind: FieldType) -> str:
+    if kind == "timestamp":
+        return f'instants."{name}" as "{name}"'
+    return f'try_cast("{name}" as date) as "{name}"' if kind == "date" else f'"{name}"'
+
+
+def _any(conditions: list[str]) -> str:
+    return " or ".join(f"coalesce({condition}, false)" for condition in conditions)
+
+
+def _hashed(table: pa.Table) -> pa.Table:
+    """Replace `canonical` by its SHA-256. OpenSSL hashes ten times as fast as DuckDB, which is worth the loop."""
+    texts = table.column("canonical").combine_chunks()
+    hashes = pa.array([hashlib.sha256(text).hexdigest() for text in _utf8(texts)], pa.string())
+    return table.drop_columns(["canonical"]).append_column("record_sha256", hashes)
+
+
+def _utf8(texts: pa.Array) -> Iterator[memoryview]:
+    """The bytes of each text of a string column without nulls, uncopied."""
+    if not len(texts):
+        return
+    _, offsets, data = texts.buffers()
+    ends = memoryview(offsets).cast("i")[texts.offset : texts.offset + len(texts) + 1]
+    content = memoryview(data)
+    for start, end in zip(ends, ends[1:], strict=False):
+        yield content[start:end]
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """A file in pieces of whole lines."""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk + (b"" if chunk.endswith(b"\n") else file.readline())
+
+
+def _line_count(chunk: bytes) -> int:
+    return chunk.count(b"\n") + (not chunk.endswith(b"\n"))
+
+
+def _has_an_object_on_each_line(chunk: bytes) -> bool:
+    """Whether each line begins like an object, in valid UTF-8: what pyarrow does not look at (and dies of)."""
+    if not chunk.startswith(b"{") or chunk.count(b"\n{") + 1 != _line_count(chunk):
+        return False
+    try:
+        return chunk.isascii() or bool(chunk.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _numbered_lines(chunk: bytes, first_line: int) -> list[tuple[int, str]]:
+    """The lines of a chunk that are not blank, with their numbers."""
+    texts = chunk.decode().split("\n")
+    return [(first_line + number, text.removesuffix("\r")) for number, text in enumerate(texts) if text.strip()]
