@@ -2,7 +2,7 @@
 # Needs Python 3.11+ and a package index; after the first setup everything works offline.
 SHELL := /bin/sh
 .DEFAULT_GOAL := run
-.PHONY: run test lint ui setup lock lock-check docs bench clean
+.PHONY: run test lint ui setup lock lock-check docs bench faults clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,6 +21,10 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint dbt_project/models
+
+# Every way to die, at every point, for tickets and documents: minutes. A short form of it is among the tests.
+faults: setup
+	OMNI_FAULTS=full $(BIN)/python -m pytest -n 2 --dist loadfile tests/faults $(PYTEST_ARGS)
 
 # CPU ratios against a floor in the same run, such as BENCH_ARGS="--only coverage".
 bench: setup

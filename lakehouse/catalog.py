@@ -33,7 +33,8 @@ TABLE_PROPERTIES = {
     # Keep the metadata of a table with many small daily commits small.
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "10",
-    "write.metadata.delete-after-commit.enabled": "true",
+    # A reader holds on to a metadata file while its run lasts: `lakehouse.maintenance` removes old ones by age.
+    "write.metadata.delete-after-commit.enabled": "false",
     "write.metadata.previous-versions-max": "20",
 }
 

@@ -10,6 +10,7 @@ import duckdb
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
+from lakehouse.assets import QUARANTINE
 from lakehouse.catalog import load_table_if_exists
 from lakehouse.duck import load_iceberg_extension, quoted, scan_sql
 from lakehouse.errors import OmniError
@@ -65,10 +66,11 @@ def _nested(table: Table) -> set[str]:
 
 
 def _where(table: Table, partition: str) -> str:
+    if table.name()[-1] == QUARANTINE:  # what was released is history, and differs between lakehouses
+        day = "" if partition == WHOLE else f" and partition = {quoted(parse_day(partition).isoformat())}"
+        return f" where released_at is null{day}"
     if partition == WHOLE:
         return ""
-    if table.name()[-1] == "quarantine":
-        return f" where partition = {quoted(parse_day(partition).isoformat())}"
     column = time_column(table)
     if column is None:
         raise UnknownTable(f"{table.name()[-1]} is not partitioned by day; next: ask without --partition")

@@ -77,6 +77,24 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantineAction:
+    """What a person did about a quarantined record."""
+
+    record_id: str
+    action: str
+    """`released` or `discarded`."""
+    asset: str
+    partition: str
+    source_file: str
+    source_line: int
+    reason_code: str
+    reason: str
+    """Why it was done."""
+    acted_by: str
+    acted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """The share of one source file in one asset partition. Grain: asset, manifest, source, file, partition."""
 

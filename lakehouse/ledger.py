@@ -5,11 +5,11 @@ dbt or Dagster.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Table, delete, func, insert, inspect, select, text, update
+from sqlalchemy import Engine, Table, bindparam, delete, func, insert, inspect, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
@@ -23,6 +23,7 @@ from lakehouse.evidence import (
     FileKey,
     ManifestVersion,
     Materialization,
+    QuarantineAction,
     Release,
     RowCounts,
     SourceAdmission,
@@ -72,10 +73,10 @@ class Ledger:
             Whether the version is new; recording a known version changes nothing.
         """
         with self.engine.begin() as connection:
-            is_new = connection.execute(_insert_new(connection, t.batches).values(asdict(version))).rowcount > 0
+            is_new = connection.execute(_insert_new(connection, t.batches).values(_values(version))).rowcount > 0
             if is_new and sources:
                 key = {"manifest_id": version.manifest_id, "manifest_sha256": version.manifest_sha256}
-                rows = [{**key, **asdict(source), "reasons": list(source.reasons)} for source in sources]
+                rows = [{**key, **_values(source), "reasons": list(source.reasons)} for source in sources]
                 connection.execute(_insert_new(connection, t.admissions), rows)
         return is_new
 
@@ -101,7 +102,7 @@ class Ledger:
     def record_release(self, release: Release) -> bool:
         """Let a quarantined source in; returns whether it was not let in before."""
         with self.engine.begin() as connection:
-            return connection.execute(_insert_new(connection, t.releases).values(asdict(release))).rowcount > 0
+            return connection.execute(_insert_new(connection, t.releases).values(_values(release))).rowcount > 0
 
     def releases(self) -> dict[tuple[str, str, str], Release]:
         """Sources that were let in, by manifest_id, manifest_sha256, source_id."""
@@ -119,6 +120,19 @@ class Ledger:
         query = select(t.batches.c.manifest_id).where(t.batches.c.manifest_path == manifest_path)
         with self.engine.connect() as connection:
             return set(connection.execute(query).scalars())
+
+    def record_quarantine_actions(self, actions: Sequence[QuarantineAction]) -> None:
+        """Record what a person did about quarantined records."""
+        if actions:
+            with self.engine.begin() as connection:
+                connection.execute(insert(t.quarantine_actions), [_values(action) for action in actions])
+
+    def quarantine_actions(self) -> list[QuarantineAction]:
+        """What persons did about quarantined records, in order."""
+        columns = [t.quarantine_actions.c[field.name] for field in fields(QuarantineAction)]
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(*columns).order_by(t.quarantine_actions.c.id)).mappings()
+            return [QuarantineAction(**row) for row in rows]
 
     # ── coverage ─────────────────────────────────────────────────────────────────────────────────────────────────
     def known_files(self, asset: str) -> dict[FileKey, SourceFileRecord]:
@@ -144,11 +158,10 @@ class Ledger:
             return
         now = datetime.now(UTC)
         with self.engine.begin() as connection:
-            for file in files:
-                _delete_file(connection, file.asset, file.key)
-            connection.execute(insert(t.source_files), [{**asdict(file), "checked_at": now} for file in files])
+            _delete_files(connection, [(file.asset, *file.key) for file in files])
+            connection.execute(insert(t.source_files), [{**_values(file), "checked_at": now} for file in files])
             if coverage:
-                connection.execute(insert(t.coverage), [asdict(row) for row in coverage])
+                connection.execute(insert(t.coverage), [_values(row) for row in coverage])
 
     def doubt_files(self, asset: str, manifest_id: str, problem: str) -> None:
         """Mark all files of a manifest, and what they cover, with a problem; what is expected of them stays."""
@@ -160,8 +173,7 @@ class Ledger:
     def forget_files(self, asset: str, keys: Iterable[FileKey]) -> None:
         """Drop files that no admitted source lists any more; their partitions become stale."""
         with self.engine.begin() as connection:
-            for key in keys:
-                _delete_file(connection, asset, key)
+            _delete_files(connection, [(asset, *key) for key in keys])
 
     def coverage(self, asset: str | None = None) -> dict[tuple[str, str], list[Coverage]]:
         """Coverage by (asset, partition), of one asset or of all."""
@@ -233,11 +245,16 @@ def _insert_new(connection: Connection, table: Table) -> Any:
     return dialect.insert(table).on_conflict_do_nothing()
 
 
-def _delete_file(connection: Connection, asset: str, key: FileKey) -> None:
+def _delete_files(connection: Connection, keys: Sequence[tuple[str, str, str, str]]) -> None:
     names = ("asset", "manifest_id", "source_id", "source_file")
-    for table in (t.source_files, t.coverage):
-        values = zip(names, (asset, *key), strict=True)
-        connection.execute(delete(table).where(*(table.c[name] == value for name, value in values)))
+    for table in (t.source_files, t.coverage) if keys else ():
+        statement = delete(table).where(*(table.c[name] == bindparam(f"old_{name}") for name in names))
+        connection.execute(statement, [{f"old_{n}": v for n, v in zip(names, key, strict=True)} for key in keys])
+
+
+def _values(record: Any) -> dict[str, Any]:
+    """Fields of a flat record; `dataclasses.asdict` would copy every value."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _materialization_row(item: Materialization) -> dict[str, Any]:

@@ -126,6 +126,23 @@ materializations = Table(
     comment="One row per committed version of an asset partition; the highest id is the current one.",
 )
 
+quarantine_actions = Table(
+    "omni_quarantine_actions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("record_id", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("partition", Text, nullable=False),
+    Column("source_file", Text, nullable=False),
+    Column("source_line", BigInteger, nullable=False),
+    Column("reason_code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("acted_by", Text, nullable=False),
+    Column("acted_at", UtcDateTime, nullable=False),
+    comment="One row per release or discard of a quarantined record.",
+)
+
 checks = Table(
     "omni_checks",
     metadata,

@@ -84,15 +84,31 @@ def recover_ledger(catalog: Catalog, ledger: Ledger, namespaces: tuple[str, ...]
     return len(missing)
 
 
+def unrecorded_snapshots(table: Table, ledger: Ledger) -> set[int]:
+    """Snapshots of a table with evidence on its own asset that the ledger has no materialization of.
+
+    The quarantine table's snapshots speak of other assets, so none of them is among these.
+    """
+    asset = table.name()[-1]
+    recorded = ledger.recorded_snapshots(asset)
+    return {
+        snapshot.snapshot_id
+        for snapshot in table.snapshots()
+        if snapshot.summary
+        and snapshot.snapshot_id not in recorded
+        and snapshot.summary.additional_properties.get("omni.asset") == asset
+        and _EVIDENCE in snapshot.summary.additional_properties
+    }
+
+
 def _unrecorded(table: Table, ledger: Ledger) -> Iterator[Materialization]:
     """Partitions whose last commit is on the table and not in the ledger, in the order of the commits."""
-    recorded = ledger.recorded_snapshots(table.name()[-1])
+    unrecorded = unrecorded_snapshots(table, ledger)
     committed = {
         (item.partition, item.run_id): item
         for snapshot in table.snapshots()
-        if snapshot.summary and snapshot.snapshot_id not in recorded
+        if snapshot.summary and snapshot.snapshot_id in unrecorded
         for item in read_evidence(snapshot.summary.additional_properties, snapshot.snapshot_id)
-        if item.asset == table.name()[-1]  # the quarantine table's snapshots speak of other assets
     }
     current = ledger.current_materializations([table.name()[-1]])
     for (partition, _), item in committed.items():

@@ -46,6 +46,9 @@ class LakehouseSettings(BaseSettings):
     latest_after_batch_hours: int = Field(
         default=48, ge=0, description="Records later than their manifest's created_at by more are implausible."
     )
+    max_quarantined_share: float = Field(
+        default=0.05, ge=0, le=1, description="Share of a partition's records that may be held in quarantine."
+    )
 
     run_id: str | None = Field(default=None, description="Run that dbt works for; default: dbt's invocation id.")
     partition_start: date | None = Field(default=None, description="First day partition. Default: first covered day.")

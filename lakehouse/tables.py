@@ -99,7 +99,8 @@ def bronze_table(settings: LakehouseSettings, name: str) -> TableDefinition:
 def partition_filter(table: str, asset: str, window: Window) -> str:
     """Row filter of pyiceberg: the rows of a Bronze table that belong to the window of an asset."""
     if table == QUARANTINE:
-        return f"asset == '{asset}' and partition >= '{window.first}' and partition < '{window.end}'"
+        held = f"asset == '{asset}' and partition >= '{window.first}' and partition < '{window.end}'"
+        return f"{held} and released_at is null"  # what was released stays, whatever is loaded again
     return time_filter("occurred_at" if table == TICKET_EVENTS else "snapshot_date", window, table == DOC_ASSETS)
 
 

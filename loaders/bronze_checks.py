@@ -2,38 +2,69 @@
 
 conservation (error): rows read = loaded + deduplicated + quarantined, rows read = rows expected by coverage, and the
 tables hold exactly the rows that the ledger says. Counted from the tables' metadata, no data is read.
+
+Documents have `mass_delete` beside it (`loaders.mass_delete`), tickets `quarantine_share` and `contract_drift`
+(`loaders.ticket_checks`).
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 from pyiceberg.catalog import Catalog
 
-from lakehouse.assets import QUARANTINE
+from lakehouse.assets import DOC_ASSETS, QUARANTINE
 from lakehouse.catalog import load_table_if_exists
-from lakehouse.evidence import CheckResult, Materialization
+from lakehouse.evidence import CheckResult, Materialization, Severity
 from lakehouse.ledger import Ledger
 from lakehouse.partitions import Window
+from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import partition_filter
+from loaders.held_records import Selection, held_records
+from loaders.mass_delete import MassDeleteGuard
+from loaders.ticket_checks import Finding, contract_drift, quarantine_share
 
 CONSERVATION = "conservation"
+MASS_DELETE = "mass_delete"
+QUARANTINE_SHARE = "quarantine_share"
+CONTRACT_DRIFT = "contract_drift"
 
 
 def check_partitions(
-    catalog: Catalog, ledger: Ledger, asset: str, partitions: Iterable[str], run_id: str
+    settings: LakehouseSettings,
+    catalog: Catalog,
+    ledger: Ledger,
+    asset: str,
+    partitions: Iterable[str],
+    run_id: str,
+    drift: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[CheckResult]:
-    """Check the current materialization of some partitions and record the results."""
-    keys = sorted(partitions)
-    if not keys:
+    """Check the current materialization of some partitions and record the results.
+
+    `drift` holds what a load has just seen (`loaders.ticket_staging`); without it, `contract_drift` keeps its result.
+    """
+    current = ledger.current_materializations([asset])
+    items = [current[asset, key] for key in sorted(partitions) if (asset, key) in current]
+    if not items:
         return []
-    window = Window.of_keys(keys[0], keys[-1])
+    window = Window.of_keys(items[0].partition, items[-1].partition)
     loaded = _count_rows(catalog, asset, asset, window)
     held = _count_rows(catalog, QUARANTINE, asset, window)
-    current = ledger.current_materializations([asset])
-    results = [
-        _conservation(current[asset, key], loaded[key], held[key], run_id) for key in keys if (asset, key) in current
-    ]
+    results = [_conservation(item, loaded[item.partition], held[item.partition], run_id) for item in items]
+    if asset == DOC_ASSETS:
+        days = [key for (_, key), item in current.items() if item.rows.loaded]
+        guard = MassDeleteGuard(catalog.load_table(f"bronze.{asset}"), ledger, days)
+        results += [_result(item, MASS_DELETE, guard.judge(item), run_id) for item in items]
+    else:
+        records = held_records(catalog, Selection(asset=asset, window=window)) if held.total() else []
+        settled = {action.record_id for action in ledger.quarantine_actions() if action.action == "discarded"}
+        for item in items:
+            ids = [record.record_id for record in records if record.partition == item.partition]
+            share = quarantine_share(item, ids, settled, settings.max_quarantined_share)
+            results.append(_result(item, QUARANTINE_SHARE, share, run_id))
+            if drift is not None:
+                found = contract_drift(drift.get(item.partition, {}))
+                results.append(_result(item, CONTRACT_DRIFT, found, run_id, "warn"))
     ledger.record_checks(results)
     return results
 
@@ -45,17 +76,24 @@ def _conservation(item: Materialization, loaded: int, held: int, run_id: str) ->
         f"expected {rows.expected}, read {rows.read} = {rows.loaded} loaded + {rows.deduplicated} deduplicated + "
         f"{rows.quarantined} quarantined; the tables hold {loaded} and {held}"
     )
+    return _result(item, CONSERVATION, (message, 0 if is_kept else 1), run_id)
+
+
+def _result(
+    item: Materialization, check: str, finding: Finding, run_id: str, severity: Severity = "error"
+) -> CheckResult:
+    message, failures = finding
     return CheckResult(
         asset=item.asset,
         partition=item.partition,
-        check=CONSERVATION,
-        severity="error",
-        passed=is_kept,
+        check=check,
+        severity=severity,
+        passed=not failures,
         message=message,
         materialization_id=item.id,
         observed_at=datetime.now(UTC),
         run_id=run_id,
-        failures=0 if is_kept else 1,
+        failures=failures,
     )
 
 

@@ -22,7 +22,7 @@ from lakehouse.settings import LakehouseSettings
 from loaders.admission import Admission
 from loaders.dating import Dating
 from loaders.errors import MappingRefused, SourceUnreadable
-from loaders.records import connect, count_days, open_records
+from loaders.records import connect, count_days
 from loaders.sources import SourceFile, find_files, local_file, verify_file
 
 _ASSETS = {"ticket": TICKET_EVENTS, "doc_asset": DOC_ASSETS}
@@ -100,15 +100,15 @@ class _Survey:
         self._recorded = ledger.manifest_versions()
         self._bounds = f"{settings.earliest_instant} {settings.latest_after_batch_hours}"
         self._contract = load_contract(settings, "doc_asset" if asset == DOC_ASSETS else "ticket_event").sha256
-        self._declared: dict[str, str] = {}
+        self._declared: dict[str, tuple[str, str]] = {}
         self._connection = connect(scratch)
 
     def look_at(self, admission: Admission) -> Iterator[CoveredFile]:
         """Look at every file of a source, and at those that it had and that are gone."""
-        reading = self._reading(admission)
+        declaration, reading = self._reading(admission)
         declared = admission.source.source_url_or_path
         known = self._known.get(admission.key, {})
-        gone = {key: record for key, record in known.items() if record.stamp.endswith(reading)}
+        gone = {key: record for key, record in known.items() if record.stamp.endswith(declaration)}
         problem = f"{declared}: matches no file any more; next: restore it, or declare a new version of the manifest"
         batch_at = self._batch_at(admission)
         if admission.source.deleted:
@@ -154,13 +154,8 @@ class _Survey:
             dating = Dating.of_file(self._settings, admission.manifest, file.name)
             if self._window and dating.window and not dating.window.overlaps(self._window):
                 return self._unread(record, dating.window)
-            with (
-                local_file(file, admission.source, self._scratch) as local,
-                open_records(
-                    self._settings, admission, file, local.path, self._connection, self._scratch
-                ) as connection,
-            ):
-                days = count_days(connection, dating)
+            with local_file(file, admission.source, self._scratch) as local:
+                days = count_days(self._settings, admission, file.name, local, dating, self._connection, self._scratch)
         except (SourceUnreadable, MappingRefused) as error:
             return self._unreadable(admission, record, str(error))
         rows = [
@@ -218,17 +213,22 @@ class _Survey:
         repeated = [v for v in self._recorded if v.batch_id == batch and v.manifest_id != manifest.manifest_id]
         return max((version.declared_at for version in repeated if version.declared_at), default=None)
 
-    def _reading(self, admission: Admission) -> str:
-        """Hash of all but the bytes that decides what a file's rows look like: declaration, contract, mapping."""
+    def _reading(self, admission: Admission) -> tuple[str, str]:
+        """What decides, beside the bytes, what a file's rows look like: what is declared; all that, and how it is read.
+
+        Hashes. The first is the end of the second: with another contract, mapping or bound a source declares the same.
+        """
         manifest = admission.manifest
         if admission.file.sha256 not in self._declared:
             mapping = ""
             if manifest.mapping:
                 path = self._settings.manifest_resource("mappings", f"{manifest.mapping}.sql")
-                mapping = path.read_text("utf-8") if path.is_file() else ""
+                mapping = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
             declared = manifest.model_dump_json(exclude={"assets", "gate_policy"})
-            self._declared[admission.file.sha256] = _sha256(declared, self._contract, mapping, self._bounds)
-        return _sha256(self._declared[admission.file.sha256], admission.source.model_dump_json())
+            self._declared[admission.file.sha256] = declared, _sha256(self._contract, mapping, self._bounds)
+        header, how = self._declared[admission.file.sha256]
+        declaration = _sha256(header, admission.source.model_dump_json())
+        return declaration, f"{how}|{declaration}"
 
 
 def _sha256(*parts: str) -> str:

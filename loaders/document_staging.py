@@ -1,13 +1,16 @@
 """Document days as Parquet files: the listing of a day, its bytes in the object store.
 
-Of a collection on one day, the last `replace` batch counts whole and later `merge` batches on top of it.
+Of a collection on one day, the last `replace` batch counts whole and later `merge` batches on top of it. A document
+that one batch lists twice refuses the day.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
+import fsspec
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
@@ -18,7 +21,9 @@ from lakehouse.provenance import snapshot_evidence
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import bronze_table
 from loaders.coverage import CoveredFile
+from loaders.document_formats import Description, describe, is_paged
 from loaders.errors import SourceUnreadable
+from loaders.manifest import Manifest
 from loaders.plan import PartitionPlan, planned_materialization
 from loaders.staged import write_staged
 
@@ -36,8 +41,9 @@ class DocumentStager:
         """Store the documents of a day and write its listing.
 
         Raises:
-            SourceUnreadable: a file changed or vanished since coverage looked at it.
+            SourceUnreadable: a file changed or vanished since coverage looked at it, or a batch lists a document twice.
         """
+        _refuse_repeated(plan)
         rows = _listing(self._settings, plan, self._run_id)
         counts = RowCounts(plan.rows_expected, len(plan.files), len(rows), len(plan.files) - len(rows))
         evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id, with_files=False)])
@@ -47,36 +53,72 @@ class DocumentStager:
         )
 
 
+def collection_of(manifest: Manifest) -> str:
+    """Set of documents that a manifest speaks of."""
+    return manifest.collection or manifest.source_type
+
+
+def disposition_of(manifest: Manifest) -> Literal["merge", "replace"]:
+    """Whether a manifest lists its collection whole, or changes of it."""
+    return manifest.disposition or ("replace" if manifest.load_mode == "full_snapshot" else "merge")
+
+
+def _doc_id(covered: CoveredFile) -> str:
+    """The source's id; of a folder or a glob, with the path below the part that all its files share."""
+    declared, name = covered.admission.source.source_url_or_path, covered.record.source_file
+    if name == declared:
+        return covered.admission.source.source_id
+    folder = f"{declared.rstrip('/')}/"
+    shared = folder if name.startswith(folder) else re.split(r"[*?[]", declared)[0].rpartition("/")[0]
+    return f"{covered.admission.source.source_id}/{name.removeprefix(shared).lstrip('/')}"
+
+
+def _refuse_repeated(plan: PartitionPlan) -> None:
+    """Refuse a day on which one batch lists a document twice: which of the two was meant is not for us to guess."""
+    first: dict[tuple[str, str], CoveredFile] = {}
+    for covered in plan.files:
+        manifest, doc_id = covered.admission.manifest, _doc_id(covered)
+        other = first.setdefault((manifest.manifest_id, doc_id), covered)
+        if other is not covered:
+            places = (f"{c.record.source_file} (source {c.admission.source.source_id})" for c in (other, covered))
+            raise SourceUnreadable(
+                f"{covered.admission.file.path.name}: document {doc_id} of {collection_of(manifest)} stands twice: "
+                f"{' and '.join(places)}; next: take one out, or give one source another source_id"
+            )
+
+
 def _listing(settings: LakehouseSettings, plan: PartitionPlan, run_id: str) -> list[dict[str, Any]]:
     """One row per document of the day, in the order of their keys."""
     kept: dict[tuple[str, str], dict[str, Any]] = {}
-    replaced: set[tuple[str, str]] = set()
+    replaced: dict[str, str] = {}
     for covered in plan.files:
         row = _row(settings, covered, run_id)
-        collection, batch = row["collection"], (row["collection"], row["manifest_id"])
-        if row["disposition"] == "replace" and batch not in replaced:
-            replaced.add(batch)
+        collection = row["collection"]
+        if row["disposition"] == "replace" and replaced.get(collection) != row["manifest_id"]:
+            replaced[collection] = row["manifest_id"]
             kept = {key: other for key, other in kept.items() if key[0] != collection}
+        elif collection in replaced:
+            row["disposition"] = "replace"  # the day lists the collection whole, with what a merge says of it
         kept[(collection, row["doc_id"])] = row
     return [kept[key] for key in sorted(kept)]
 
 
 def _row(settings: LakehouseSettings, covered: CoveredFile, run_id: str) -> dict[str, Any]:
     manifest, source, record = covered.admission.manifest, covered.admission.source, covered.record
-    is_declared = record.source_file == source.source_url_or_path
-    name = PurePosixPath(record.source_file).name
     size_bytes = None if source.deleted else _store(settings, covered)
+    described = _describe(settings, covered) if size_bytes else Description()
     return {
-        "doc_id": source.source_id if is_declared else f"{source.source_id}/{name}",
-        "collection": manifest.collection or manifest.source_type,
+        "doc_id": _doc_id(covered),
+        "collection": collection_of(manifest),
         "asset_type": source.asset_type,
         "source_url": record.source_file,
-        "disposition": manifest.disposition or ("replace" if manifest.load_mode == "full_snapshot" else "merge"),
+        "disposition": disposition_of(manifest),
         "is_tombstone": source.deleted,
         "source_fingerprint": record.sha256,
         "raw_object_path": None if record.sha256 is None else object_path(record.sha256),
         "size_bytes": size_bytes,
-        "title": source.title or name,
+        "page_count": described.pages,
+        "title": source.title or described.title or PurePosixPath(record.source_file).name,
         "language": source.language,
         "doc_version": source.doc_version,
         "product_line": manifest.product_line,
@@ -93,6 +135,18 @@ def _row(settings: LakehouseSettings, covered: CoveredFile, run_id: str) -> dict
         "run_id": run_id,
         "ingested_at": datetime.now(UTC),
     }
+
+
+def _describe(settings: LakehouseSettings, covered: CoveredFile) -> Description:
+    """What a stored document says of itself, as far as its declaration does not."""
+    source, sha256 = covered.admission.source, covered.record.sha256
+    assert sha256 is not None  # it is stored
+    name = PurePosixPath(covered.record.source_file).name
+    if source.title and not is_paged(source.asset_type, name):
+        return Description()
+    fs, root = fsspec.core.url_to_fs(settings.warehouse_url)
+    path = f"{root}/{object_path(sha256)}"
+    return describe(lambda size: fs.cat_file(path, end=size), source.asset_type, name)
 
 
 def _store(settings: LakehouseSettings, covered: CoveredFile) -> int:

@@ -5,6 +5,7 @@
     * SourceUnreadable: a declared source is missing, broken or not what its checksum says
     * LoadFailed: a dlt run ended early; what it had committed stays
     * MappingRefused: a mapping is not one SELECT over `raw` that keeps `source_line`
+    * RecordNotHeld: no quarantined record is meant
     * ReleaseRefused: a source cannot be let in on a person's word
 """
 
@@ -29,3 +30,7 @@ class MappingRefused(LoaderError):
 
 class ReleaseRefused(LoaderError):
     """A source cannot be let in: there is none, it is not in quarantine, or nobody says why."""
+
+
+class RecordNotHeld(LoaderError):
+    """No record that is held in quarantine is meant."""

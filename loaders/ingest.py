@@ -27,9 +27,11 @@ class IngestReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all declared data is in: nothing refused, nothing unreadable. Quarantined records do not count."""
+        """Whether all declared data is in: nothing refused, nothing unreadable, no blocking check failed."""
         checks = (check for load in self.loads for check in load.checks)
-        is_loaded = not any(load.refused for load in self.loads) and all(check.passed for check in checks)
+        is_loaded = not any(load.refused for load in self.loads) and all(
+            c.passed or c.severity == "warn" for c in checks
+        )
         return is_loaded and not self.problems and not self.admission.refused
 
     def table(self) -> list[str]:
@@ -54,7 +56,11 @@ class IngestReport:
         found += [f"unreadable: {problem}" for problem in self.problems]
         for load in self.loads:
             found += [f"refused: {load.asset} {partition}: {why}" for partition, why in sorted(load.refused.items())]
-            found += [f"failed: {c.asset} {c.partition} {c.check}: {c.message}" for c in load.checks if not c.passed]
+            found += [
+                f"{'failed' if c.severity == 'error' else 'warning'}: {c.asset} {c.partition} {c.check}: {c.message}"
+                for c in load.checks
+                if not c.passed
+            ]
             found.append(load.summary())
         return found
 

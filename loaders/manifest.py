@@ -94,6 +94,7 @@ class Manifest(_Declared):
     gate_policy: dict[str, str] = {}
     collection: str | None = None
     disposition: Literal["merge", "replace"] | None = None
+    max_deleted_ratio: float = 0.3
     mapping: str | None = None
     snapshot_at: datetime | None = None
 

@@ -69,7 +69,7 @@ def run_pipeline(
     settings: LakehouseSettings, catalog: Catalog, ledger: Ledger, plan: LoadPlan, run_id: str, progress: Progress
 ) -> LoadReport:
     """Load the planned partitions of an asset and check them."""
-    refused = dict(plan.refused)
+    refused, drift = dict(plan.refused), dict[str, dict[str, str]]()
     if plan.partitions:
         name = next(name for name, asset in PIPELINES.items() if asset == plan.asset)
         runs = pipelines_dir(settings).parent / "runs"
@@ -83,7 +83,7 @@ def run_pipeline(
                 dataset_name="bronze",
                 pipelines_dir=folder,
             )
-            source = _bronze_source(settings, plan, run_id, staging, refused, progress)
+            source = _bronze_source(settings, plan, run_id, staging, refused, drift, progress)
             try:
                 pipeline.run(source, loader_file_format="parquet")
             except PipelineStepFailed as error:
@@ -92,7 +92,7 @@ def run_pipeline(
                 ) from error
             _keep_last_run(settings, Path(folder) / name)
     planned = [item.partition for item in plan.partitions if item.partition not in refused]
-    checks = check_partitions(catalog, ledger, plan.asset, planned, run_id)
+    checks = check_partitions(settings, catalog, ledger, plan.asset, planned, run_id, drift)
     current = ledger.current_materializations([plan.asset])
     return LoadReport(plan.asset, [current[plan.asset, key] for key in planned], refused, plan.unchanged, checks)
 
@@ -115,13 +115,18 @@ def _bronze_source(
     run_id: str,
     folder: Path,
     refused: dict[str, str],
+    drift: dict[str, dict[str, str]],
     progress: Progress,
 ) -> Any:
     """A dlt source that stages day after day, and hands each file to the resource of its table.
 
     A day whose sources fail is refused and holds no other day back.
     """
-    stager = (TicketStager if plan.asset == TICKET_EVENTS else DocumentStager)(settings, run_id, folder)
+    stager = (
+        TicketStager(settings, run_id, folder, drift)
+        if plan.asset == TICKET_EVENTS
+        else DocumentStager(settings, run_id, folder)
+    )
 
     def staged_files() -> Iterator[Path]:
         for number, item in enumerate(plan.partitions, start=1):

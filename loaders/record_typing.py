@@ -19,6 +19,7 @@ from lakehouse.contracts import Contract, FieldType
 from lakehouse.duck import quoted
 from loaders.admission import Admission
 from loaders.dating import TIME_FIELDS, Dating, first_instant
+from loaders.lines import Line, line_count, lines_table, numbered_lines, read_chunks
 from loaders.records import open_lines, selection
 from loaders.typing_sql import (
     breaches,
@@ -31,7 +32,6 @@ from loaders.typing_sql import (
     value_conditions,
 )
 
-CHUNK_BYTES = 16 * 1024 * 1024
 BATCH_ROWS = 50_000
 
 _ARROW_TYPES: dict[FieldType, pa.DataType] = {
@@ -61,39 +61,39 @@ class RecordTyper:
         self._contract, self._admission, self._dating, self._connection = contract, admission, dating, connection
         self._schema = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in contract.fields])
 
-    def type_lines(self, path: Path) -> Iterator[pa.Table]:
-        """Type a plain JSONL file."""
-        first_line = 1
-        for chunk in _chunks(path):
-            yield from self._type_chunk(chunk, first_line)
-            first_line += chunk.count(b"\n")
+    def type_lines(self, path: Path, name: str) -> Iterator[pa.Table]:
+        """Type a plain JSONL file.
+
+        Raises:
+            SourceUnreadable: a line is too long, or no UTF-8.
+        """
+        for first_line, chunk in read_chunks(path, name):
+            typed = self._type_quickly(chunk, first_line, name)
+            if typed is None:
+                yield from self._type_carefully(numbered_lines(chunk, first_line, name))
+                continue
+            is_bad = typed.column("is_bad")
+            yield _hashed(typed.filter(pc.invert(is_bad)).drop_columns(["is_bad"]))
+            if bad := set(typed.filter(is_bad).column("source_line").to_pylist()):
+                lines = numbered_lines(chunk, first_line, name)
+                yield from self._type_carefully([line for line in lines if line[0] in bad])
 
     def type_selected(self) -> Iterator[pa.Table]:
         """Type the relation `selected`, see `loaders.records.open_records`, the careful way."""
         for batch in self._connection.execute(self._careful_query()).to_arrow_reader(BATCH_ROWS):
             yield _hashed(pa.Table.from_batches([batch]))
 
-    def _type_chunk(self, chunk: bytes, first_line: int) -> Iterator[pa.Table]:
-        typed = self._type_quickly(chunk, first_line)
-        if typed is None:
-            yield from self._type_carefully(_numbered_lines(chunk, first_line))
-            return
-        is_bad = typed.column("is_bad")
-        yield _hashed(typed.filter(pc.invert(is_bad)).drop_columns(["is_bad"]))
-        if bad := set(typed.filter(is_bad).column("source_line").to_pylist()):
-            yield from self._type_carefully([line for line in _numbered_lines(chunk, first_line) if line[0] in bad])
-
-    def _type_quickly(self, chunk: bytes, first_line: int) -> pa.Table | None:
+    def _type_quickly(self, chunk: bytes, first_line: int, name: str) -> pa.Table | None:
         """Type a chunk of JSON objects that have the contract's types; None where that is in doubt."""
         where = self._quick_selection()
         if where is None or not _has_an_object_on_each_line(chunk):
             return None
         rows, rest = self._parse(chunk, "error"), "null::json"
         if rows is None and (rows := self._parse(chunk, "ignore")) is not None:
-            texts = pa.array([line for _, line in _numbered_lines(chunk, first_line)], pa.string())
+            texts = pa.array([text for _, text in numbered_lines(chunk, first_line, name)], pa.string())
             if len(texts) == rows.num_rows:
                 rows, rest = rows.append_column("raw_text", texts), rest_column(self._contract, "raw_text::json")
-        if rows is None or rows.num_rows != _line_count(chunk):
+        if rows is None or rows.num_rows != line_count(chunk):
             return None
         return self._over("chunk", rows, self._quick_query(first_line, rest, where))
 
@@ -105,10 +105,8 @@ class RecordTyper:
         except pa.ArrowInvalid:
             return None
 
-    def _type_carefully(self, lines: list[tuple[int, str]]) -> Iterator[pa.Table]:
-        numbers, texts = [number for number, _ in lines], [text for _, text in lines]
-        table = pa.table({"source_line": pa.array(numbers, pa.int64()), "raw_record": pa.array(texts, pa.string())})
-        self._connection.register("lines", table)
+    def _type_carefully(self, lines: list[Line]) -> Iterator[pa.Table]:
+        self._connection.register("lines", lines_table(lines))
         try:
             open_lines(self._connection, self._admission.manifest, "lines")
             yield from list(self.type_selected())
@@ -162,10 +160,10 @@ class RecordTyper:
 
     def _careful_query(self) -> str:
         source, manifest, dating = self._admission.source, self._admission.manifest, self._dating
-        at = first_instant([f"f.{name}" for name in TIME_FIELDS])
+        at = first_instant([f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)])
         plausible = f", expected from {dating.earliest:%Y-%m-%d} to before {dating.latest:%Y-%m-%dT%H:%M:%SZ}"
         rules = [
-            ("doc is null", "broken_record", quoted("not a JSON object, or dropped by the mapping")),
+            ("doc is null", "broken_record", quoted(_NOT_AN_OBJECT)),
             *(
                 (f"doc is not null and ({condition})", code, message)
                 for condition, code, message in breaches(
@@ -182,7 +180,7 @@ class RecordTyper:
         cases = ", ".join(f"case when {c} then {{code: {quoted(code)}, message: {m}}} end" for c, code, m in rules)
         return f"""
             with parsed as (
-                select source_line, raw_record, doc, {parse_columns(self._contract)} from selected
+                select source_line, raw_record, times, doc, {parse_columns(self._contract)} from selected
             ), judged as (
                 select *, {rest_column(self._contract, "doc")} as rest,
                     {" or ".join(f"coalesce({condition}, false)" for condition, _, _ in rules)} as is_bad
@@ -201,6 +199,8 @@ class RecordTyper:
             from typed
         """
 
+
+_NOT_AN_OBJECT = "not a JSON object, or dropped by the mapping"
 
 _DERIVED = (
     "coalesce(event_type, case when updated_at is null or updated_at = created_at then 'created' "
@@ -238,28 +238,16 @@ def _utf8(texts: pa.Array) -> Iterator[memoryview]:
         yield content[start:end]
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    """A file in pieces of whole lines."""
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk + (b"" if chunk.endswith(b"\n") else file.readline())
-
-
-def _line_count(chunk: bytes) -> int:
-    return chunk.count(b"\n") + (not chunk.endswith(b"\n"))
-
-
 def _has_an_object_on_each_line(chunk: bytes) -> bool:
-    """Whether each line begins like an object, in valid UTF-8: what pyarrow does not look at (and dies of)."""
-    if not chunk.startswith(b"{") or chunk.count(b"\n{") + 1 != _line_count(chunk):
+    """Whether each line begins like an object, in valid UTF-8, and holds no number that is none.
+
+    pyarrow looks at none of these; of a line that is no object, it dies.
+    """
+    if not chunk.startswith(b"{") or chunk.count(b"\n{") + 1 != line_count(chunk):
+        return False
+    if b"NaN" in chunk or b"Infinity" in chunk:
         return False
     try:
         return chunk.isascii() or bool(chunk.decode())
     except UnicodeDecodeError:
         return False
-
-
-def _numbered_lines(chunk: bytes, first_line: int) -> list[tuple[int, str]]:
-    """The lines of a chunk that are not blank, with their numbers."""
-    texts = chunk.decode().split("\n")
-    return [(first_line + number, text.removesuffix("\r")) for number, text in enumerate(texts) if text.strip()]

@@ -100,15 +100,17 @@ def admit_manifests(
 ) -> AdmissionReport:
     """Judge the manifests, let in what a person released, and record each manifest version with its judgments, once."""
     judged = judge_manifests(settings, paths)
+    sources_of: dict[Path, list[SourceAdmission]] = {}
+    for admission in judged.admissions:
+        sources_of.setdefault(admission.file.path, []).append(_recorded(admission))
     changes: dict[str, list[str]] = {}
     for file in judged.files:
         if file.manifest is not None:
-            version = _version_of(file)
-            sources = [_recorded(admission) for admission in judged.admissions if admission.file is file]
+            version, sources = _version_of(file), sources_of[file.path]
             if ledger.record_admission(version, sources) and (found := changes_since(ledger, version, sources)):
                 changes[version.manifest_id] = found
     released = ledger.releases()
-    admissions = [_let_in(admission, released.get((*_version_key(admission),))) for admission in judged.admissions]
+    admissions = [_let_in(admission, released.get(_version_key(admission))) for admission in judged.admissions]
     return AdmissionReport(judged.files, admissions, changes)
 
 

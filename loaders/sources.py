@@ -4,11 +4,12 @@ A file is named as the manifest names it, never by a path of the machine, so tha
 everywhere.
 """
 
+import codecs
 import glob
 import hashlib
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -34,6 +35,10 @@ class LocalFile:
     path: Path
     sha256: str
     """Of the bytes as the source stores them."""
+    lines: int
+    """Number of lines."""
+    has_controls: bool
+    """Whether a carriage return or a control character of the lowest (U+0001) is in it."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class SourceFile:
             SourceUnreadable: the file is gone or may not be read.
         """
         try:
+            if self.location.startswith("file://"):  # without fsspec, which costs more than to read a document
+                return Path(self.location.removeprefix("file://")).open("rb")
             return fsspec.open(self.location, "rb").open()  # type: ignore[no-any-return]  # fsspec has no types
         except OSError as error:
             raise SourceUnreadable(f"{self.name}: cannot be opened ({error}); next: restore the file") from error
@@ -95,38 +102,68 @@ def verify_file(file: SourceFile, source: Source) -> str:
     Raises:
         SourceUnreadable: the stream is broken, or size or checksum are not what was declared.
     """
-    return _read_through(file, source, None)
+    return _read_through(file, source, lambda _: None)
 
 
 @contextmanager
 def local_file(file: SourceFile, source: Source, folder: Path) -> Iterator[LocalFile]:
     """A file, proven whole as in `verify_file`, as a plain local file: itself, or a copy in the folder for a while.
 
-    DuckDB reads a truncated or corrupt gzip stream as if it ended there, so compressed files are unpacked here.
+    DuckDB reads a truncated or corrupt gzip stream as if it ended there, so compressed files are unpacked here. A copy
+    has no byte-order mark.
 
     Raises:
         SourceUnreadable: as `verify_file`, or the file changed while it was read.
     """
-    if file.location.startswith("file://") and _compression(file.name) is None:
-        yield LocalFile(Path(file.location.removeprefix("file://")), _read_through(file, source, None))
+    survey = _TextSurvey()
+    if file.location.startswith("file://") and _compression(file.name) is None and not _has_mark(file):
+        path = Path(file.location.removeprefix("file://"))
+        sha256 = _read_through(file, source, survey.look_at)
+        yield LocalFile(path, sha256, survey.lines, survey.has_controls)
         if _stamp(*fsspec.core.url_to_fs(file.location)) != file.stamp:
             raise SourceUnreadable(f"{file.name}: changed while it was read; next: run it again")
         return
     copy = folder / uuid.uuid4().hex  # without an ending: DuckDB would take .gz for compressed
     try:
         with copy.open("wb") as sink:
-            sha256 = _read_through(file, source, sink)
-        yield LocalFile(copy, sha256)
+
+            def keep(chunk: bytes) -> None:
+                chunk = chunk if sink.tell() else chunk.removeprefix(codecs.BOM_UTF8)
+                sink.write(chunk)
+                survey.look_at(chunk)
+
+            sha256 = _read_through(file, source, keep)
+        yield LocalFile(copy, sha256, survey.lines, survey.has_controls)
     finally:
         copy.unlink(missing_ok=True)
 
 
-def _read_through(file: SourceFile, source: Source, sink: BinaryIO | None) -> str:
+class _TextSurvey:
+    """What the bytes of a text file hold, looked at on their way."""
+
+    def __init__(self) -> None:
+        self._line_feeds, self._last, self.has_controls = 0, b"\n", False
+
+    def look_at(self, chunk: bytes) -> None:
+        self._line_feeds += chunk.count(b"\n")
+        self._last = chunk[-1:]
+        self.has_controls = self.has_controls or b"\r" in chunk or b"\x01" in chunk
+
+    @property
+    def lines(self) -> int:
+        return self._line_feeds + (self._last != b"\n")
+
+
+def _has_mark(file: SourceFile) -> bool:
+    with file.open() as raw:
+        return raw.read(3) == codecs.BOM_UTF8
+
+
+def _read_through(file: SourceFile, source: Source, use: Callable[[bytes], object]) -> str:
     with file.open() as raw:
         tee = _HashingReader(raw)
         for chunk in _chunks(file, tee):
-            if sink is not None:
-                sink.write(chunk)
+            use(chunk)
     if not tee.size_bytes and _compression(file.name):
         raise SourceUnreadable(f"{file.name}: holds no bytes, not even an empty stream; next: export the file again")
     _compare(file, "checksum_sha256", tee.sha256.hexdigest(), source.checksum_sha256)

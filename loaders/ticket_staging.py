@@ -26,6 +26,7 @@ from loaders.plan import PartitionPlan, planned_materialization
 from loaders.record_typing import BATCH_ROWS, RecordTyper
 from loaders.records import connect, is_plain_lines, open_records
 from loaders.sources import local_file
+from loaders.typing_sql import BATCH_FIELDS
 
 HELD_BYTES = 64 * 1024 * 1024
 """Size (uncompressed) up to which a file of one day is held in memory."""
@@ -34,9 +35,18 @@ HELD_BYTES = 64 * 1024 * 1024
 class TicketStager:
     """Stages one day after another; a source file that covers many of them is typed once."""
 
-    def __init__(self, settings: LakehouseSettings, run_id: str, folder: Path) -> None:
-        """Stage into a folder of the run's own."""
-        self._settings, self._run_id, self._folder = settings, run_id, folder
+    def __init__(
+        self, settings: LakehouseSettings, run_id: str, folder: Path, drift: dict[str, dict[str, str]]
+    ) -> None:
+        """Stage into a folder of the run's own.
+
+        Args:
+            settings: Of the lakehouse.
+            run_id: The run that stages.
+            folder: Where to.
+            drift: Is told per partition which fields the contract does not name, each with the first place that has it.
+        """
+        self._settings, self._run_id, self._folder, self._drift = settings, run_id, folder, drift
         self._contract = load_contract(settings, "ticket_event")
         self._staged: dict[FileKey, str] = {}
         self._held: list[str] = []
@@ -49,6 +59,7 @@ class TicketStager:
             SourceUnreadable: a file changed or vanished since coverage looked at it.
         """
         counts = self._gather_day(plan, [self._stage(covered) for covered in plan.files])
+        self._drift[plan.partition] = self._unknown_fields()
         evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id)])
         events = _columns((*contract_columns(self._contract), *EVENT_COLUMNS, *LINEAGE))
         yield self._write(f"select {events} from day_rows where is_kept", {"omni.table": TICKET_EVENTS, **evidence})
@@ -77,10 +88,12 @@ class TicketStager:
             if local.sha256 != covered.record.sha256:
                 raise SourceUnreadable(f"{covered.file.name}: changed since coverage looked at it; next: run it again")
             if is_plain_lines(admission):
-                yield from RecordTyper(self._contract, admission, dating, self._connection).type_lines(local.path)
+                yield from RecordTyper(self._contract, admission, dating, self._connection).type_lines(
+                    local.path, covered.file.name
+                )
             else:
                 with open_records(
-                    self._settings, admission, covered.file, local.path, self._connection, self._folder
+                    self._settings, admission, covered.file.name, local.path, self._connection, self._folder
                 ) as connection:
                     yield from RecordTyper(self._contract, admission, dating, connection).type_selected()
 
@@ -149,6 +162,17 @@ class TicketStager:
             f"create or replace temp view day_rows as {all_kept if read == loaded + quarantined else some_kept}"
         )
         return RowCounts(plan.rows_expected, read, loaded, read - loaded - quarantined, quarantined)
+
+    def _unknown_fields(self) -> dict[str, str]:
+        places = (
+            "select unnest(json_keys(extra)) as field, source_file, source_line from day_rows where extra is not null"
+        )
+        return dict(
+            self._connection.execute(
+                "select field, arg_min(source_file || ':' || source_line, (source_file, source_line)) "
+                f"from ({places}) where field not in ({', '.join(map(quoted, BATCH_FIELDS))}) group by 1 order by 1"
+            ).fetchall()
+        )
 
     def _write(self, query: str, evidence: dict[str, str]) -> Path:
         """Write rows with their evidence; pyarrow does it at half the cost of DuckDB's COPY."""

@@ -56,8 +56,18 @@ def breaches(contract: Contract, is_text: bool) -> list[tuple[str, str, str]]:
         found_type = f"{quoted(f'{field.name}: found a JSON ')} || {_json_type_name(kind)}"
         message = f"{found_type} || {quoted(f', expected {field.type}')}"
         found.append((wrong, "wrong_type", message))
+        if field.type == "list<string>":
+            found.append(_element_breach(field))
         found.extend(_value_breaches(field, value, kind))
     return found
+
+
+def _element_breach(field: ContractField) -> tuple[str, str, str]:
+    elements = quoted(f'$."{field.name}"[*]')
+    kinds = f"json_type(doc, {elements})"
+    odd = f"list_filter({kinds}, lambda k: k not in ('VARCHAR', 'NULL'))"
+    found = f"{quoted(f'{field.name}: found a JSON ')} || {_json_type_name(f'{odd}[1]')}"
+    return f"len({odd}) > 0", "wrong_type", f"{found} || {quoted(f' in the list, expected {field.type}')}"
 
 
 def _value_breaches(field: ContractField, value: str, kind: str) -> list[tuple[str, str, str]]:

@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lakehouse.assets import BRONZE_ASSETS
+from lakehouse.assets import BRONZE_ASSETS, DOC_ASSETS, TICKET_EVENTS
 from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.evidence import Severity
 from lakehouse.lineage import PartitionMapping
 from lakehouse.settings import LakehouseSettings, load_settings
 
-BRONZE_CHECKS: dict[str, Severity] = {"conservation": "error"}
+BRONZE_CHECKS: dict[str, dict[str, Severity]] = {
+    TICKET_EVENTS: {"conservation": "error", "quarantine_share": "error", "contract_drift": "warn"},
+    DOC_ASSETS: {"conservation": "error", "mass_delete": "error"},
+}
+"""Bronze asset → the checks that `loaders.bronze_checks` runs on it."""
 
 
 class UnknownAsset(OmniError):
@@ -61,7 +65,7 @@ def load_asset_graph(settings: LakehouseSettings) -> AssetGraph:
 
 def read_asset_graph(manifest: dict[str, Any]) -> AssetGraph:
     """Build the graph from dbt's manifest."""
-    nodes = {name: AssetNode(name, "bronze", True, {}, dict(BRONZE_CHECKS)) for name in BRONZE_ASSETS}
+    nodes = {name: AssetNode(name, "bronze", True, {}, dict(BRONZE_CHECKS[name])) for name in BRONZE_ASSETS}
     models = {n["unique_id"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
     waiting = dict(models)
     while waiting:  # dbt has refused cycles, so each round finds models whose upstream is known

@@ -23,7 +23,10 @@ _DESCRIPTIONS = {
     DOC_ASSETS: "One row per document listed in a snapshot, in the partition of the snapshot's UTC day.",
 }
 _CHECK_DESCRIPTIONS = {
-    "conservation": "Rows read = loaded + deduplicated + quarantined = expected by coverage, and the tables hold them."
+    "conservation": "Rows read = loaded + deduplicated + quarantined = expected by coverage, and the tables hold them.",
+    "quarantine_share": "No more of the day's records are held in quarantine than OMNI_MAX_QUARANTINED_SHARE.",
+    "contract_drift": "The source brings no field that the contract does not name.",
+    "mass_delete": "No replace listing drops more of its collection's documents than max_deleted_ratio allows.",
 }
 
 
@@ -112,8 +115,8 @@ def build_bronze_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[
-            dg.AssetCheckSpec(check, asset=name, description=_CHECK_DESCRIPTIONS[check], blocking=True)
-            for check in BRONZE_CHECKS
+            dg.AssetCheckSpec(check, asset=name, description=_CHECK_DESCRIPTIONS[check], blocking=severity == "error")
+            for check, severity in BRONZE_CHECKS[name].items()
         ],
         metadata={
             "dagster/table_name": definition.identifier,
@@ -150,12 +153,17 @@ def _events(
     yield dg.MaterializeResult()
     # After the materialization: Dagster takes an older evaluation for one of the version before.
     failed = [result for found in checks.values() for result in found if not result.passed]
-    for result in (result for result in failed if result.check in BRONZE_CHECKS):
+    for result in (result for result in failed if result.check in BRONZE_CHECKS[load.asset]):
         report_check(context, result)
-    for check in BRONZE_CHECKS:
+    for check, severity in BRONZE_CHECKS[load.asset].items():
         bad = [f"{result.partition}: {result.message}" for result in failed if result.check == check]
         bad += [f"{partition}: {why}" for partition, why in load.refused.items()]
-        yield dg.AssetCheckResult(passed=not bad, check_name=check, metadata={"days": len(items), "failed": bad})
+        yield dg.AssetCheckResult(
+            passed=not bad,
+            check_name=check,
+            severity=dg.AssetCheckSeverity(severity.upper()),
+            metadata={"days": len(items), "failed": bad},
+        )
 
 
 def _code_version(settings: LakehouseSettings, name: str) -> str:

@@ -25,11 +25,15 @@ from orchestration.console import (
     show_progress,
     window_of,
 )
+from orchestration.maintenance_command import maintain_command
 from orchestration.manifest_commands import contract_app, manifests_app
+from orchestration.quarantine_commands import quarantine_app
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
 app.add_typer(manifests_app, name="manifests")
 app.add_typer(contract_app, name="contract")
+app.add_typer(quarantine_app, name="quarantine")
+app.command("maintain")(maintain_command)
 
 
 @app.callback()

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 
+import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from lakehouse.assets import QUARANTINE, TICKET_EVENTS
 from lakehouse.catalog import list_tables, open_catalog
+from lakehouse.contracts import load_contract
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
@@ -17,9 +19,10 @@ from loaders.admission import Admission
 from loaders.dating import Dating
 from loaders.ingest import ingest
 from loaders.manifest import Manifest
-from loaders.records import connect, count_days, open_records
+from loaders.record_typing import RecordTyper
+from loaders.records import connect, count_days
 from loaders.seed_loader import release_source
-from loaders.sources import SourceFile
+from loaders.sources import SourceFile, local_file
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.integration.test_bronze import rows
 
@@ -54,7 +57,8 @@ def test_a_record_of_another_day_than_its_hive_folder_is_quarantined_on_the_fold
     assert reason == (
         "found 2026-04-16 10:00:00+00, the file declares records from 2026-04-15T00:00:00Z before 2026-04-16T00:00:00Z"
     )
-    assert report.is_complete  # quarantined and conserved, nothing lost
+    checks = {check.check: check.passed for check in report.loads[0].checks}
+    assert checks == {"conservation": True, "quarantine_share": False, "contract_drift": True}  # nothing is lost
 
 
 def test_a_folder_that_names_no_day_declares_nothing(settings, declare):
@@ -235,6 +239,19 @@ def test_lines_that_join_a_file_open_their_days_and_no_others(settings, declare)
     assert just_loaded(report) == ["2026-04-16"]
 
 
+def test_a_file_that_vanishes_while_the_contract_changes_empties_nothing(settings, declare):
+    for day in ("2026-04-15", "2026-04-16"):
+        write_lines(settings.manifests / "events" / f"{day}.jsonl", [ticket_event(1, day, event_id=day)])
+    declare(ticket_manifest([source("a", "events/*.jsonl")]))
+    ingest(settings)
+    (settings.manifests / "events" / "2026-04-15.jsonl").unlink()
+
+    report = ingest(settings.model_copy(update={"latest_after_batch_hours": 72}))
+
+    assert list(report.loads[0].refused) == ["2026-04-15"]
+    assert loaded(settings) == [("2026-04-15", "2026-04-15"), ("2026-04-16", "2026-04-16")]
+
+
 # ── releases ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_a_quarantined_source_is_loaded_once_released_and_held_again_in_another_version(settings, declare):
     write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])
@@ -301,13 +318,64 @@ def test_the_quick_way_to_count_finds_what_the_careful_way_finds(tmp_path_factor
     manifest = Manifest.model_validate(ticket_manifest([source("a", "a.jsonl")]))
     admission = Admission(None, manifest, manifest.assets[0], "accept", ())
     dating = Dating.of_file(settings, manifest, "a.jsonl")
-    file = SourceFile("a.jsonl", f"file://{path}", "")
+    fs, location = fsspec.core.url_to_fs(str(path))
+    file = SourceFile("a.jsonl", f"file://{path}", f"{fs.info(location)['size']}:{fs.info(location)['mtime']}")
 
     def counted(quick):
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, local_file(file, admission.source, folder) as local:
             if not quick:
                 patch.setattr(records, "_date_clean_lines", lambda *_: False)
-            with open_records(settings, admission, file, path, connect(folder), folder) as connection:
-                return count_days(connection, dating)
+            return count_days(settings, admission, "a.jsonl", local, dating, connect(folder), folder)
 
     assert counted(quick=True) == counted(quick=False)
+
+
+# ── typing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+TEXTS = st.sampled_from(["x", "", " ", "7", "true", "ä", "a\\b", 'a"b', "[1]", "{}", "\u2028", "x" * 130])
+ODD_VALUES = st.one_of(st.none(), st.integers(), st.booleans(), TEXTS, st.lists(TEXTS, max_size=2))
+EVENTS = st.builds(
+    lambda base, odd: {**base, **odd},
+    st.builds(ticket_event, st.integers(1, 3)),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "subject": st.one_of(TEXTS, ODD_VALUES),
+            "priority": st.sampled_from(["P1", "p1", None, 1]),
+            "tags": st.one_of(st.lists(TEXTS, max_size=2), ODD_VALUES),
+            "pii_redacted": st.sampled_from([True, False, "true", None]),
+            "resolved_at": TIMES,
+            "occurred_at": TIMES,
+            "ticket_id": ODD_VALUES,
+            "event_id": st.none(),
+            "plan": ODD_VALUES,
+            "batch_id": TEXTS,
+        },
+    ),
+)
+
+
+@hypothesis_settings(max_examples=80, deadline=None)
+@given(lines=st.lists(st.one_of(EVENTS, EVENTS, ODD_LINES), max_size=6))
+def test_the_quick_way_to_type_gives_what_the_careful_way_gives(tmp_path_factory, lines):
+    folder = tmp_path_factory.mktemp("lines")
+    path = write_lines(folder / "a.jsonl", lines)
+    settings = LakehouseSettings(home=folder)
+    manifest = Manifest.model_validate(ticket_manifest([source("a", "a.jsonl")]))
+    admission = Admission(None, manifest, manifest.assets[0], "accept", ())
+    typer = RecordTyper(
+        load_contract(settings, "ticket_event"),
+        admission,
+        Dating.of_file(settings, manifest, "a.jsonl"),
+        connect(folder),
+    )
+
+    def typed(quick):
+        with pytest.MonkeyPatch.context() as patch:
+            if not quick:
+                patch.setattr(typer, "_type_quickly", lambda *_: None)
+            return sorted(
+                (row for table in typer.type_lines(path, "a.jsonl") for row in table.to_pylist()),
+                key=lambda row: row["source_line"],
+            )
+
+    assert typed(quick=True) == typed(quick=False)

@@ -69,7 +69,7 @@ def test_the_sample_is_conserved_in_its_documented_numbers(sample_settings):
         d: n for d, n in counts["events_per_day"].items() if n
     }
     assert all(m.rows.is_conserved for m in [*tickets.loaded, *documents.loaded])
-    assert all(check.passed for check in [*tickets.checks, *documents.checks])
+    assert all(check.passed for check in [*tickets.checks, *documents.checks] if check.severity == "error")
 
 
 def test_days_loaded_one_by_one_in_any_order_and_in_parallel_end_as_one_range_does(sample_settings, tmp_path):
@@ -152,7 +152,7 @@ def test_a_record_outside_the_contract_is_quarantined_with_reason_file_and_line(
     write_lines(settings.manifests / "a.jsonl", [ticket_event(7), "", record, ticket_event(8)])
     declare(ticket_manifest([source("a", "a.jsonl")]))
 
-    report = ingest(settings)
+    report = ingest(settings.model_copy(update={"max_quarantined_share": 1}))
 
     assert report.is_complete
     ((found_code, found_reason, raw, file, line, partition),) = rows(

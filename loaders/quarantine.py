@@ -1,0 +1,105 @@
+"""The life of a quarantined record: released once what stood against it is mended, or discarded.
+
+A record is released by computing its partition again from its sources: what the contract, the mapping or the source now
+lets through is loaded like any other. The record itself stays in the quarantine table, with the instant of its release.
+A discarded record stays held and no longer counts against its partition. Who did it, and why, is in the ledger.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+from lakehouse.assets import QUARANTINE
+from lakehouse.catalog import load_table_if_exists, open_catalog
+from lakehouse.evidence import QuarantineAction
+from lakehouse.ledger import open_ledger
+from lakehouse.partitions import Window
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables import QUARANTINE_COLUMNS
+from loaders.bronze_checks import check_partitions
+from loaders.errors import RecordNotHeld
+from loaders.held_records import HeldRecord, Selection, held_records
+from loaders.ingest import ingest
+from loaders.pipelines import new_run_id
+
+
+@dataclass(frozen=True)
+class ReleaseReport:
+    """What came of a release."""
+
+    released: list[HeldRecord]
+    still_held: list[HeldRecord]
+    problems: list[str]
+    """Partitions that could not be computed again, and why."""
+
+
+def release_records(settings: LakehouseSettings, selection: Selection, *, reason: str, by: str) -> ReleaseReport:
+    """Compute the partitions of some held records again, and record those that are no longer held as released.
+
+    Raises:
+        RecordNotHeld: no held record is meant.
+    """
+    catalog, ledger = open_catalog(settings), open_ledger(settings)
+    wanted = _wanted(catalog, selection)
+    problems: list[str] = []
+    for asset, partition in sorted({(record.asset, record.partition) for record in wanted}):
+        (load,) = ingest(settings, assets=[asset], window=Window.of_keys(partition, partition)).loads
+        problems += [f"{asset} {key}: {why}" for key, why in load.refused.items()]
+    held = {record.record_id: record for record in held_records(catalog)}
+    released = [record for record in wanted if record.record_id not in held]
+    _keep_released(catalog, released)
+    ledger.record_quarantine_actions([_action("released", record, reason, by) for record in released])
+    return ReleaseReport(released, [held[r.record_id] for r in wanted if r.record_id in held], problems)
+
+
+def discard_records(settings: LakehouseSettings, selection: Selection, *, reason: str, by: str) -> list[HeldRecord]:
+    """Record that some held records are not wanted, and judge their partitions anew without them.
+
+    Raises:
+        RecordNotHeld: no held record is meant.
+    """
+    catalog, ledger = open_catalog(settings), open_ledger(settings)
+    wanted = _wanted(catalog, selection)
+    ledger.record_quarantine_actions([_action("discarded", record, reason, by) for record in wanted])
+    for asset in {record.asset for record in wanted}:
+        partitions = {record.partition for record in wanted if record.asset == asset}
+        check_partitions(settings, catalog, ledger, asset, partitions, new_run_id())
+    return wanted
+
+
+def _wanted(catalog: Catalog, selection: Selection) -> list[HeldRecord]:
+    found = [] if selection.is_empty else held_records(catalog, selection)
+    missing = selection.record_ids - {record.record_id for record in found}
+    if not found or missing:
+        what = ", ".join(sorted(missing)) or "no record is meant"
+        raise RecordNotHeld(f"not in quarantine: {what}; next: omni quarantine list")
+    return found
+
+
+def _keep_released(catalog: Catalog, records: Iterable[HeldRecord]) -> None:
+    """Keep released records in the table, which lost them with the load of their partition."""
+    table = load_table_if_exists(catalog, f"bronze.{QUARANTINE}")
+    now = datetime.now(UTC)
+    names = [name for name, _, _ in QUARANTINE_COLUMNS]
+    rows = [{**{name: getattr(record, name) for name in names}, "released_at": now} for record in records]
+    if table is not None and rows:
+        table.append(pa.Table.from_pylist(rows, schema=schema_to_pyarrow(table.schema(), include_field_ids=False)))
+
+
+def _action(action: str, record: HeldRecord, reason: str, by: str) -> QuarantineAction:
+    return QuarantineAction(
+        record_id=record.record_id,
+        action=action,
+        asset=record.asset,
+        partition=record.partition,
+        source_file=record.source_file,
+        source_line=record.source_line,
+        reason_code=record.reason_code,
+        reason=reason,
+        acted_by=by,
+        acted_at=datetime.now(UTC),
+    )
