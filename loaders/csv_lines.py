@@ -54,6 +54,9 @@ def read_rows(path: Path, name: str) -> Iterator[pa.Table]:
     except pa.ArrowInvalid as error:
         reason = str(error).partition("\n")[0][:200]
         raise SourceUnreadable(f"{name}: {reason}; next: export the file again, as UTF-8 CSV with a header") from error
+    for number, text in odd.items():
+        if text.count('"') % 2:  # the row has swallowed what follows it
+            raise SourceUnreadable(f"{name}: row {number}: a quote is never closed; next: export the file again")
     if odd:
         kinds = pa.struct([(column, pa.string()) for column in header])
         numbers_of_odd, texts = list(odd), list(odd.values())
@@ -75,7 +78,5 @@ def _header(path: Path, name: str) -> tuple[list[str], str]:
     delimiter = max(_DELIMITERS, key=first.count)
     names = next(csv.reader([first], delimiter=delimiter), [])
     if twice := sorted({column for column in names if names.count(column) > 1}):
-        raise SourceUnreadable(
-            f"{name}: the column {', '.join(twice)} stands twice; next: export it with one name each"
-        )
+        raise SourceUnreadable(f"{name}: the column {', '.join(twice)} stands twice; next: export it under one name")
     return names, delimiter

@@ -33,6 +33,7 @@ class RunCommand:
         parser.add_argument("--partition", metavar="DAY", help="one UTC day, such as 2026-04-15")
         parser.add_argument("--from", dest="first", metavar="DAY", help="first UTC day")
         parser.add_argument("--to", dest="last", metavar="DAY", help="last UTC day, inside")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be loaded")
 
     def execute(self, args: argparse.Namespace) -> None:
         """Run, print what was done, and end with status 1 where data is missing, 2 on an error."""
@@ -47,7 +48,7 @@ class RunCommand:
 
 
 def _run(names: list[str], args: argparse.Namespace) -> bool:
-    from loaders.ingest import ingest
+    from loaders.ingest import ingest, preview
     from loaders.pipelines import PIPELINES
 
     if not names or not set(names) <= set(PIPELINES):
@@ -56,7 +57,11 @@ def _run(names: list[str], args: argparse.Namespace) -> bool:
         raise OmniError("expected --partition DAY, or both --from DAY and --to DAY, or neither")
     first, last = args.first or args.partition, args.last or args.partition
     window = Window.of_keys(first, last) if first else None
-    report = ingest(load_settings(), assets=[PIPELINES[name] for name in names], window=window)
+    assets = [PIPELINES[name] for name in names]
+    if args.dry_run:
+        print("\n".join(preview(load_settings(), assets=assets, window=window)))
+        return True
+    report = ingest(load_settings(), assets=assets, window=window)
     for line in (*report.table(), *report.lines()):
         print(line)
     return report.is_complete

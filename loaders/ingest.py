@@ -127,6 +127,25 @@ def ingest(
     return IngestReport(report, loads, problems)
 
 
+def preview(
+    settings: LakehouseSettings, *, assets: Iterable[str] = BRONZE_ASSETS, window: Window | None = None
+) -> list[str]:
+    """Say which partitions a load would compute or refuse, with the records expected and held now; loads nothing."""
+    ledger = open_ledger(settings)
+    report = admit_manifests(settings, ledger)
+    lines = _refused(report)
+    for asset in assets:
+        plan = plan_load(ledger, asset, _cover(settings, ledger, asset, report, window), window)
+        current = ledger.current_materializations([asset])
+        for item in plan.partitions:
+            held = current.get((asset, item.partition))
+            now = f"{held.rows.read} read before" if held else "never loaded"
+            lines.append(f"{asset} {item.partition}: {item.rows_expected} records from {len(item.files)} files, {now}")
+        lines += [f"refused: {asset} {partition}: {why}" for partition, why in sorted(plan.refused.items())]
+        lines.append(f"{asset}: {len(plan.partitions)} partitions would be loaded, {plan.unchanged} unchanged")
+    return lines
+
+
 def _cover(
     settings: LakehouseSettings,
     ledger: Ledger,

@@ -34,8 +34,8 @@ def read_chunks(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
         while chunk := file.read(CHUNK_BYTES):
             if not chunk.endswith(b"\n"):
                 chunk += file.readline(LONGEST_LINE)
-            if len(chunk) >= CHUNK_BYTES + LONGEST_LINE and not chunk.endswith(b"\n"):
-                number = first_line + chunk.count(b"\n")
+            if len(chunk) - chunk.rfind(b"\n", 0, -1) > LONGEST_LINE:  # only the last one can be
+                number = first_line + line_count(chunk) - 1
                 raise SourceUnreadable(f"{name}: line {number} is longer than 16 MiB; next: export the file again")
             yield first_line, chunk
             first_line += chunk.count(b"\n")
@@ -57,6 +57,8 @@ def numbered_lines(chunk: bytes, first_line: int, name: str) -> list[Line]:
     except UnicodeDecodeError as error:
         number = first_line + chunk.count(b"\n", 0, error.start)
         raise SourceUnreadable(f"{name}: line {number} is no UTF-8; next: export the file again, as UTF-8") from error
+    if len(texts) == 1 and "\r" in texts[0].rstrip("\r"):
+        raise SourceUnreadable(f"{name}: its lines end in carriage returns alone; next: export it with line feeds")
     return [(first_line + n, text.removesuffix("\r")) for n, text in enumerate(texts) if text.strip(_BLANKS)]
 
 

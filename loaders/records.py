@@ -290,7 +290,8 @@ def _map_records(
     for (key,) in found:  # columns that differ in case alone are one column
         keys.setdefault(key.lower(), []).append(key)
     fields = "".join(
-        f", coalesce({', '.join(f'raw_record ->> {quoted(_member(key))}' for key in alike)}) as {_identifier(alike[0])}"
+        f", coalesce({', '.join(f'raw_record ->> {quoted(_member(key))}' for key in alike)}) as "
+        f"{_identifier(name if name in alike else alike[0])}"
         for name, alike in keys.items()
         if name not in ("", "source_line")
     )
@@ -321,12 +322,12 @@ def _map_records(
 
 def _mapping_query(settings: LakehouseSettings, mapping: str, connection: duckdb.DuckDBPyConnection) -> str:
     path = settings.manifest_resource("mappings", f"{mapping}.sql")
+    if not path.is_file():
+        raise MappingRefused(f"mapping {mapping!r}: no such file {path.name} in mappings/; next: write it")
     try:
         query = path.read_text("utf-8").strip().rstrip(";")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MappingRefused(
-            f"{path.name}: cannot be read ({error}); next: write it into mappings/, as UTF-8"
-        ) from error
+    except UnicodeDecodeError as error:
+        raise MappingRefused(f"{path.name}: is no UTF-8; next: write it as UTF-8") from error
     statements = connection.extract_statements(query)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"

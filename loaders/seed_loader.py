@@ -182,11 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.manifest_dir is not None:
             settings = settings.model_copy(update={"manifests": options.manifest_dir.resolve()})
         report = admit_manifests(settings, open_ledger(settings), options.manifest_path)
-    except OmniError as error:
+        if options.report_json is not None:
+            options.report_json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    except (OmniError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if options.report_json is not None:
-        options.report_json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
     print("\n".join(report.lines()))
     return report.exit_status
 

@@ -28,10 +28,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable outpu
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn the project's own errors into one message and exit status 2."""
+    """Turn the project's own errors, and files that cannot be read or written, into one message and exit status 2."""
     try:
         yield
-    except OmniError as error:
+    except (OmniError, OSError) as error:
         errors.print(f"error: {error}", style="red", markup=False)
         raise typer.Exit(2) from error
 

@@ -1,0 +1,131 @@
+"""The figures: what is measured, against what, and the reach that the project has set itself.
+
+CPU seconds of one machine say nothing on another, so a figure is a ratio wherever there is something to divide by: the
+floor (DuckDB alone copies the same files to Parquet, run before and after), or the same work at another size.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import mean
+from typing import Literal
+
+from tests.bench.measuring import Sample, fresh
+
+DAYS = 30
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value and its reach."""
+
+    name: str
+    measured: float
+    unit: Literal["x", "s", "MB"]
+    reach: float
+    details: str
+    cpu_s: float
+    """Of the process that did the work, its imports included."""
+    peak_mb: float
+    at_least: bool = False
+    """The reach is a lower bound."""
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the value is within its reach."""
+        return self.measured >= self.reach if self.at_least else self.measured <= self.reach
+
+
+def admission(events: int) -> Iterator[Figure]:
+    """One manifest of 10,000 sources, into an empty ledger."""
+    sources = 10_000
+    sample = fresh("jobs.admit", fresh("sources.declared", sources).value, sources)
+    cpu_s, beyond_mb = sample.value
+    details = f"{sources} sources in one manifest; beyond the imports"
+    yield Figure("admission: CPU", cpu_s, "s", 2, details, sample.cpu_s, sample.peak_mb)
+    yield Figure("admission: memory", beyond_mb, "MB", 200, details, sample.cpu_s, sample.peak_mb)
+
+
+def coverage(events: int) -> Iterator[Figure]:
+    """Coverage of new files, and of files that have not changed."""
+    folder = _daily_files(events)
+    floors, sample = _between_floors("jobs.cover_twice", folder, events)
+    first_s, again_s = sample.value
+    yield _to_floor("coverage: new files", first_s, floors, 0.6, sample)
+    yield _to_floor("coverage: unchanged files", again_s, floors, 0.02, sample)
+
+
+def bronze(events: int) -> Iterator[Figure]:
+    """From files to committed, checked Bronze, imports included."""
+    floors, sample = _between_floors("jobs.load", _daily_files(events), events)
+    yield _to_floor("bronze", sample.cpu_s, floors, 2.2 if events >= 10_000_000 else 3.0, sample)
+
+
+def reload_day(events: int) -> Iterator[Figure]:
+    """One day again, on a history of all days and on one of a tenth of them; the day has the same size in both."""
+    short = fresh("jobs.reload_day", _daily_files(events // 10, DAYS // 10))
+    long = fresh("jobs.reload_day", _daily_files(events))
+    yield _ratio("reload of a day", long.value, short.value, f"the same on {DAYS // 10} days", 1.1, long)
+
+
+def commits(events: int) -> Iterator[Figure]:
+    """A year of daily commits: what the last ones cost against the first ones."""
+    sample = fresh("jobs.commit_days", 365, 100)
+    # The first commit creates the table.
+    first, last = mean(sample.value[1:31]), mean(sample.value[-30:])
+    yield _ratio("commits of a year", last, first, "first 30 after the table's creation", 1.3, sample)
+
+
+def memory(events: int) -> Iterator[Figure]:
+    """Peak memory of a load of many files, against a tenth of them of the same size."""
+    few = fresh("jobs.load", _daily_files(events // 10, DAYS // 10), events // 10)
+    many = fresh("jobs.load", _daily_files(events), events)
+    details = f"{many.peak_mb:.0f} MB with {DAYS} files / {few.peak_mb:.0f} MB with {DAYS // 10}"
+    yield Figure("memory: growth", many.peak_mb / few.peak_mb, "x", 1.3, details, many.cpu_s, many.peak_mb)
+    yield Figure("memory: peak", many.peak_mb, "MB", 500, f"{events} events in {DAYS} files", many.cpu_s, many.peak_mb)
+
+
+def dlt_default(events: int) -> Iterator[Figure]:
+    """What dlt costs when it does everything by itself, against ours on the same files; both with their imports."""
+    few_events = 100_000
+    folder = _daily_files(few_events)
+    ours, default = fresh("jobs.load", folder, few_events), fresh("dlt_default.load", folder, few_events)
+    details = f"dlt alone {default.cpu_s:.2f} s / ours {ours.cpu_s:.2f} s; {few_events} events in {DAYS} files"
+    yield Figure(
+        "dlt by itself", default.cpu_s / ours.cpu_s, "x", 8, details, default.cpu_s, default.peak_mb, at_least=True
+    )
+
+
+def documents(events: int) -> Iterator[Figure]:
+    """A snapshot of which nearly all documents are in the object store, against the first one."""
+    count = 50_000
+    folder = fresh("documents.snapshot_folders", count, 5_000, 100).value
+    sample = fresh("jobs.load_snapshots", folder, count)
+    first_s, second_s = sample.value
+    yield _ratio("documents: 1 % changed", second_s, first_s, f"first snapshot of {count}", 0.35, sample)
+
+
+FIGURES: dict[str, Callable[[int], Iterator[Figure]]] = {
+    function.__name__: function
+    for function in (admission, coverage, bronze, reload_day, commits, memory, dlt_default, documents)
+}
+
+
+def _daily_files(events: int, days: int = DAYS) -> str:
+    return str(fresh("events.daily_files", events, days).value)
+
+
+def _between_floors(job: str, folder: str, events: int) -> tuple[tuple[float, float], Sample]:
+    """Run a job between two runs of the floor: how far these are apart says how busy the machine was."""
+    before = fresh("jobs.copy_to_parquet", folder).value
+    sample = fresh(job, folder, events)
+    return (before, fresh("jobs.copy_to_parquet", folder).value), sample
+
+
+def _to_floor(name: str, cpu_s: float, floors: tuple[float, float], reach: float, sample: Sample) -> Figure:
+    base = "floor: {:.2f} s before, {:.2f} s after".format(*floors)
+    return _ratio(name, cpu_s, mean(floors), base, reach, sample)
+
+
+def _ratio(name: str, cpu_s: float, base_s: float, base: str, reach: float, sample: Sample) -> Figure:
+    details = f"{cpu_s:.3f} s / {base_s:.3f} s ({base})"
+    return Figure(name, cpu_s / base_s, "x", reach, details, sample.cpu_s, sample.peak_mb)

@@ -1,0 +1,161 @@
+"""The work that is measured. Each function runs in a process of its own, see `tests.bench.measuring`.
+
+A job that comes out wrong (a record lost, a check failed) raises: a wrong result has no cost worth knowing.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
+from lakehouse.catalog import open_catalog
+from lakehouse.contracts import load_contract
+from lakehouse.evidence import Materialization, RowCounts
+from lakehouse.ledger import open_ledger
+from lakehouse.partitions import Window
+from lakehouse.provenance import snapshot_evidence
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables import bronze_table
+from loaders.coverage import refresh_coverage
+from loaders.destination import Sink, commit_staged
+from loaders.ingest import IngestReport, ingest
+from loaders.seed_loader import admit_manifests
+from loaders.staged import write_staged
+from tests.bench.measuring import cpu_seconds, peak_mb
+
+_FLOOR_TYPES = {"timestamp": "timestamptz", "string": "varchar", "list<string>": "varchar[]", "long": "bigint"}
+
+
+def copy_to_parquet(folder: str) -> float:
+    """The floor, CPU seconds without imports: DuckDB alone copies each file to Parquet, typed, unjudged, unproven."""
+    with _lakehouse(folder) as settings, duckdb.connect() as connection:
+        fields = load_contract(settings, "ticket_event").fields
+        columns = {field.name: _FLOOR_TYPES.get(field.type, field.type) for field in fields}
+        started = cpu_seconds()
+        for file in sorted(Path(folder).glob("*.jsonl.gz")):
+            connection.execute(
+                f"copy (select * from read_json('{file}', format = 'newline_delimited', columns = {columns})) "
+                f"to '{settings.home / file.stem}.parquet' (format parquet, compression zstd)"
+            )
+        return cpu_seconds() - started
+
+
+def admit(folder: str, sources: int) -> tuple[float, float]:
+    """Admit a manifest folder: CPU seconds and megabytes beyond what the imports used."""
+    with _lakehouse(folder) as settings:
+        ledger = open_ledger(settings)
+        started, imports_mb = cpu_seconds(), peak_mb()
+        report = admit_manifests(settings, ledger)
+        spent = cpu_seconds() - started, peak_mb() - imports_mb
+        _expect("admitted sources", sum(a.is_admitted for a in report.admissions), sources)
+        return spent
+
+
+def cover_twice(folder: str, events: int) -> tuple[float, float]:
+    """Coverage of new files, and again of the same files: CPU seconds of each."""
+    with _lakehouse(folder) as settings:
+        ledger = open_ledger(settings)
+        admissions = admit_manifests(settings, ledger).admissions
+        spent = []
+        for _ in range(2):
+            started = cpu_seconds()
+            refresh_coverage(settings, ledger, TICKET_EVENTS, admissions)
+            spent.append(cpu_seconds() - started)
+        covered = (row for rows in ledger.coverage(TICKET_EVENTS).values() for row in rows)
+        _expect("covered events", sum(row.rows_expected or 0 for row in covered), events)
+        return spent[0], spent[1]
+
+
+def load(folder: str, events: int) -> None:
+    """From files to committed, checked Bronze."""
+    with _lakehouse(folder) as settings:
+        _expect_loaded(ingest(settings), events)
+
+
+def reload_day(folder: str) -> float:
+    """Load everything, then the second day again, three times: CPU seconds of the median."""
+    with _lakehouse(folder) as settings:
+        (everything,) = ingest(settings, assets=[TICKET_EVENTS]).loads
+        day = everything.loaded[1]
+        window = Window.of_keys(day.partition, day.partition)
+        spent = []
+        for _ in range(3):
+            started = cpu_seconds()
+            _expect_loaded(ingest(settings, assets=[TICKET_EVENTS], window=window), day.rows.loaded)
+            spent.append(cpu_seconds() - started)
+        return median(spent)
+
+
+def commit_days(days: int, rows: int) -> list[float]:
+    """Commit small days one after another, as the Bronze sink does: CPU seconds of each."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = LakehouseSettings(_env_file=None, home=Path(folder))
+        sink = Sink(settings, open_catalog(settings), open_ledger(settings))
+        spent = []
+        for number in range(days):
+            staged = _stage_day(settings, date(2025, 1, 1) + timedelta(days=number), rows, Path(folder))
+            started = cpu_seconds()
+            commit_staged(sink, staged)
+            spent.append(cpu_seconds() - started)
+            staged.unlink()
+        return spent
+
+
+def load_snapshots(folder: str, documents: int) -> list[float]:
+    """Declare and load the snapshots of a folder one after another: CPU seconds of each."""
+    spent = []
+    with tempfile.TemporaryDirectory() as scratch:
+        manifests = Path(scratch, "manifests")
+        manifests.mkdir()
+        settings = LakehouseSettings(
+            _env_file=None, home=Path(scratch, "home"), manifests=manifests, source_root=Path(folder)
+        )
+        for manifest in sorted(Path(folder).glob("*.json")):
+            (manifests / manifest.name).write_bytes(manifest.read_bytes())
+            started = cpu_seconds()
+            _expect_loaded(ingest(settings, assets=[DOC_ASSETS]), documents)
+            spent.append(cpu_seconds() - started)
+    return spent
+
+
+@contextmanager
+def _lakehouse(manifests: str) -> Iterator[LakehouseSettings]:
+    """An empty lakehouse over a manifest folder, for a while."""
+    with tempfile.TemporaryDirectory() as home:
+        yield LakehouseSettings(_env_file=None, home=Path(home), manifests=Path(manifests))
+
+
+def _stage_day(settings: LakehouseSettings, day: date, rows: int, folder: Path) -> Path:
+    at = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    events = [{"event_id": f"{day}-{n}", "ticket_id": f"t{n}", "occurred_at": at} for n in range(rows)]
+    schema = schema_to_pyarrow(bronze_table(settings, TICKET_EVENTS).schema, include_field_ids=False)
+    written = Materialization(
+        asset=TICKET_EVENTS,
+        partition=str(day),
+        version="1",
+        snapshot_id=None,
+        committed_at=datetime.now(UTC),
+        run_id="bench",
+        rows=RowCounts(rows, rows, rows),
+    )
+    evidence = {"omni.table": TICKET_EVENTS, **snapshot_evidence([written])}
+    return write_staged(pa.Table.from_pylist(events, schema=schema), evidence, folder)
+
+
+def _expect_loaded(report: IngestReport, rows: int) -> None:
+    if not report.is_complete:
+        raise RuntimeError("\n".join(report.lines()))
+    _expect("loaded rows", sum(item.rows.loaded for load in report.loads for item in load.loaded), rows)
+
+
+def _expect(what: str, found: Any, expected: Any) -> None:
+    if found != expected:
+        raise RuntimeError(f"{what}: found {found}, expected {expected}; next: find the bug before the cost")
