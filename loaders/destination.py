@@ -12,6 +12,7 @@ import dlt
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
+from lakehouse.assets import QUARANTINE
 from lakehouse.catalog import ensure_table
 from lakehouse.commits import replace_window
 from lakehouse.ledger import Ledger
@@ -19,6 +20,7 @@ from lakehouse.partitions import Window
 from lakehouse.provenance import read_evidence
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import bronze_table, partition_filter
+from loaders.staged import QUARANTINE_FILE
 
 
 def table_of(file: Path) -> str:
@@ -50,19 +52,31 @@ def bronze(items: Any, table: Any, sink: Any = None) -> None:
 
 
 def commit_staged(sink: Sink, file: Path) -> None:
-    """Replace the partition that a staged file names by its rows, and record it.
+    """Replace the partition that an asset's staged file names by its rows, and record it; its quarantine goes first.
+
+    dlt loads the files of a package in any order. Were the asset first, a process that dies before the quarantine would
+    leave a partition that is recorded as whole without the records that it holds back. So the quarantine file, which
+    dlt carries as well, is committed by the asset's and does nothing by itself.
 
     Raises:
         WindowConflict: other writers kept replacing the same partition.
     """
     parquet = pq.read_metadata(file)
     properties = {k.decode(): v.decode() for k, v in parquet.metadata.items() if k.startswith(b"omni.")}
-    name, asset = properties.pop("omni.table"), properties["omni.asset"]
-    properties["omni.committed-at"] = datetime.now(UTC).isoformat()
+    name, quarantine = properties.pop("omni.table"), properties.pop(QUARANTINE_FILE, None)
+    if name != QUARANTINE:
+        if quarantine is not None:
+            _commit(sink, QUARANTINE, Path(quarantine), properties)
+        _commit(sink, name, file, properties)
+
+
+def _commit(sink: Sink, name: str, file: Path, properties: dict[str, str]) -> None:
+    properties = {**properties, "omni.committed-at": datetime.now(UTC).isoformat()}
     definition = bronze_table(sink.settings, name)
     table = ensure_table(sink.catalog, definition.identifier, definition.schema, definition.partition_by)
-    day = properties["omni.partition"]
+    asset, day = properties["omni.asset"], properties["omni.partition"]
     window = partition_filter(name, asset, Window.of_keys(day, day))
-    snapshot_id = replace_window(table, window, file if parquet.num_rows else None, properties)
+    has_rows = pq.read_metadata(file).num_rows > 0
+    snapshot_id = replace_window(table, window, file if has_rows else None, properties)
     if name == asset:
         sink.ledger.record_materializations(read_evidence(properties, snapshot_id))

@@ -89,7 +89,7 @@ class RecordTyper:
         if where is None or not _has_an_object_on_each_line(chunk):
             return None
         rows, rest = self._parse(chunk, "error"), "null::json"
-        if rows is None and (rows := self._parse(chunk, "ignore")) is not None:
+        if rows is None and _holds_no_false_number(chunk) and (rows := self._parse(chunk, "ignore")) is not None:
             texts = pa.array([text for _, text in numbered_lines(chunk, first_line, name)], pa.string())
             if len(texts) == rows.num_rows:
                 rows, rest = rows.append_column("raw_text", texts), rest_column(self._contract, "raw_text::json")
@@ -223,31 +223,25 @@ def _any(conditions: list[str]) -> str:
 def _hashed(table: pa.Table) -> pa.Table:
     """Replace `canonical` by its SHA-256. OpenSSL hashes ten times as fast as DuckDB, which is worth the loop."""
     texts = table.column("canonical").combine_chunks()
-    hashes = pa.array([hashlib.sha256(text).hexdigest() for text in _utf8(texts)], pa.string())
-    return table.drop_columns(["canonical"]).append_column("record_sha256", hashes)
-
-
-def _utf8(texts: pa.Array) -> Iterator[memoryview]:
-    """The bytes of each text of a string column without nulls, uncopied."""
-    if not len(texts):
-        return
-    _, offsets, data = texts.buffers()
-    ends = memoryview(offsets).cast("i")[texts.offset : texts.offset + len(texts) + 1]
-    content = memoryview(data)
-    for start, end in zip(ends, ends[1:], strict=False):
-        yield content[start:end]
+    hashes = []
+    if len(texts):
+        _, offsets, data = texts.buffers()  # the bytes of each text, uncopied
+        ends = memoryview(offsets).cast("i")[texts.offset : texts.offset + len(texts) + 1].tolist()
+        content, sha256 = memoryview(data), hashlib.sha256
+        hashes = [sha256(content[start:end]).hexdigest() for start, end in zip(ends, ends[1:], strict=False)]
+    return table.drop_columns(["canonical"]).append_column("record_sha256", pa.array(hashes, pa.string()))
 
 
 def _has_an_object_on_each_line(chunk: bytes) -> bool:
-    """Whether each line begins like an object, in valid UTF-8, and holds no number that is none.
-
-    pyarrow looks at none of these; of a line that is no object, it dies.
-    """
+    """Whether each line begins like an object, in valid UTF-8: pyarrow does not look, and dies of a line `null`."""
     if not chunk.startswith(b"{") or chunk.count(b"\n{") + 1 != line_count(chunk):
-        return False
-    if b"NaN" in chunk or b"Infinity" in chunk:
         return False
     try:
         return chunk.isascii() or bool(chunk.decode())
     except UnicodeDecodeError:
         return False
+
+
+def _holds_no_false_number(chunk: bytes) -> bool:
+    """Whether no field that pyarrow passes over can hold a number that JSON does not know."""
+    return b"NaN" not in chunk and b"Infinity" not in chunk

@@ -15,6 +15,9 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import bronze_table
 from loaders.plan import PartitionPlan, planned_materialization
 
+QUARANTINE_FILE = "omni.quarantine-file"
+"""Metadata of an asset's staged file: the quarantine file of the same day, to be committed before it."""
+
 
 def write_staged(table: pa.Table, evidence: dict[str, str], folder: Path) -> Path:
     """Write rows with their evidence."""
@@ -26,6 +29,9 @@ def write_staged(table: pa.Table, evidence: dict[str, str], folder: Path) -> Pat
 def stage_emptied(settings: LakehouseSettings, plan: PartitionPlan, run_id: str, folder: Path) -> Iterator[Path]:
     """Stage a partition that no source covers any more: no rows, so that the old ones go."""
     evidence = snapshot_evidence([planned_materialization(plan, RowCounts(), run_id)])
-    for name in (plan.asset, QUARANTINE):
+    before: dict[str, str] = {}
+    for name in (QUARANTINE, plan.asset):
         schema = schema_to_pyarrow(bronze_table(settings, name).schema, include_field_ids=False)
-        yield write_staged(schema.empty_table(), {"omni.table": name, **evidence}, folder)
+        file = write_staged(schema.empty_table(), {"omni.table": name, **before, **evidence}, folder)
+        before = {QUARANTINE_FILE: str(file)}
+        yield file

@@ -26,6 +26,7 @@ from loaders.plan import PartitionPlan, planned_materialization
 from loaders.record_typing import BATCH_ROWS, RecordTyper
 from loaders.records import connect, is_plain_lines, open_records
 from loaders.sources import local_file
+from loaders.staged import QUARANTINE_FILE
 from loaders.typing_sql import BATCH_FIELDS
 
 HELD_BYTES = 64 * 1024 * 1024
@@ -61,10 +62,12 @@ class TicketStager:
         counts = self._gather_day(plan, [self._stage(covered) for covered in plan.files])
         self._drift[plan.partition] = self._unknown_fields()
         evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id)])
-        events = _columns((*contract_columns(self._contract), *EVENT_COLUMNS, *LINEAGE))
-        yield self._write(f"select {events} from day_rows where is_kept", {"omni.table": TICKET_EVENTS, **evidence})
         held = f"select {_columns(QUARANTINE_COLUMNS)} from day_rows where reason_code is not null"
-        yield self._write(f"{held} order by source_file, source_line", {"omni.table": QUARANTINE, **evidence})
+        ordered = f"{held} order by source_file, source_line"
+        yield (quarantine := self._write(ordered, {"omni.table": QUARANTINE, **evidence}))
+        events = _columns((*contract_columns(self._contract), *EVENT_COLUMNS, *LINEAGE))
+        named = {"omni.table": TICKET_EVENTS, QUARANTINE_FILE: str(quarantine), **evidence}
+        yield self._write(f"select {events} from day_rows where is_kept", named)
         for name in self._held:
             self._connection.unregister(name)
         self._held.clear()

@@ -126,7 +126,7 @@ def value_conditions(contract: Contract) -> list[str]:
 def rest_column(contract: Contract, doc: str) -> str:
     """SQL over a JSON record: the record without the fields that the contract names; null where it has no others."""
     known = quoted(json.dumps(dict.fromkeys(field.name for field in contract.fields)))
-    return f"nullif(json_merge_patch({doc}, {known})::varchar, '{{}}')::json"
+    return f"case when {doc} is not null then nullif(json_merge_patch({doc}, {known})::varchar, '{{}}')::json end"
 
 
 def extra_column(rest: str) -> str:

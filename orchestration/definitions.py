@@ -16,6 +16,7 @@ from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.asset_graph import load_asset_graph
 from orchestration.bronze_assets import build_bronze_asset, build_seed_manifests
 from orchestration.dbt_assets import build_dbt_assets
+from orchestration.maintenance_job import build_maintenance
 from orchestration.partitions import daily_partitions
 
 INGEST_ALL_JOB = "ingest_all_job"
@@ -34,13 +35,15 @@ def build_definitions(
         selection=dg.AssetSelection.all(),
         description="The whole daily chain: manifests, Bronze, Silver, Gold and all their checks.",
     )
+    maintenance, nightly = build_maintenance(settings)
     return dg.Definitions(
         assets=[
             build_seed_manifests(settings),
             *(build_bronze_asset(settings, name, partitions) for name in BRONZE_ASSETS),
             build_dbt_assets(settings, load_asset_graph(settings), partitions),
         ],
-        jobs=[job],
+        jobs=[job, maintenance],
+        schedules=[nightly],
         resources={"dbt": _dbt_resource(settings)},
         loggers=loggers,
         executor=dg.in_process_executor,

@@ -21,7 +21,7 @@ def lakehouse(tmp_path_factory):
     manifests = root / "manifests"
     write_lines(manifests / "a.jsonl", [ticket_event(1), ticket_event(2, "2026-04-16"), "broken"])
     (manifests / "m.json").write_text(json.dumps(ticket_manifest([source("a", "a.jsonl")])))
-    home = {"OMNI_HOME": str(root / "home"), "OMNI_MANIFESTS": str(manifests)}
+    home = {"OMNI_HOME": str(root / "home"), "OMNI_MANIFESTS": str(manifests), "OMNI_MAX_QUARANTINED_SHARE": "0.5"}
     return lambda *command, cwd=PROJECT_ROOT, **env: subprocess.run(
         [BIN / command[0], *command[1:]],
         cwd=cwd,
@@ -47,6 +47,12 @@ def test_dlt_runs_verb_last_too_and_its_own_operations_show_the_last_run(loaded,
         "dlt", "pipeline", "run", "ticket_events", "--from", "2026-04-15", "--to", "2026-04-16", cwd=tmp_path
     )
     assert elsewhere.returncode == 0 and "2 partitions loaded" in elsewhere.stdout
+
+    preview = loaded("dlt", "pipeline", "run", "ticket_events", "--partition", "2026-04-16", "--dry-run")
+    assert preview.returncode == 0
+    assert "raw_ticket_events 2026-04-16: 2 records from 1 files, 2 read before" in preview.stdout
+    failed = loaded("dlt", "pipeline", "ticket_events", "failed-jobs")
+    assert failed.returncode == 0, failed.stderr
 
     info = loaded("dlt", "pipeline", "ticket_events", "info")
     trace = loaded("dlt", "pipeline", "ticket_events", "trace")

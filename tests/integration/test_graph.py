@@ -135,3 +135,11 @@ def test_seed_manifests_says_what_is_declared_what_it_covers_and_what_arrived_si
     assert (second["manifests"], second["arrived_files"]) == (4, ["late.jsonl"])
     assert second["coverage_to"] == "2026-04-20"
     assert (is_valid, is_still_valid) == (True, False)
+
+
+def test_the_tables_are_maintained_by_a_job_of_its_own(three_days):
+    ingest(three_days)
+
+    job = build_definitions(three_days).resolve_job_def("maintenance_job")
+
+    assert job.execute_in_process(instance=dg.DagsterInstance.ephemeral()).success

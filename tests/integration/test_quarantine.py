@@ -161,10 +161,10 @@ def test_a_field_that_the_contract_does_not_name_is_drift_with_its_first_place(s
         ticket_event(2, mood="bad", plan="gold"),
         ticket_event(3, mood="good", exported_at="now"),
     ]
-    write_lines(settings.manifests / "a.jsonl", events)
+    write_lines(settings.manifests / "a.jsonl", [*events, "broken"])
     declare(ticket_manifest([source("a", "a.jsonl")]))
 
-    report = ingest(settings)
+    report = ingest(settings.model_copy(update={"max_quarantined_share": 0.5}))
 
     drift = check(settings, "contract_drift", "2026-04-15")
     assert (drift.passed, drift.severity) == (False, "warn")
