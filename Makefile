@@ -24,7 +24,7 @@ lint: setup
 
 # Every way to die, at every point, for tickets and documents: minutes. A short form of it is among the tests.
 faults: setup
-	OMNI_FAULTS=full $(BIN)/python -m pytest -n 2 --dist loadfile tests/faults $(PYTEST_ARGS)
+	OMNI_FAULTS=full $(BIN)/python -m pytest -n 2 tests/faults $(PYTEST_ARGS)
 
 # CPU ratios against a floor in the same run, such as BENCH_ARGS="--only coverage".
 bench: setup

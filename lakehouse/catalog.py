@@ -20,7 +20,7 @@ from pyiceberg.transforms import parse_transform
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from lakehouse.database import BUSY_TIMEOUT_S, open_engine
+from lakehouse.database import BUSY_TIMEOUT_S, open_engine, refuse_lost_catalog
 from lakehouse.settings import LakehouseSettings
 
 CATALOG_NAME = "lake"
@@ -47,9 +47,14 @@ TABLE_PROPERTIES = {
     reraise=True,
 )
 def open_catalog(settings: LakehouseSettings) -> Catalog:
-    """Open the catalog that the settings name, creating an embedded one on first use."""
+    """Open the catalog that the settings name, creating an embedded one on first use.
+
+    Raises:
+        ConfigurationError: the file of an embedded catalog is gone, and its warehouse holds tables.
+    """
     uri = settings.catalog_url.get_secret_value()
     if settings.catalog_type == "sql" and uri.startswith("sqlite"):
+        refuse_lost_catalog(settings)
         open_engine(settings.catalog_url).connect().close()  # makes the folder and sets write-ahead logging
         uri += f"{'&' if '?' in uri else '?'}timeout={BUSY_TIMEOUT_S}"
     properties = {name: value.get_secret_value() for name, value in settings.catalog_properties.items()}

@@ -5,6 +5,9 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, event, make_url
 
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import LakehouseSettings
+
 BUSY_TIMEOUT_S = 30
 
 
@@ -27,3 +30,21 @@ def open_engine(url: SecretStr) -> Engine:
         connection.execute("pragma synchronous = normal")
 
     return engine
+
+
+def refuse_lost_catalog(settings: LakehouseSettings) -> None:
+    """Refuse to make an embedded catalog anew over a warehouse that holds tables.
+
+    A new one would call everything missing, and load it all again beside what is there.
+
+    Raises:
+        ConfigurationError: the catalog's file is gone, and its tables are not.
+    """
+    url = make_url(settings.catalog_url.get_secret_value()) if settings.catalog_type == "sql" else None
+    file = url.database if url is not None and url.get_backend_name() == "sqlite" else None
+    bronze = Path(settings.warehouse_url.removeprefix("file://")) / "bronze"
+    if file and file != ":memory:" and not Path(file).exists() and bronze.is_dir():
+        raise ConfigurationError(
+            f"no catalog at {file}, though {bronze.parent} holds tables; next: restore the catalog, or move the "
+            "warehouse away to begin anew"
+        )

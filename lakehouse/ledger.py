@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from lakehouse import ledger_tables as t
-from lakehouse.database import open_engine
+from lakehouse.database import open_engine, refuse_lost_catalog
 from lakehouse.evidence import (
     CheckResult,
     Coverage,
@@ -33,7 +33,12 @@ from lakehouse.settings import LakehouseSettings
 
 
 def open_ledger(settings: LakehouseSettings) -> "Ledger":
-    """Open the ledger, creating its tables on first use."""
+    """Open the ledger, creating its tables on first use.
+
+    Raises:
+        ConfigurationError: it lies in a catalog whose file is gone, and whose tables are not.
+    """
+    refuse_lost_catalog(settings)
     engine = open_engine(settings.ledger_url)
     _create_tables(engine)
     return Ledger(engine)

@@ -111,7 +111,9 @@ def _unrecorded(table: Table, ledger: Ledger) -> Iterator[Materialization]:
         for item in read_evidence(snapshot.summary.additional_properties, snapshot.snapshot_id)
     }
     current = ledger.current_materializations([table.name()[-1]])
+    # By the table's own order: a clock may have jumped back. An expired snapshot is older than all that are there.
+    order = {snapshot.snapshot_id: number for number, snapshot in enumerate(table.snapshots())}
     for (partition, _), item in committed.items():
         known = current.get((item.asset, partition))
-        if known is None or known.committed_at < item.committed_at:
+        if known is None or order.get(known.snapshot_id or 0, -1) < order[item.snapshot_id or 0]:
             yield item

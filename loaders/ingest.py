@@ -1,7 +1,10 @@
 """The ingest: admission, coverage, and the load of every Bronze partition that is new, changed or asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.catalog import open_catalog
@@ -11,6 +14,7 @@ from lakehouse.partitions import Window
 from lakehouse.provenance import recover_ledger
 from lakehouse.settings import LakehouseSettings
 from loaders.coverage import CoveredFile, asset_of, refresh_coverage
+from loaders.errors import LoadFailed
 from loaders.pipelines import LoadReport, Progress, new_run_id, run_pipeline
 from loaders.plan import plan_load
 from loaders.seed_loader import AdmissionReport, admit_manifests
@@ -79,6 +83,19 @@ class RefreshReport:
         return [*_refused(self.admission), *(f"unreadable: {problem}" for problem in self.unreadable)]
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say of a disk or a database that fails what it means, and what to do."""
+    try:
+        yield
+    except (OSError, SQLAlchemyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise LoadFailed(
+            f"{reason}; what was committed before stays; next: mend the disk or the catalog, and run it again"
+        ) from error
+
+
+@_explained()
 def refresh(settings: LakehouseSettings, progress: Progress = lambda _: None) -> RefreshReport:
     """Admit the manifests and bring the coverage of all assets up to date, without loading anything."""
     catalog, ledger = open_catalog(settings), open_ledger(settings)
@@ -92,6 +109,7 @@ def refresh(settings: LakehouseSettings, progress: Progress = lambda _: None) ->
     return RefreshReport(admission, unreadable)
 
 
+@_explained()
 def ingest(
     settings: LakehouseSettings,
     *,
@@ -107,7 +125,8 @@ def ingest(
     (unless `reload_unchanged` is off) and come out the same.
 
     Raises:
-        ConfigurationError: the manifest folder, the manifest schema or a contract is missing.
+        ConfigurationError: the manifest folder, the manifest schema, a contract or the catalog is missing.
+        LoadFailed: a disk or a database failed.
     """
     run_id = run_id or new_run_id()
     catalog, ledger = open_catalog(settings), open_ledger(settings)
