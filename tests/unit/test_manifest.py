@@ -439,7 +439,7 @@ def test_the_schema_of_the_manifest_folder_goes_before_the_one_that_ships(settin
     assert breach.allowed == "blessing, which is required"
 
 
-# ── known defects ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what once slipped through ────────────────────────────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize(
     "created_at", ["2026-W16-3T08:00:00Z", "20260415T080000Z", "2026-04-15T08Z", "2026-04-15T08:00:00+08:00:30"]
 )

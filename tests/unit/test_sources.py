@@ -345,7 +345,7 @@ def test_a_full_disk_is_not_blamed_on_the_source(tmp_path):
         pass
 
 
-# ── known defects ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what once slipped through ────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_a_manifest_folder_with_a_wildcard_in_its_path_is_a_folder_like_others(tmp_path):
     folder = tmp_path / "manifests [old]"
     write(folder, "a.jsonl")
