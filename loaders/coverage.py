@@ -21,8 +21,9 @@ from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.admission import Admission
 from loaders.dating import Dating
+from loaders.day_counts import count_days
 from loaders.errors import MappingRefused, SourceUnreadable
-from loaders.records import connect, count_days
+from loaders.records import connect
 from loaders.sources import SourceFile, find_files, local_file, verify_file
 
 _ASSETS = {"ticket": TICKET_EVENTS, "doc_asset": DOC_ASSETS}

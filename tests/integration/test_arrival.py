@@ -14,13 +14,14 @@ from lakehouse.contracts import load_contract
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from loaders import records
+from loaders import day_counts
 from loaders.admission import Admission
 from loaders.dating import Dating
+from loaders.day_counts import count_days
 from loaders.ingest import ingest
 from loaders.manifest import Manifest
 from loaders.record_typing import RecordTyper
-from loaders.records import connect, count_days
+from loaders.records import connect
 from loaders.seed_loader import release_source
 from loaders.sources import SourceFile, local_file
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
@@ -324,7 +325,7 @@ def test_the_quick_way_to_count_finds_what_the_careful_way_finds(tmp_path_factor
     def counted(quick):
         with pytest.MonkeyPatch.context() as patch, local_file(file, admission.source, folder) as local:
             if not quick:
-                patch.setattr(records, "_date_clean_lines", lambda *_: False)
+                patch.setattr(day_counts, "_date_clean_lines", lambda *_: False)
             return count_days(settings, admission, "a.jsonl", local, dating, connect(folder), folder)
 
     assert counted(quick=True) == counted(quick=False)
