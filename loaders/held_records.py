@@ -30,10 +30,14 @@ class HeldRecord:
     released_at: datetime | None
 
     @property
+    def place(self) -> tuple[str, str, str, str, str]:
+        """Where the record stands: asset, manifest, source, file, line."""
+        return self.asset, self.manifest_id, self.source_id, self.source_file, str(self.source_line)
+
+    @property
     def record_id(self) -> str:
         """Identity that outlives loads: where the record stands and what it says."""
-        where = (self.asset, self.manifest_id, self.source_id, self.source_file, str(self.source_line))
-        return hashlib.sha256("\x1f".join((*where, self.raw_record)).encode()).hexdigest()[:12]
+        return hashlib.sha256("\x1f".join((*self.place, self.raw_record)).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from lakehouse.assets import QUARANTINE
 from lakehouse.catalog import load_table_if_exists, open_catalog
 from lakehouse.evidence import QuarantineAction
 from lakehouse.ledger import open_ledger
-from lakehouse.partitions import Window
+from lakehouse.partitions import contiguous_windows
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import QUARANTINE_COLUMNS
 from loaders.bronze_checks import check_partitions
@@ -40,20 +40,23 @@ class ReleaseReport:
 def release_records(settings: LakehouseSettings, selection: Selection, *, reason: str, by: str) -> ReleaseReport:
     """Compute the partitions of some held records again, and record those that are no longer held as released.
 
+    A record whose source was changed and that breaks a rule still, in its new words, is still held.
+
     Raises:
         RecordNotHeld: no held record is meant.
     """
     catalog, ledger = open_catalog(settings), open_ledger(settings)
     wanted = _wanted(catalog, selection)
     problems: list[str] = []
-    for asset, partition in sorted({(record.asset, record.partition) for record in wanted}):
-        (load,) = ingest(settings, assets=[asset], window=Window.of_keys(partition, partition)).loads
-        problems += [f"{asset} {key}: {why}" for key, why in load.refused.items()]
-    held = {record.record_id: record for record in held_records(catalog)}
-    released = [record for record in wanted if record.record_id not in held]
+    for asset in sorted({record.asset for record in wanted}):
+        for window in contiguous_windows(record.partition for record in wanted if record.asset == asset):
+            (load,) = ingest(settings, assets=[asset], window=window).loads
+            problems += [f"{asset} {key}: {why}" for key, why in load.refused.items()]
+    held = {record.place: record for record in held_records(catalog)}
+    released = [record for record in wanted if record.place not in held]
     _keep_released(catalog, released)
     ledger.record_quarantine_actions([_action("released", record, reason, by) for record in released])
-    return ReleaseReport(released, [held[r.record_id] for r in wanted if r.record_id in held], problems)
+    return ReleaseReport(released, [held[r.place] for r in wanted if r.place in held], problems)
 
 
 def discard_records(settings: LakehouseSettings, selection: Selection, *, reason: str, by: str) -> list[HeldRecord]:

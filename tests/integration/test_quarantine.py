@@ -103,6 +103,17 @@ def test_a_release_before_its_cause_is_mended_leaves_the_record_held_and_says_wh
     assert open_ledger(urgent).quarantine_actions() == []
 
 
+def test_a_record_that_was_mended_badly_is_still_held_in_its_new_words(urgent):
+    (record,) = held(urgent, window=Window.of_keys("2026-04-15", "2026-04-15"))
+    path = urgent.manifests / "2026-04-15.jsonl"
+    path.write_text(path.read_text().replace('"P0"', '"P00"'))
+
+    report = release_records(urgent, Selection(record_ids=frozenset({record.record_id})), **WHO)
+
+    assert report.released == []
+    assert [r.reason for r in report.still_held] == ['priority: found "P00", allowed: P1, P2, P3, P4']
+
+
 def test_a_release_whose_source_cannot_be_read_says_so_and_loses_nothing(urgent):
     allow_p0(urgent)
     (urgent.manifests / "2026-04-15.jsonl").unlink()
