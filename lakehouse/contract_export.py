@@ -111,11 +111,8 @@ def as_markdown(contracts: Iterable[Contract]) -> str:
 
 def as_dbt_sources(settings: LakehouseSettings) -> str:
     """The file dbt_project/models/sources.yml: the Bronze tables, their columns, and the tests of their keys."""
-    quarantine = {
-        "name": QUARANTINE,
-        "description": "One row per record that was read and not loaded, with the reason and its file and line.",
-        "columns": _dbt_columns(bronze_table(settings, QUARANTINE), {}),
-    }
+    held = bronze_table(settings, QUARANTINE)
+    quarantine = {"name": QUARANTINE, "description": held.description, "columns": _dbt_columns(held, {})}
     bronze = {
         "name": "bronze",
         "schema": "bronze",
@@ -206,7 +203,7 @@ def _dbt_table(settings: LakehouseSettings, name: str) -> dict[str, Any]:
     }
     found: dict[str, Any] = {
         "name": name,
-        "description": f"{contract.grain} Partitioned by the UTC day of {event_time}.",
+        "description": table.description,
         "config": {"event_time": event_time},
     }
     if len(key) == 1:

@@ -78,6 +78,8 @@ class TableDefinition:
     name: str
     schema: Schema
     partition_by: dict[str, str]
+    description: str
+    """Row grain, and what a partition is."""
 
     @property
     def identifier(self) -> str:
@@ -88,12 +90,15 @@ class TableDefinition:
 def bronze_table(settings: LakehouseSettings, name: str) -> TableDefinition:
     """Describe a Bronze table by the contracts that are in force."""
     if name == QUARANTINE:
-        return TableDefinition(name, _schema(QUARANTINE_COLUMNS), {"asset": "identity", "partition": "identity"})
-    if name == TICKET_EVENTS:
-        fields = contract_columns(load_contract(settings, "ticket_event"))
-        return TableDefinition(name, _schema((*fields, *EVENT_COLUMNS, *LINEAGE)), {"occurred_at": "day"})
-    fields = contract_columns(load_contract(settings, "doc_asset"))
-    return TableDefinition(name, _schema((*fields, *LINEAGE)), {"snapshot_date": "day"})
+        grain = "One row per record that was read and not loaded, with the reason and its file and line."
+        spec = {"asset": "identity", "partition": "identity"}
+        return TableDefinition(name, _schema(QUARANTINE_COLUMNS), spec, grain)
+    is_events = name == TICKET_EVENTS
+    contract = load_contract(settings, "ticket_event" if is_events else "doc_asset")
+    time_column = "occurred_at" if is_events else "snapshot_date"
+    columns = (*contract_columns(contract), *(EVENT_COLUMNS if is_events else ()), *LINEAGE)
+    description = f"{contract.grain} Partitioned by the UTC day of {time_column}."
+    return TableDefinition(name, _schema(columns), {time_column: "day"}, description)
 
 
 def partition_filter(table: str, asset: str, window: Window) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
+from lakehouse.assets import TICKET_EVENTS
 from lakehouse.contracts import load_contract
 from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
@@ -18,10 +18,6 @@ from loaders.seed_loader import AdmissionReport
 from orchestration.asset_graph import BRONZE_CHECKS
 from orchestration.dagster_events import OWNERS, partition_metadata, report_check
 
-_DESCRIPTIONS = {
-    TICKET_EVENTS: "One row per ticket event, in the partition of the UTC day on which it occurred.",
-    DOC_ASSETS: "One row per document listed in a snapshot, in the partition of the snapshot's UTC day.",
-}
 _CHECK_DESCRIPTIONS = {
     "conservation": "Rows read = loaded + deduplicated + quarantined = expected by coverage, and the tables hold them.",
     "quarantine_share": "No more of the day's records are held in quarantine than OMNI_MAX_QUARANTINED_SHARE.",
@@ -110,7 +106,7 @@ def build_bronze_asset(
         kinds={"dlt", "iceberg"},
         owners=OWNERS,
         tags={"layer": "bronze"},
-        description=_DESCRIPTIONS[name],
+        description=definition.description,
         deps=["seed_manifests"],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
