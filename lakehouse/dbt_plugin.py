@@ -54,6 +54,8 @@ class ModelWrite:
     window: Window | None
     inputs: dict[str, PartitionMapping]
     is_partitioned: bool
+    is_forced: bool
+    """Built although what it reads may not be ready."""
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "ModelWrite":
@@ -74,6 +76,7 @@ class ModelWrite:
             window=window,
             inputs=meta.get("inputs", {}),
             is_partitioned=is_partitioned,
+            is_forced=bool(config["forced"]),
         )
 
 
@@ -168,6 +171,7 @@ class Plugin(BasePlugin):
                     run_id=run_id,
                     rows=RowCounts(expected=rows, read=rows, loaded=rows),
                     inputs=inputs,
+                    is_forced=write.is_forced,
                 )
             )
         return found

@@ -95,6 +95,23 @@ class QuarantineAction:
 
 
 @dataclass(frozen=True, slots=True)
+class Backfill:
+    """A bounded re-materialization that somebody asked for."""
+
+    id: str
+    targets: tuple[tuple[str, str], ...]
+    """Asset and partition of each, upstream first."""
+    reason: str
+    requested_by: str
+    requested_at: datetime
+    is_forced: bool = False
+    finished_at: datetime | None = None
+    """None while it runs, or where it was interrupted."""
+    outcome: str | None = None
+    """`ready` where every target came out ready, else `incomplete`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """The share of one source file in one asset partition. Grain: asset, manifest, source, file, partition."""
 
@@ -156,6 +173,8 @@ class Materialization:
     manifest_hashes: tuple[str, ...] = ()
     """SHA-256 of each manifest, in the order of `manifest_ids`."""
     source_files: tuple[str, ...] = ()
+    is_forced: bool = False
+    """Built on a person's word although what it reads was not ready."""
     id: int = 0
     """Key in the ledger; 0 before it is recorded."""
 

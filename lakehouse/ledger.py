@@ -18,6 +18,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from lakehouse import ledger_tables as t
 from lakehouse.database import open_engine, refuse_lost_catalog
 from lakehouse.evidence import (
+    Backfill,
     CheckResult,
     Coverage,
     FileKey,
@@ -224,6 +225,24 @@ class Ledger:
             query = select(m.c.snapshot_id).distinct().where(m.c.asset == asset, m.c.snapshot_id.is_not(None))
             return set(connection.execute(query).scalars())
 
+    # ── backfills ────────────────────────────────────────────────────────────────────────────────────────────────
+    def record_backfill(self, backfill: Backfill) -> None:
+        """Record that a backfill was asked for."""
+        with self.engine.begin() as connection:
+            connection.execute(insert(t.backfills).values(_values(backfill)))
+
+    def finish_backfill(self, backfill_id: str, outcome: str, finished_at: datetime) -> None:
+        """Record how a backfill ended."""
+        ended = update(t.backfills).where(t.backfills.c.id == backfill_id)
+        with self.engine.begin() as connection:
+            connection.execute(ended.values(outcome=outcome, finished_at=finished_at))
+
+    def backfills(self) -> list[Backfill]:
+        """What was asked for, the oldest first."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(t.backfills).order_by(t.backfills.c.requested_at)).mappings()
+            return [Backfill(**{**row, "targets": tuple((a, p) for a, p in row["targets"])}) for row in rows]
+
     # ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────
     def record_checks(self, results: Sequence[CheckResult]) -> None:
         """Record check results; each speaks for one materialization."""
@@ -265,13 +284,13 @@ def _values(record: Any) -> dict[str, Any]:
 def _materialization_row(item: Materialization) -> dict[str, Any]:
     counts = {f"rows_{name}": getattr(item.rows, name) for name in _COUNTS}
     lists = {name: list(getattr(item, name)) for name in _LISTS}
-    plain = ("asset", "partition", "version", "snapshot_id", "committed_at", "run_id", "inputs")
+    plain = ("asset", "partition", "version", "snapshot_id", "committed_at", "run_id", "inputs", "is_forced")
     return {name: getattr(item, name) for name in plain} | counts | lists
 
 
 def _materialization(row: Any) -> Materialization:
     values = {name: value for name, value in row.items() if not name.startswith("rows_")}
-    values |= {name: tuple(row[name]) for name in _LISTS}
+    values |= {name: tuple(row[name]) for name in _LISTS} | {"is_forced": bool(row["is_forced"])}
     return Materialization(**values, rows=RowCounts(**{name: row[f"rows_{name}"] for name in _COUNTS}))
 
 

@@ -122,6 +122,7 @@ materializations = Table(
     Column("manifest_ids", JSON, nullable=False),
     Column("manifest_hashes", JSON, nullable=False),
     Column("source_files", JSON, nullable=False),
+    Column("is_forced", Boolean),
     Index("omni_materializations_latest", "asset", "partition", "id"),
     comment="One row per committed version of an asset partition; the highest id is the current one.",
 )
@@ -141,6 +142,20 @@ quarantine_actions = Table(
     Column("acted_by", Text, nullable=False),
     Column("acted_at", UtcDateTime, nullable=False),
     comment="One row per release or discard of a quarantined record.",
+)
+
+backfills = Table(
+    "omni_backfills",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("targets", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("is_forced", Boolean, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("outcome", Text),
+    comment="One row per backfill that was asked for; `targets` are [asset, partition] pairs.",
 )
 
 checks = Table(

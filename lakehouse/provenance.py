@@ -21,7 +21,7 @@ from lakehouse.ledger import Ledger
 logger = logging.getLogger(__name__)
 
 _EVIDENCE = "omni.evidence"
-_IN_EVIDENCE = ("version", "inputs", "batch_ids", "manifest_ids", "manifest_hashes", "source_files")
+_IN_EVIDENCE = ("version", "inputs", "batch_ids", "manifest_ids", "manifest_hashes", "source_files", "is_forced")
 
 
 def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
@@ -58,6 +58,7 @@ def read_evidence(properties: dict[str, str], snapshot_id: int | None) -> list[M
             manifest_ids=tuple(item["manifest_ids"]),
             manifest_hashes=tuple(item["manifest_hashes"]),
             source_files=tuple(item["source_files"]),
+            is_forced=item.get("is_forced", False),
         )
         for partition, item in json.loads(properties.get(_EVIDENCE, "{}")).items()
     ]

@@ -39,6 +39,8 @@ class AssetNode:
     inputs: dict[str, PartitionMapping] = field(default_factory=dict)
     """Upstream asset → which of its partitions are read. Empty for Bronze, which reads sources."""
     checks: dict[str, Severity] = field(default_factory=dict)
+    check_descriptions: dict[str, str] = field(default_factory=dict)
+    """Of the checks that dbt runs: its data tests and unit tests."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ def read_asset_graph(manifest: dict[str, Any]) -> AssetGraph:
     for test in manifest["nodes"].values():
         if test["resource_type"] == "test" and (tested := _tested_asset(test, manifest)) in nodes:
             nodes[tested].checks[test["name"]] = "warn" if test["config"]["severity"].lower() == "warn" else "error"
+            nodes[tested].check_descriptions[test["name"]] = test["description"] or _described(test)
+    for test in manifest["unit_tests"].values():
+        if (tested := test["model"]) in nodes:
+            nodes[tested].checks[test["name"]] = "error"
+            nodes[tested].check_descriptions[test["name"]] = test["description"] or "Unit test of the model's logic."
     return AssetGraph(nodes)
 
 
@@ -130,3 +137,12 @@ def _tested_asset(test: dict[str, Any], manifest: dict[str, Any]) -> str | None:
     if tested is None and len(test["depends_on"]["nodes"]) == 1:
         tested = test["depends_on"]["nodes"][0]
     return tested.rpartition(".")[2] if tested else None
+
+
+def _described(test: dict[str, Any]) -> str:
+    """What a generic test asserts, from its name and arguments."""
+    generic = test.get("test_metadata") or {"name": "holds no failing row", "kwargs": {}}
+    given = {k: v for k, v in generic["kwargs"].items() if k not in ("model", "column_name")}
+    about = ", ".join(v if isinstance(v, str) else json.dumps(v) for v in given.values())
+    words = [test.get("column_name"), generic["name"].replace("_", " "), about]
+    return " ".join(word for word in words if word)

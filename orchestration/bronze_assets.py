@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from lakehouse.assets import TICKET_EVENTS
+from lakehouse.assets import BRONZE_ASSETS, TICKET_EVENTS
 from lakehouse.contracts import load_contract
 from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
@@ -130,15 +130,19 @@ def build_bronze_asset(
             run_id=context.run_id,
             progress=context.log.info,
         )
-        yield from _events(context, settings, report.loads[0], window)
+        yield from _events(context, report.loads[0], settings, window)
 
     return bronze
 
 
 def _events(
-    context: dg.AssetExecutionContext, settings: LakehouseSettings, load: LoadReport, window: Window
+    context: dg.AssetExecutionContext, load: LoadReport, settings: LakehouseSettings, window: Window
 ) -> Iterator[Any]:
-    """Per day: its own metadata, and its failures; for the run: one check result, which blocks downstream."""
+    """Per day: its own metadata, and its failures; for the run: one result per check.
+
+    A failed result stops everything downstream in the run. Where some days of a range are good, it is a warning
+    instead: the dbt step holds back the bad days by itself, and fails for them after it has built the good ones.
+    """
     ledger = open_ledger(settings)
     current = ledger.current_materializations([load.asset])
     items = [current[load.asset, key] for key in window.keys if (load.asset, key) in current]
@@ -151,15 +155,23 @@ def _events(
     failed = [result for found in checks.values() for result in found if not result.passed]
     for result in (result for result in failed if result.check in BRONZE_CHECKS[load.asset]):
         report_check(context, result)
+    stopped = {result.partition for result in failed if result.severity == "error"} | load.refused.keys()
+    is_held_downstream = bool(set(window.keys) - stopped) and _is_built_in_this_run(context)
     for check, severity in BRONZE_CHECKS[load.asset].items():
         bad = [f"{result.partition}: {result.message}" for result in failed if result.check == check]
         bad += [f"{partition}: {why}" for partition, why in load.refused.items()]
         yield dg.AssetCheckResult(
             passed=not bad,
             check_name=check,
-            severity=dg.AssetCheckSeverity(severity.upper()),
+            severity=dg.AssetCheckSeverity("WARN" if is_held_downstream else severity.upper()),
             metadata={"days": len(items), "failed": bad},
         )
+
+
+def _is_built_in_this_run(context: dg.AssetExecutionContext) -> bool:
+    """Whether dbt models come after this step."""
+    selected = context.job_def.asset_layer.executable_asset_keys
+    return any(key.to_user_string() not in (*BRONZE_ASSETS, "seed_manifests") for key in selected)
 
 
 def _code_version(settings: LakehouseSettings, name: str) -> str:

@@ -1,23 +1,38 @@
-"""Silver and Gold as Dagster assets: specs, checks and selection from dagster-dbt, evidence from the ledger.
+"""Silver and Gold as Dagster assets: specs from dagster-dbt, checks of tests and unit tests, evidence from the ledger.
 
-dbt itself writes the tables and the ledger, from the graph as from a shell. Over a range of days dagster-dbt would
-stamp the range's totals on every day, so what is reported here per day is read from the ledger.
+dbt itself writes the tables and the ledger, from the graph as from a shell. What is reported here per day is read from
+the ledger. A range is built in as few invocations of dbt as hold back the bad days and nothing else
+(`orchestration.build_plan`).
 """
 
-import os
+import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
+from dagster_dbt import DagsterDbtTranslator
 
 from lakehouse.evidence import CheckResult, Materialization
-from lakehouse.ledger import open_ledger
+from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
-from orchestration.asset_graph import AssetGraph, dbt_environment, ensure_dbt_manifest
+from orchestration.asset_graph import BRONZE_CHECKS, AssetGraph, ensure_dbt_manifest
+from orchestration.build_plan import BuildPlan, held_lines, plan_build
 from orchestration.dagster_events import OWNERS, partition_metadata, report_check
+from orchestration.dbt_process import DbtOutcome, Event, run_dbt
+from orchestration.gate import Gate
+from orchestration.readiness import Readiness
+from orchestration.steps import Step
+
+DBT_MODELS = "dbt_models"
+"""Name of the step that runs dbt."""
+
+
+class BuildConfig(dg.Config):
+    """What an operator may change per run."""
+
+    force: bool = False
+    """Build upon what is not ready, too; what is built says so."""
 
 
 class OmniDbtTranslator(DagsterDbtTranslator):
@@ -30,7 +45,7 @@ class OmniDbtTranslator(DagsterDbtTranslator):
 
     def __init__(self, graph: AssetGraph, partitions: dg.DailyPartitionsDefinition) -> None:
         """Take the partitions from the asset graph, so that Dagster and the verdicts agree."""
-        super().__init__(DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True))
+        super().__init__()
         self._graph, self._partitions = graph, partitions
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
@@ -58,52 +73,100 @@ class OmniDbtTranslator(DagsterDbtTranslator):
 def build_dbt_assets(
     settings: LakehouseSettings, graph: AssetGraph, partitions: dg.DailyPartitionsDefinition
 ) -> dg.AssetsDefinition:
-    """All dbt models as one subsettable definition; a range of days is one dbt run."""
+    """All dbt models as one subsettable definition."""
+    manifest = json.loads(ensure_dbt_manifest(settings).read_text("utf-8"))
+    translator = OmniDbtTranslator(graph, partitions)
 
-    @dbt_assets(
-        manifest=ensure_dbt_manifest(settings),
-        dagster_dbt_translator=OmniDbtTranslator(graph, partitions),
+    @dg.multi_asset(
+        name=DBT_MODELS,
+        specs=[
+            translator.get_asset_spec(manifest, unique_id, None)
+            for unique_id, node in manifest["nodes"].items()
+            if node["resource_type"] == "model"
+        ],
+        check_specs=list(_check_specs(graph)),
+        can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        name="dbt_models",
+        allow_arbitrary_check_specs=True,  # those of sources
     )
-    def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
+    def dbt_models(context: dg.AssetExecutionContext, config: BuildConfig) -> Iterator[Any]:
         window = _window(context)
-        arguments = ["build"]
-        if window is not None:
-            arguments += ["--event-time-start", str(window.first), "--event-time-end", str(window.end)]
-        # dbt runs in a process of its own; the plugin there records what it writes under this run.
-        with _environment(dbt_environment(settings) | {"OMNI_RUN_ID": context.run_id}):
-            invocation = dbt.cli(arguments, context=context, raise_on_error=False, target_path=settings.dbt_target_dir)
-        for event in invocation.stream_raw_events():
-            _log(context, event.raw_event)
+        build = _Build(context, settings, graph, window, config.force)
+        build.run()
         yield from _events(context, settings, graph, window)
-        if not invocation.is_successful():
-            raise dg.Failure("dbt build failed; the checks and the log above say where")
+        if build.problems:
+            raise dg.Failure("; ".join(build.problems))
 
     return dbt_models
 
 
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for a process that is started inside, and put the old ones back."""
-    old = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(old)
+class _Build:
+    """One run's build: dbt, again, until nothing is left that can be built."""
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        settings: LakehouseSettings,
+        graph: AssetGraph,
+        window: Window | None,
+        is_forced: bool,
+    ) -> None:
+        self._context, self._settings, self._graph, self._window = context, settings, graph, window
+        self._is_forced = is_forced
+        self._models = {key.to_user_string() for key in context.selected_asset_keys}
+        self._checks: dict[str, list[str]] = {}
+        for key in context.selected_asset_check_keys:
+            self._checks.setdefault(key.asset_key.to_user_string(), []).append(key.name)
+        self.problems: list[str] = []
+
+    def run(self) -> None:
+        """Build step after step, and plan anew after each: what it found may hold back days of the next."""
+        ledger, broken, tried = open_ledger(self._settings), set[str](), list[Step]()
+        plan = self._plan(ledger, broken)
+        if not self._models:
+            plan = BuildPlan([Step((), self._window)], {})
+        while plan.steps and plan.steps[0] not in tried:
+            step = plan.steps[0]
+            tried.append(step)
+            outcome = self._invoke(step)
+            broken |= outcome.broken
+            if not outcome.succeeded:
+                self.problems[:] = ["dbt build failed; the checks and the log above say where"]
+            plan = self._plan(ledger, broken)
+        self.problems += held_lines(plan.held)
+
+    def _plan(self, ledger: Ledger, broken: set[str]) -> BuildPlan:
+        readiness = Readiness(self._graph, ledger)
+        done = {target for target, item in readiness.materializations.items() if item.run_id == self._context.run_id}
+        gate = Gate(readiness, self._window, self._checks, self._context.run_id, self._is_forced)
+        return plan_build(gate, self._models, done, broken)
+
+    def _invoke(self, step: Step) -> DbtOutcome:
+        elsewhere = [name for asset, names in self._checks.items() if asset not in self._models for name in names]
+        arguments = ["build", "--select", *step.assets, *elsewhere]
+        if self._is_forced:
+            arguments += ["--vars", "force: true"]
+        return run_dbt(self._settings, arguments, window=step.window, run_id=self._context.run_id, on_event=self._log)
+
+    def _log(self, event: Event) -> None:
+        """Pass on dbt's news: what it built, and what went wrong. Each line is a row in Dagster's database."""
+        info, data = event["info"], event.get("data", {})
+        if "Deprecat" in info["name"]:  # of dbt_project.yml, where docs/reference/dbt.md says why
+            return
+        if info["level"] in ("warn", "error"):
+            self._context.log.warning(info["msg"])
+        elif info["name"] == "LogModelResult":
+            self._context.log.info("%s built in %.1f s", data["node_info"]["node_name"], data["execution_time"])
 
 
-def _log(context: dg.AssetExecutionContext, event: Mapping[str, Any]) -> None:
-    """Pass on dbt's news: what it built, and what went wrong. Each line is a row in Dagster's database."""
-    info, data = event["info"], event.get("data", {})
-    if "Deprecat" in info["name"]:  # of dbt_project.yml, where docs/reference/dbt.md says why
-        return
-    if info["level"] in ("warn", "error"):
-        context.log.warning(info["msg"])
-    elif info["name"] == "LogModelResult":
-        context.log.info("%s built in %.1f s", data["node_info"]["node_name"], data["execution_time"])
+def _check_specs(graph: AssetGraph) -> Iterator[dg.AssetCheckSpec]:
+    """Dbt's tests and unit tests, of models and of sources."""
+    for node in graph.nodes.values():
+        for name, severity in node.checks.items():
+            if name not in BRONZE_CHECKS.get(node.name, {}):
+                yield dg.AssetCheckSpec(
+                    name, asset=node.name, description=node.check_descriptions[name], blocking=severity == "error"
+                )
 
 
 def _window(context: dg.AssetExecutionContext) -> Window | None:

@@ -1,14 +1,11 @@
-"""The one asset graph: manifests → Bronze → Silver → Gold, with its checks, its job and its resources.
+"""The one asset graph: manifests → Bronze → Silver → Gold, with its checks and its jobs.
 
 `definitions` is what `dagster dev` and `dg` load; `build_definitions` is the same for any settings, for tests.
 """
 
-import sys
 import warnings
-from pathlib import Path
 
 import dagster as dg
-from dagster_dbt import DbtCliResource
 
 from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.ledger import open_ledger
@@ -44,17 +41,9 @@ def build_definitions(
         ],
         jobs=[job, maintenance],
         schedules=[nightly],
-        resources={"dbt": _dbt_resource(settings)},
         loggers=loggers,
         executor=dg.in_process_executor,
     )
-
-
-def _dbt_resource(settings: LakehouseSettings) -> DbtCliResource:
-    """Dbt of this environment, whether or not it is active."""
-    project = str(settings.dbt_project_dir)
-    executable = str(Path(sys.executable).with_name("dbt"))
-    return DbtCliResource(project_dir=project, profiles_dir=project, dbt_executable=executable)
 
 
 @dg.definitions

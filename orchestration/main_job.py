@@ -4,22 +4,16 @@ A run computes the partitions that are not ready and that a run can mend, in ran
 run in this process. Nothing to mend: nothing is written.
 """
 
-import logging
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 
-import dagster as dg
-
-from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import WHOLE, Window, contiguous_windows
-from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.settings import LakehouseSettings
 from loaders.ingest import refresh
 from orchestration.asset_graph import load_asset_graph
-from orchestration.bronze_assets import LoadConfig
-from orchestration.definitions import INGEST_ALL_JOB, build_definitions
-from orchestration.partitions import range_tags
+from orchestration.definitions import INGEST_ALL_JOB
+from orchestration.graph_run import GraphRunner
 from orchestration.readiness import Readiness
 
 
@@ -39,66 +33,15 @@ def run_main_job(settings: LakehouseSettings, window: Window | None, progress: C
     if not windows:
         done = "nothing to do: every partition that can be computed is up to date; no data changed"
         return RunOutcome([*problems, done], not problems)
-    instance = dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"])
-    job = build_definitions(settings, loggers={"progress": progress_logger(progress)}).resolve_job_def(INGEST_ALL_JOB)
+    runner = GraphRunner(settings, progress)
     lines, is_complete = problems, not problems
-    log = settings.home / "dbt" / "logs" / "last-run.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
     for each in windows:
         progress(f"{INGEST_ALL_JOB} {each}")
-        with (
-            log.open("a", encoding="utf-8") as stream,
-            redirect_stdout(stream),
-        ):  # dagster-dbt echoes all of dbt's output
-            result = job.execute_in_process(
-                instance=instance,
-                tags=range_tags(each),
-                run_config=dg.RunConfig(
-                    ops={name: LoadConfig(reload_unchanged=window is not None) for name in BRONZE_ASSETS},
-                    loggers={"progress": {}},
-                ),
-                raise_on_error=False,
-            )
-        is_complete = is_complete and result.success
-        lines.append(f"{INGEST_ALL_JOB} {each}: {'succeeded' if result.success else 'failed'} (run {result.run_id})")
-        lines += [f"  {event.step_key}: {_cause(event)}" for event in result.get_step_failure_events()]
+        result = runner.run(each, reload_unchanged=window is not None)
+        is_complete = is_complete and result.succeeded
+        lines.append(f"{INGEST_ALL_JOB} {each}: {'succeeded' if result.succeeded else 'failed'} (run {result.run_id})")
+        lines += [f"  {failure}" for failure in result.failures]
     return RunOutcome(lines, is_complete)
-
-
-def dagster_environment(settings: LakehouseSettings) -> dict[str, str]:
-    """Environment that makes Dagster's own commands use the instance under OMNI_HOME, prepared on first use."""
-    home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
-    config = home / "dagster.yaml"
-    if not config.exists():
-        config.write_text((PROJECT_ROOT / "infra" / "dagster" / "dagster.yaml").read_text("utf-8"), "utf-8")
-    return {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "true"}
-
-
-def _cause(event: dg.DagsterEvent) -> str:
-    """The innermost message of a step's failure."""
-    error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return error.message.strip() if error is not None else "failed"
-
-
-def progress_logger(progress: Callable[[str], None]) -> dg.LoggerDefinition:
-    """A Dagster logger that passes on what the assets themselves say, and none of Dagster's own events."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            meta = getattr(record, "dagster_meta", {})
-            if meta.get("dagster_event") is None and meta.get("step_key"):
-                progress(str(meta["orig_message"]))
-
-    def make(_: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("omni.progress", logging.INFO)
-        logger.addHandler(Handler())
-        return logger
-
-    return dg.LoggerDefinition(make)
 
 
 def _windows_to_mend(settings: LakehouseSettings) -> list[Window]:

@@ -21,7 +21,7 @@ class Readiness:
         """Read the ledger and judge."""
         self.graph = graph
         self._coverage = ledger.coverage()
-        self._materializations = ledger.current_materializations()
+        self.materializations = ledger.current_materializations()
         self._checks = ledger.current_checks()
         self._versions: dict[str, AssetVersions] = {}
         self._expected: dict[str, set[str]] = {}
@@ -65,7 +65,7 @@ class Readiness:
         ]
 
     def _judge_asset(self, node: AssetNode) -> None:
-        written = {key: item for (asset, key), item in self._materializations.items() if asset == node.name}
+        written = {key: item for (asset, key), item in self.materializations.items() if asset == node.name}
         self._versions[node.name] = AssetVersions(written.values())
         self._expected[node.name] = self._expected_partitions(node)
         keys = sorted(self._expected[node.name] | written.keys())
@@ -84,18 +84,19 @@ class Readiness:
         return days if node.is_partitioned else ({WHOLE} if days else set())
 
     def _evidence(self, node: AssetNode, partition: str) -> PartitionEvidence:
-        item = self._materializations.get((node.name, partition))
+        item = self.materializations.get((node.name, partition))
         coverage = self._coverage.get((node.name, partition), [])
         return PartitionEvidence(
             asset=node.name,
             partition=partition,
             is_expected=partition in self._expected[node.name],
+            rows_expected=sum(row.rows_expected or 0 for row in coverage) if node.layer == "bronze" else None,
             materialization=item,
             required_checks=node.checks,
             checks=self._current_checks(node, item),
             source_problems=sorted({row.problem for row in coverage if row.problem}),
             changed_inputs=self._changed_inputs(node, partition, item, coverage),
-            blockers=[item for up, mapping in node.inputs.items() for item in self._blockers(up, mapping, partition)],
+            blockers=[item for up, mapping in node.inputs.items() for item in self.not_ready(up, mapping, partition)],
         )
 
     def _current_checks(self, node: AssetNode, item: Materialization | None) -> Sequence[CheckResult]:
@@ -114,8 +115,8 @@ class Readiness:
         current = {up: self._versions[up].input_version(mapping, partition) for up, mapping in node.inputs.items()}
         return [name for name in sorted(current | item.inputs) if current.get(name) != item.inputs.get(name)]
 
-    def _blockers(self, upstream: str, mapping: PartitionMapping, partition: str) -> list[Verdict]:
-        """Verdicts on upstream partitions that are not ready, the latest first."""
+    def not_ready(self, upstream: str, mapping: PartitionMapping, partition: str) -> list[Verdict]:
+        """Verdicts on the partitions that `partition` reads of an asset and that are not ready, the latest first."""
         keys = self._not_ready[upstream]
         if mapping == "same_day":
             verdict = self._verdicts[upstream].get(partition)

@@ -32,6 +32,8 @@ class PartitionEvidence:
     partition: str
     is_expected: bool
     """Whether its sources, or its upstream partitions, hold anything for it."""
+    rows_expected: int | None = None
+    """Records that its sources hold; None for what is computed from other assets."""
     materialization: Materialization | None = None
     required_checks: Mapping[str, Severity] = field(default_factory=dict)
     checks: Sequence[CheckResult] = ()

@@ -20,6 +20,7 @@
       'meta': config.get('meta') or {},
       'lo': w.lo,
       'hi': w.hi,
+      'forced': var('force', false),
   }) %}
   {% do run_query('drop table if exists ' ~ rows) %}
   {{ run_hooks(post_hooks) }}

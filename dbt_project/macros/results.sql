@@ -1,13 +1,15 @@
-{# Hands the results of this invocation's data tests to the ledger (lakehouse/dbt_results.py). #}
+{# Hands the results of this invocation's data and unit tests to the ledger (lakehouse/dbt_results.py). #}
 {% macro record_results(results) %}
   {%- if execute and flags.WHICH in ('build', 'test') -%}
     {%- set tests = [] -%}
-    {%- for result in results if result.node.resource_type == 'test' and result.status | string != 'skipped' -%}
-      {%- set attached = result.node.attached_node or (result.node.depends_on.nodes | first) -%}
+    {%- for result in results
+        if result.node.resource_type in ('test', 'unit_test') and result.status | string != 'skipped' -%}
+      {%- set attached = result.node.tested_node_unique_id if result.node.resource_type == 'unit_test'
+          else result.node.attached_node or (result.node.depends_on.nodes | first) -%}
       {%- do tests.append({
           'name': result.node.name,
           'asset': attached.split('.') | last,
-          'severity': result.node.config.severity | string,
+          'severity': (result.node.config.get('severity') or 'error') | string,
           'status': result.status | string,
           'failures': result.failures,
           'message': result.message if result.status | string == 'error' else none,

@@ -1,0 +1,14 @@
+{# Refuses to build upon what is not ready (orchestration/gate.py), before the first model runs. #}
+{% macro refuse_what_is_not_ready() %}
+  {%- if execute and flags.WHICH in ('build', 'run') -%}
+    {%- set w = omni.window() -%}
+    {%- set relation = api.Relation.create(schema=target.schema, identifier='gate') -%}
+    {%- do adapter.store_relation('gate', relation, [], '', 'gate', {
+        'nodes': graph.nodes,
+        'selected': selected_resources,
+        'lo': w.lo,
+        'hi': w.hi,
+        'forced': var('force', false),
+    }) -%}
+  {%- endif -%}
+{% endmacro %}

@@ -1,0 +1,67 @@
+"""What must not be built upon: the upstream partitions that hold a build back.
+
+Pure, over verdicts. One rule for the two that build: the graph (`orchestration.build_plan`) leaves held days out of a
+range, dbt from a shell (`orchestration.dbt_gate`) refuses.
+
+A partition that failed a check holds back whatever reads it, wherever it lies. Inside the window that is built, so
+does one that is missing, stale or not yet checked by its loader: the build would be thrown away. Outside of it these
+do not: a day can be built before its neighbours, and the verdict on the result says what is lacking.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from lakehouse.partitions import WHOLE, Window, parse_day
+from orchestration.asset_graph import BRONZE_CHECKS
+from orchestration.readiness import Readiness
+from orchestration.verdicts import Status, Verdict, decide
+
+_IN_WINDOW = (Status.MISSING, Status.STALE)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What one build may read."""
+
+    readiness: Readiness
+    window: Window | None
+    """The days that are built; None: all."""
+    pending: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Asset → checks that the build itself will run: an earlier result of them is not held against it."""
+    run_id: str | None = None
+    """The run that builds: a result of its own counts, pending or not."""
+    is_forced: bool = False
+    """Nothing is an obstacle."""
+
+    def obstacles(self, asset: str, partition: str, is_rebuilt: Callable[[Verdict], bool]) -> list[Verdict]:
+        """Verdicts on upstream partitions that hold a partition back, but for those that the build rewrites."""
+        if self.is_forced:
+            return []
+        inputs = self.readiness.graph[asset].inputs.items()
+        verdicts = (verdict for up, mapping in inputs for verdict in self.readiness.not_ready(up, mapping, partition))
+        judged = (self._judged(verdict) for verdict in verdicts if not is_rebuilt(verdict))
+        return [verdict for verdict in judged if self._hinders(verdict)]
+
+    def _judged(self, verdict: Verdict) -> Verdict:
+        """The verdict without the checks that are about to run."""
+        evidence = verdict.evidence
+        seen = {check.check for check in evidence.checks if check.run_id == self.run_id}
+        pending = set(self.pending.get(verdict.asset, ())) - seen
+        required = {name: severity for name, severity in evidence.required_checks.items() if name not in pending}
+        checks = [check for check in evidence.checks if check.check not in pending]
+        return decide(replace(evidence, required_checks=required, checks=checks))
+
+    def _hinders(self, verdict: Verdict) -> bool:
+        if verdict.status is Status.FAILED:
+            return True
+        if verdict.status is Status.BLOCKED:
+            return any(self._hinders(self._judged(blocker)) for blocker in verdict.evidence.blockers)
+        is_inside = self.window is None or verdict.partition == WHOLE or parse_day(verdict.partition) in self.window
+        return is_inside and (verdict.status in _IN_WINDOW or _is_unchecked_by_its_loader(verdict))
+
+
+def _is_unchecked_by_its_loader(verdict: Verdict) -> bool:
+    """Dbt's own tests may come later: they are dbt's user's to run. Until they have run, nothing is READY."""
+    seen = {check.check for check in verdict.evidence.checks}
+    own = BRONZE_CHECKS.get(verdict.asset, {})
+    return verdict.status is Status.UNCHECKED and any(s == "error" and name not in seen for name, s in own.items())
