@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.partitions import WHOLE, InvalidPartition, Window, parse_day
+from lakehouse.partitions import WHOLE, Window, parse_day
 from lakehouse.settings import PROJECT_ROOT, load_settings
+from orchestration.backfill_command import backfill_command, backfills_command
 from orchestration.console import (
     FromOption,
     JsonOption,
@@ -28,11 +29,16 @@ from orchestration.console import (
 from orchestration.maintenance_command import maintain_command
 from orchestration.manifest_commands import contract_app, manifests_app
 from orchestration.quarantine_commands import quarantine_app
+from orchestration.verdict_commands import explain_command, ready_command, verdict_json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
 app.add_typer(manifests_app, name="manifests")
 app.add_typer(contract_app, name="contract")
 app.add_typer(quarantine_app, name="quarantine")
+app.command("backfill")(backfill_command)
+app.command("backfills")(backfills_command)
+app.command("ready")(ready_command)
+app.command("explain")(explain_command)
 app.command("maintain")(maintain_command)
 
 
@@ -74,7 +80,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000) 
     import os
     import sys
 
-    from orchestration.main_job import dagster_environment
+    from orchestration.graph_run import dagster_environment
 
     with reported():
         command = [str(Path(sys.executable).with_name("dagster")), "dev", "--port", str(port)]
@@ -90,40 +96,10 @@ def status(from_: FromOption = None, to: ToOption = None, as_json: JsonOption = 
             readiness, days = _readiness(from_, to)
             keys = {name: [*days] if node.is_partitioned else [WHOLE] for name, node in readiness.graph.nodes.items()}
             console.print_json(
-                data=[_verdict_json(readiness.verdict(name, key)) for name, wanted in keys.items() for key in wanted]
+                data=[verdict_json(readiness.verdict(name, key)) for name, wanted in keys.items() for key in wanted]
             )
         else:
             _print_status(from_, to)
-
-
-@app.command()
-def ready(asset: str, partition: Annotated[str, typer.Argument()] = WHOLE, as_json: JsonOption = False) -> None:
-    """Say whether one asset partition is safe to consume: exit 0 ready, 1 not ready, 2 error."""
-    from orchestration.asset_graph import load_asset_graph
-    from orchestration.readiness import Readiness, next_command
-
-    with reported():
-        settings = load_settings()
-        graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
-        if graph[asset].is_partitioned:
-            if partition == WHOLE:
-                raise InvalidPartition(f"{asset} is partitioned by day; next: omni ready {asset} 2026-04-15")
-            partition = parse_day(partition).isoformat()
-        elif partition != WHOLE:
-            raise InvalidPartition(f"{asset} is not partitioned; next: omni ready {asset}")
-        verdict = Readiness(graph, ledger).verdict(asset, partition)
-        if as_json:
-            console.print_json(data=_verdict_json(verdict))
-        else:
-            console.print(f"{verdict.name}: {verdict.status}", style="green" if verdict.is_ready else "red")
-            for reason in verdict.reasons:
-                console.print(f"  {reason}", markup=False)
-            if (item := verdict.evidence.materialization) is not None:
-                batches = ", ".join(item.batch_ids) or "none of its own"
-                console.print(f"  snapshot {item.snapshot_id}, batches {batches}, run {item.run_id}", markup=False)
-            if command := next_command(verdict):
-                console.print(f"  next: {command}", markup=False)
-    raise typer.Exit(0 if verdict.is_ready else 1)
 
 
 @app.command()
@@ -200,23 +176,3 @@ def _print_status(from_: str | None, to: str | None) -> None:
     print_problems(console, problems)
     if not problems:
         console.print("next: everything is ready to consume; `make ui` shows the graph")
-
-
-def _verdict_json(verdict: Any) -> dict[str, Any]:
-    from orchestration.readiness import next_command
-
-    item = verdict.evidence.materialization
-    return {
-        "asset": verdict.asset,
-        "partition": verdict.partition,
-        "status": verdict.status,
-        "ready": verdict.is_ready,
-        "reasons": list(verdict.reasons),
-        "next": next_command(verdict),
-        "snapshot_id": item.snapshot_id if item else None,
-        "batch_ids": list(item.batch_ids) if item else [],
-        "manifest_ids": list(item.manifest_ids) if item else [],
-        "run_id": item.run_id if item else None,
-        "committed_at": item.committed_at.isoformat() if item else None,
-        "rows_loaded": item.rows.loaded if item else None,
-    }

@@ -1,0 +1,120 @@
+"""Backfills: exactly the plan, nothing else; mended states become ready; what was interrupted resumes."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from lakehouse.ledger import open_ledger
+from lakehouse.partitions import Window
+from loaders.ingest import refresh
+from orchestration.asset_graph import load_asset_graph
+from orchestration.backfill import Selection, find_unfinished, plan_backfill, request_backfill, run_backfill
+from orchestration.main_job import run_main_job
+from orchestration.readiness import Readiness
+from orchestration.verdicts import Status
+from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.integration.test_graph import statuses
+
+DAYS = ("2026-04-14", "2026-04-15", "2026-04-16")
+
+
+def events(*extra):
+    return [ticket_event(int(day[-2:]), day) for day in DAYS] + list(extra)
+
+
+def quiet(_):
+    pass
+
+
+def planned(settings, **wanted):
+    refresh(settings)
+    return plan_backfill(Readiness(load_asset_graph(settings), open_ledger(settings)), Selection(**wanted))
+
+
+def execute(settings, plan):
+    backfill = request_backfill(open_ledger(settings), plan, "test", "me", is_forced=False)
+    return run_backfill(settings, backfill, quiet)
+
+
+@pytest.fixture
+def filled(settings, declare):
+    """Three days of tickets, two snapshots of one document; everything is ready."""
+    write_lines(settings.manifests / "a.jsonl", events())
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    for day in ("2026-04-14", "2026-04-15"):
+        (settings.manifests / f"{day}.md").write_text(day)
+        declare(document_manifest(day, [source("d", f"{day}.md", "other")]))
+    assert run_main_job(settings, None, quiet).is_complete
+    return settings
+
+
+def written(settings):
+    return {target: item.id for target, item in open_ledger(settings).current_materializations().items()}
+
+
+def test_a_named_day_of_a_named_asset_is_computed_again_and_nothing_else(filled):
+    before = written(filled)
+    plan = planned(filled, assets=("raw_doc_assets",), window=Window.of_keys("2026-04-15", "2026-04-15"))
+
+    result = execute(filled, plan)
+
+    after = written(filled)
+    assert plan.targets == (("raw_doc_assets", "2026-04-15"),)
+    assert {t.asset: t.partitions for t in plan.touched}["doc_change_feed"] == 1
+    assert not result.not_ready
+    assert {target for target in after if after[target] != before.get(target)} == set(plan.targets)
+    (recorded,) = open_ledger(filled).backfills()
+    assert (recorded.reason, recorded.requested_by, recorded.outcome) == ("test", "me", "ready")
+
+
+def test_a_broken_day_fails_alone_and_backfilling_the_failed_makes_all_ready_again(filled):
+    broken = ticket_event(99, "2026-04-15", status="nope")
+    write_lines(filled.manifests / "a.jsonl", events(broken))
+    assert not run_main_job(filled, None, quiet).is_complete
+    assert statuses(filled, "raw_ticket_events") == dict(zip(DAYS, ("READY", "FAILED", "READY"), strict=True))
+    assert statuses(filled, "support_kpi_daily") == dict(zip(DAYS, ("READY", "BLOCKED", "READY"), strict=True))
+    write_lines(filled.manifests / "a.jsonl", events())
+
+    plan = planned(filled, statuses=frozenset({Status.FAILED}), with_downstream=True)
+    result = execute(filled, plan)
+
+    assert not result.not_ready, result.lines
+    # What reads days up to its own is computed from the mended day on, and what reads all of them.
+    assert {key for asset, key in plan.targets if asset == "support_backlog_daily"} == {"2026-04-15", "2026-04-16"}
+    assert {key for asset, key in plan.targets if asset == "support_kpi_daily"} == {"2026-04-15"}
+    readiness = Readiness(load_asset_graph(filled), open_ledger(filled))
+    assert not readiness.mendable()
+
+
+def test_a_late_file_and_a_missing_day_are_found_by_their_states(filled):
+    write_lines(filled.manifests / "late.jsonl", [ticket_event(50, "2026-04-14"), ticket_event(51, "2026-04-20")])
+    manifest = ticket_manifest([source("late", "late.jsonl")], 2)
+    (filled.manifests / "late.json").write_text(json.dumps(manifest))
+
+    stale = planned(filled, assets=("raw_ticket_events",), statuses=frozenset({Status.STALE}))
+    missing = planned(filled, assets=("raw_ticket_events",), statuses=frozenset({Status.MISSING}))
+
+    assert stale.targets == (("raw_ticket_events", "2026-04-14"),)
+    assert missing.targets == (("raw_ticket_events", "2026-04-20"),)
+    assert missing.verdicts[0].evidence.rows_expected == 1
+
+
+def test_an_interrupted_backfill_computes_only_what_it_still_lacks(filled):
+    plan = planned(filled, assets=("raw_ticket_events",), window=Window.of_keys(DAYS[0], DAYS[2]))
+    ledger = open_ledger(filled)
+    backfill = request_backfill(ledger, plan, "", "me", is_forced=False)
+    # The first day was done before the process died: a run that ends here stands for it.
+    part = replace(backfill, targets=backfill.targets[:1], id="part")
+    ledger.record_backfill(part)
+    run_backfill(filled, part, quiet)
+    before = written(filled)
+
+    result = run_backfill(filled, find_unfinished(ledger, backfill.id), quiet)
+
+    after = written(filled)
+    assert not result.not_ready
+    again = {key for (asset, key), number in after.items() if number != before[asset, key]}
+    assert again == {DAYS[1], DAYS[2]}
+    assert all(each.finished_at and each.finished_at <= datetime.now(UTC) for each in ledger.backfills())
