@@ -175,6 +175,8 @@ class Materialization:
     source_files: tuple[str, ...] = ()
     is_forced: bool = False
     """Built on a person's word although what it reads was not ready."""
+    read_snapshots: dict[str, int] = field(default_factory=dict)
+    """Upstream asset → the Iceberg snapshot of its table that was read."""
     id: int = 0
     """Key in the ledger; 0 before it is recorded."""
 

@@ -284,13 +284,24 @@ def _values(record: Any) -> dict[str, Any]:
 def _materialization_row(item: Materialization) -> dict[str, Any]:
     counts = {f"rows_{name}": getattr(item.rows, name) for name in _COUNTS}
     lists = {name: list(getattr(item, name)) for name in _LISTS}
-    plain = ("asset", "partition", "version", "snapshot_id", "committed_at", "run_id", "inputs", "is_forced")
+    plain = (
+        "asset",
+        "partition",
+        "version",
+        "snapshot_id",
+        "committed_at",
+        "run_id",
+        "inputs",
+        "is_forced",
+        "read_snapshots",
+    )
     return {name: getattr(item, name) for name in plain} | counts | lists
 
 
 def _materialization(row: Any) -> Materialization:
     values = {name: value for name, value in row.items() if not name.startswith("rows_")}
     values |= {name: tuple(row[name]) for name in _LISTS} | {"is_forced": bool(row["is_forced"])}
+    values["read_snapshots"] = row["read_snapshots"] or {}  # null in rows of earlier versions
     return Materialization(**values, rows=RowCounts(**{name: row[f"rows_{name}"] for name in _COUNTS}))
 
 

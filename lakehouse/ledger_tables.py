@@ -123,6 +123,7 @@ materializations = Table(
     Column("manifest_hashes", JSON, nullable=False),
     Column("source_files", JSON, nullable=False),
     Column("is_forced", Boolean),
+    Column("read_snapshots", JSON),
     Index("omni_materializations_latest", "asset", "partition", "id"),
     comment="One row per committed version of an asset partition; the highest id is the current one.",
 )

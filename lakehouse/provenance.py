@@ -21,7 +21,16 @@ from lakehouse.ledger import Ledger
 logger = logging.getLogger(__name__)
 
 _EVIDENCE = "omni.evidence"
-_IN_EVIDENCE = ("version", "inputs", "batch_ids", "manifest_ids", "manifest_hashes", "source_files", "is_forced")
+_IN_EVIDENCE = (
+    "version",
+    "inputs",
+    "batch_ids",
+    "manifest_ids",
+    "manifest_hashes",
+    "source_files",
+    "is_forced",
+    "read_snapshots",
+)
 
 
 def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
@@ -59,6 +68,7 @@ def read_evidence(properties: dict[str, str], snapshot_id: int | None) -> list[M
             manifest_hashes=tuple(item["manifest_hashes"]),
             source_files=tuple(item["source_files"]),
             is_forced=item.get("is_forced", False),
+            read_snapshots=item.get("read_snapshots", {}),  # absent from the evidence of earlier versions
         )
         for partition, item in json.loads(properties.get(_EVIDENCE, "{}")).items()
     ]
