@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from lakehouse.database import BUSY_TIMEOUT_S, open_engine, refuse_lost_catalog
+from lakehouse.schema_changes import compare, refuse_conflicts
 from lakehouse.settings import LakehouseSettings
 
 CATALOG_NAME = "lake"
@@ -85,16 +86,20 @@ def ensure_table(catalog: Catalog, identifier: str, schema: Schema | pa.Schema, 
     Args:
         catalog: Where the table is or goes.
         identifier: `namespace.name`.
-        schema: Columns of a new table, and columns that an existing one may still lack: those are added.
+        schema: Columns of a new table; an existing one takes what is new or wider in it (`lakehouse.schema_changes`).
         partition_by: Column → Iceberg transform (`day`, `identity`).
+
+    Raises:
+        IncompatibleSchema: a column has a type that the table can neither hold nor widen to.
     """
     table = load_table_if_exists(catalog, identifier) or _create_table(catalog, identifier, schema, partition_by)
-    names = schema.column_names if isinstance(schema, Schema) else schema.names
-    if not set(names) <= set(table.schema().column_names):
+    change = compare(table, schema)
+    refuse_conflicts(identifier, change, "give the field another name in the contract; the old column stays")
+    if change.has_news:
         with table.transaction() as transaction:
             with transaction.update_schema() as update:
                 update.union_by_name(schema)
-            _set_name_mapping(transaction)
+            set_name_mapping(transaction)
     return table
 
 
@@ -107,13 +112,13 @@ def _create_table(catalog: Catalog, identifier: str, schema: Schema | pa.Schema,
                 for column, transform in partition_by.items():
                     name = column if transform == "identity" else f"{column}_{transform}"
                     spec.add_field(column, parse_transform(transform), name)
-            _set_name_mapping(transaction)
+            set_name_mapping(transaction)
     except (TableAlreadyExistsError, CommitFailedException):  # another process was faster
         pass
     return catalog.load_table(identifier)
 
 
-def _set_name_mapping(transaction: Transaction) -> None:
+def set_name_mapping(transaction: Transaction) -> None:
     """Let files without Iceberg field ids (DuckDB writes such) be added by column name."""
     mapping = transaction.table_metadata.schema().name_mapping.model_dump_json()
     transaction.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})

@@ -7,14 +7,16 @@ import logging
 import shutil
 import uuid
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 
+from lakehouse.catalog import set_name_mapping
 from lakehouse.errors import WindowConflict
+from lakehouse.schema_changes import SchemaChange, retype
 
 ALWAYS = "True"
 
@@ -23,14 +25,17 @@ logger = logging.getLogger(__name__)
 _ATTEMPTS = 4
 
 
-def replace_window(table: Table, window: str, data: Path | pa.Table | None, evidence: dict[str, str]) -> int | None:
+def replace_window(
+    table: Table, window: str, data: Sequence[Path], evidence: dict[str, str], retyped: SchemaChange | None = None
+) -> int | None:
     """Replace the rows of a window.
 
     Args:
         table: The table; refreshed when another writer was faster.
         window: Which rows go, as a row filter of pyiceberg (`ALWAYS` for all).
-        data: Which rows come: a Parquet file whose rows all lie in one partition, an Arrow table, or None for none.
+        data: Which rows come: Parquet files, the rows of each in one partition.
         evidence: Snapshot properties, see `lakehouse.provenance`.
+        retyped: Columns that change their type, where all rows are replaced.
 
     Returns:
         The snapshot that the commit left as current; None for a table that is still empty.
@@ -38,10 +43,10 @@ def replace_window(table: Table, window: str, data: Path | pa.Table | None, evid
     Raises:
         WindowConflict: other writers kept replacing the same window; nothing of this call was written.
     """
-    added = _copy_into(table, data) if isinstance(data, Path) else None
+    added = [_copy_into(table, file) for file in data]
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            _commit(table, window, data, added, evidence)
+            _commit(table, window, added, evidence, retyped)
             snapshot = table.current_snapshot()
             return snapshot.snapshot_id if snapshot else None
         except (CommitFailedException, ValidationException) as error:
@@ -73,18 +78,17 @@ class _Transaction(Transaction):
 
 
 def _commit(
-    table: Table, window: str, data: Path | pa.Table | None, added: str | None, evidence: dict[str, str]
+    table: Table, window: str, added: list[str], evidence: dict[str, str], retyped: SchemaChange | None
 ) -> None:
     with warnings.catch_warnings(), _Transaction(table) as transaction:
         warnings.filterwarnings("ignore", message="Delete operation did not match any records")
-        has_rows = added is not None or (isinstance(data, pa.Table) and data.num_rows > 0)
         # The evidence goes on the last snapshot of the commit, once.
-        transaction.delete(window, snapshot_properties={} if has_rows else evidence)
-        if added is not None:
-            transaction.add_files([added], snapshot_properties=evidence, check_duplicate_files=False)
-        elif has_rows and isinstance(data, pa.Table):
-            # Writing a chunked table to many partitions is quadratic in pyiceberg 0.12: one chunk first.
-            transaction.append(data.combine_chunks(), snapshot_properties=evidence)
+        transaction.delete(window, snapshot_properties={} if added else evidence)
+        if retyped is not None:
+            retype(transaction, retyped)
+            set_name_mapping(transaction)
+        if added:
+            transaction.add_files(added, snapshot_properties=evidence, check_duplicate_files=False)
 
 
 def _copy_into(table: Table, file: Path) -> str:

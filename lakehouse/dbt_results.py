@@ -4,18 +4,16 @@ A pass over a window is a pass for each of its days. A failure is attributed to 
 compiled test runs again for each day, with the text between its window markers (macros/window.sql) narrowed to the day.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from lakehouse.dbt_chunks import Chunk, has_marks, narrowed
 from lakehouse.evidence import CheckResult, Materialization
 from lakehouse.ledger import Ledger
 from lakehouse.partitions import WHOLE, Window, parse_day
-
-_MARKED = re.compile(r"/\*window:(?P<column>\w+):(?P<kind>date|timestamp)\*/.*?/\*end window\*/", re.DOTALL)
 
 
 def record_results(
@@ -51,7 +49,7 @@ def _failing_partitions(cursor: DuckDBPyConnection, test: dict[str, Any], partit
     if test["status"] == "pass":
         return {}
     everywhere = dict.fromkeys(partitions, test["failures"] or 1)
-    if WHOLE in partitions or test["status"] == "error" or not _MARKED.search(test["sql"]):
+    if WHOLE in partitions or test["status"] == "error" or not has_marks(test["sql"]):
         return everywhere
     counts = {key: _count(cursor, test["sql"], key) for key in partitions}
     failing = {key: count for key, count in counts.items() if count}
@@ -59,15 +57,9 @@ def _failing_partitions(cursor: DuckDBPyConnection, test: dict[str, Any], partit
 
 
 def _count(cursor: DuckDBPyConnection, sql: str, partition: str) -> int:
-    window = Window.of_day(parse_day(partition))
-
-    def narrowed(match: re.Match[str]) -> str:
-        is_date = match["kind"] == "date"
-        low, high = (window.first, window.end) if is_date else (window.start_at, window.end_at)
-        kind = "date" if is_date else "timestamptz"
-        return f"{match['column']} >= {kind} '{low}' and {match['column']} < {kind} '{high}'"
-
-    row = cursor.execute(f"select count(*) from ({_MARKED.sub(narrowed, sql)}) as failing").fetchone()
+    day = Window.of_day(parse_day(partition))
+    sql = narrowed(sql, Chunk(day.first, day.end))
+    row = cursor.execute(f"select count(*) from ({sql}) as failing").fetchone()
     return int(row[0]) if row else 0
 
 

@@ -4,6 +4,7 @@
   * ConfigurationError: a setting, contract or schema is missing or unusable
   * WindowConflict: another writer replaced the same window meanwhile
   * RowsOutsideWindow: a write held rows that its window does not cover
+  * IncompatibleSchema: a column has become another type than its table can hold
 
 A message says what was found, what was expected and what to do next. "Not ready" is an answer, not an error.
 """
@@ -23,3 +24,7 @@ class WindowConflict(OmniError):
 
 class RowsOutsideWindow(OmniError):
     """A write held rows outside the window that it was to replace; nothing was written."""
+
+
+class IncompatibleSchema(OmniError):
+    """A contract or model asks for a column type that its table can neither hold nor widen to; nothing was written."""

@@ -50,6 +50,11 @@ class LakehouseSettings(BaseSettings):
         default=0.05, ge=0, le=1, description="Share of a partition's records that may be held in quarantine."
     )
 
+    dbt_memory: str = Field(default="768MB", description="Memory of dbt's DuckDB; beyond it, it spills to disk.")
+    dbt_chunk_rows: int = Field(
+        default=500_000, ge=1, description="Upstream rows that a daily dbt model is built from at a time."
+    )
+
     run_id: str | None = Field(default=None, description="Run that dbt works for; default: dbt's invocation id.")
     partition_start: date | None = Field(default=None, description="First day partition. Default: first covered day.")
 

@@ -77,6 +77,6 @@ def _commit(sink: Sink, name: str, file: Path, properties: dict[str, str]) -> No
     asset, day = properties["omni.asset"], properties["omni.partition"]
     window = partition_filter(name, asset, Window.of_keys(day, day))
     has_rows = pq.read_metadata(file).num_rows > 0
-    snapshot_id = replace_window(table, window, file if has_rows else None, properties)
+    snapshot_id = replace_window(table, window, [file] if has_rows else [], properties)
     if name == asset:
         sink.ledger.record_materializations(read_evidence(properties, snapshot_id))

@@ -1,19 +1,14 @@
-{# Models become Iceberg tables: their rows go to a temporary table, and the plugin replaces the run's window of the
-   Iceberg table in one commit. `incremental` with event_time replaces its window; `table` is replaced whole. #}
+{# Models become Iceberg tables: the plugin computes their rows, in chunks of days where the window is long, and replaces
+   the run's window of the Iceberg table in one commit. `incremental` with event_time replaces its window; `table` is
+   replaced whole. #}
 {% macro build_in_lakehouse(sql) %}
-  {%- set rows = 'rows_of_' ~ this.identifier -%}
   {%- set w = omni.window() -%}
   {{ run_hooks(pre_hooks) }}
   {% if config.get('contract').enforced %}{% do get_assert_columns_equivalent(sql) %}{% endif %}
-  {% call statement('main') %}
-    create or replace temporary table {{ rows }} as (
-      {{ sql }}
-    )
-  {% endcall %}
   {% do adapter.store_relation('lakehouse', this, [], '', 'iceberg', {
       'name': this.identifier,
       'namespace': this.schema,
-      'relation': rows,
+      'sql': sql,
       'checksum': model.checksum.checksum,
       'upstream': model.depends_on.nodes,
       'time_column': config.get('event_time'),
@@ -21,8 +16,9 @@
       'lo': w.lo,
       'hi': w.hi,
       'forced': var('force', false),
+      'full_refresh': flags.FULL_REFRESH,
   }) %}
-  {% do run_query('drop table if exists ' ~ rows) %}
+  {% call noop_statement('main', 'OK', 'OK') %}{{ sql }}{% endcall %}
   {{ run_hooks(post_hooks) }}
   {% do adapter.commit() %}
   {{ return({'relations': [this.incorporate(type='table')]}) }}

@@ -20,8 +20,11 @@
   {{ return(text[:10]) }}
 {% endmacro %}
 
-{# Predicate: the rows of this run's window. Constants, so that partitions are pruned. The markers let a failing test be
-   narrowed to one day (lakehouse/dbt_results.py). kind: timestamp (an instant) or date. #}
+{# What depends on the window stands between markers, so that the plugin can build the days in chunks, and narrow a failing
+   test to one day (lakehouse/dbt_chunks.py). Constants, so that partitions are pruned.
+   kind: timestamp (an instant) or date. #}
+
+{# Predicate: the rows of this run's window. #}
 {% macro in_window(column, kind='timestamp') %}
   {%- set w = omni.window() -%}
   /*window:{{ column }}:{{ kind }}*/
@@ -33,7 +36,22 @@
 {# Predicate: everything up to the end of this run's window. #}
 {% macro up_to_window(column, kind='timestamp') %}
   {%- set w = omni.window() -%}
-  {%- if w.hi %}{{ column }} < {{ bound_literal(w.hi, kind) }}{% else %}{{ column }} is not null{% endif -%}
+  /*up_to_window:{{ column }}:{{ kind }}*/
+  {%- if w.hi %} {{ column }} < {{ bound_literal(w.hi, kind) }}{% else %} {{ column }} is not null{% endif %} /*end window*/
+{%- endmacro %}
+
+{# Predicate: everything before this run's window; nothing where there is no window. #}
+{% macro before_window(column, kind='timestamp') %}
+  {%- set w = omni.window() -%}
+  /*before_window:{{ column }}:{{ kind }}*/
+  {%- if w.lo %} {{ column }} < {{ bound_literal(w.lo, kind) }}{% else %} false{% endif %} /*end window*/
+{%- endmacro %}
+
+{# Expression: the last day of this run's window; `otherwise` where there is no window. #}
+{% macro last_day_of_window(otherwise) %}
+  {%- set w = omni.window() -%}
+  /*window_last_day::date*/
+  {%- if w.hi %} cast(date '{{ w.hi }}' - interval 1 day as date){% else %} {{ otherwise }}{% endif %} /*end window*/
 {%- endmacro %}
 
 {% macro bound_literal(day, kind) %}

@@ -9,8 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 from typer.testing import CliRunner
 
 from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
@@ -133,7 +135,10 @@ def test_a_snapshot_that_the_ledger_has_not_recorded_stays_and_is_recovered(thre
         if name.startswith("omni.")
     }
     killed = {"omni.run-id": "killed", "omni.committed-at": datetime.now(UTC).isoformat()}
-    unrecorded = replace_window(table, window, table.scan(row_filter=window).to_arrow(), evidence | killed)
+    rows = three_days.home / "rows.parquet"
+    bare = schema_to_pyarrow(table.schema(), include_field_ids=False)
+    pq.write_table(table.scan(row_filter=window).to_arrow().cast(bare), rows)
+    unrecorded = replace_window(table, window, [rows], evidence | killed)
     table.append(table.scan(limit=1).to_arrow())  # the killed run's snapshot is no longer the current one
 
     maintained(three_days)

@@ -1,0 +1,86 @@
+"""A long build in chunks of days, so that memory follows the chunk and not the history.
+
+The macros of macros/window.sql mark in the compiled SQL what depends on the window; `narrowed` puts the bounds of a
+chunk there. The plugin runs a model's SQL once per chunk; test results are narrowed to a day the same way.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from lakehouse.partitions import ONE_DAY, Window, parse_day
+
+MAX_DAYS = 366
+"""Days with rows in a chunk: each becomes a file."""
+
+_MARKED = re.compile(
+    r"/\*(?P<what>window|up_to_window|before_window|window_last_day):(?P<column>[\w.]*):(?P<kind>date|timestamp)\*/"
+    r"(?P<text>.*?)/\*end window\*/",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Days from `first` to the day before `end`; None leaves that side open."""
+
+    first: date | None
+    end: date | None
+
+    def __contains__(self, day: date) -> bool:
+        return (self.first is None or self.first <= day) and (self.end is None or day < self.end)
+
+
+def chunks_of(window: Window | None, rows_of_day: Mapping[str, int], max_rows: int) -> list[Chunk]:
+    """Cut a window, or the whole history, before days with rows; together the chunks cover it without a gap.
+
+    Args:
+        window: What is built; None for the whole history, whose first and last chunk have an open side.
+        rows_of_day: Rows of the upstream partitions.
+        max_rows: Rows in a chunk, unless one day has more.
+    """
+    days = [day for day in map(parse_day, sorted(rows_of_day)) if window is None or day in window]
+    cuts: list[date] = []
+    rows = in_chunk = 0
+    for day in days:
+        count = rows_of_day[day.isoformat()]
+        if in_chunk and (rows + count > max_rows or in_chunk == MAX_DAYS):
+            cuts.append(day)
+            rows = in_chunk = 0
+        rows, in_chunk = rows + count, in_chunk + 1
+    bounds = [window.first if window else None, *cuts, window.end if window else None]
+    return [Chunk(first, end) for first, end in zip(bounds, bounds[1:], strict=False)]
+
+
+def has_marks(sql: str) -> bool:
+    """Whether compiled SQL says where its window is, so that it can be narrowed."""
+    return any(match["what"] == "window" for match in _MARKED.finditer(sql))
+
+
+def narrowed(sql: str, chunk: Chunk) -> str:
+    """Compiled SQL with the bounds of a chunk in the place of the run's window."""
+    return _MARKED.sub(lambda match: _bounded(match, chunk), sql)
+
+
+def bounds_sql(column: str, is_date: bool, chunk: Chunk) -> str:
+    """Predicate: a time column, a calendar date or an instant (UTC), lies in the chunk."""
+    low = [f"{column} >= {_literal(chunk.first, is_date)}"] if chunk.first else []
+    high = [f"{column} < {_literal(chunk.end, is_date)}"] if chunk.end else []
+    return " and ".join(low + high) or f"{column} is not null"
+
+
+def _bounded(match: re.Match[str], chunk: Chunk) -> str:
+    what, column, is_date = match["what"], match["column"], match["kind"] == "date"
+    if what == "window":
+        return bounds_sql(column, is_date, chunk)
+    if what == "up_to_window":
+        return bounds_sql(column, is_date, Chunk(None, chunk.end))
+    if what == "before_window":
+        return f"{column} < {_literal(chunk.first, is_date)}" if chunk.first else "false"
+    # The last day of an open side is for the model to say, as in a run without a window.
+    return f"date '{chunk.end - ONE_DAY}'" if chunk.end else match["text"]
+
+
+def _literal(day: date | None, is_date: bool) -> str:
+    return f"date '{day}'" if is_date else f"timestamptz '{day} 00:00:00+00'"
