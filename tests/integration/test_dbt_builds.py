@@ -109,6 +109,27 @@ def test_a_history_built_in_chunks_is_the_history_built_at_once_and_day_by_day(w
     assert state()[0] == at_once[0]
 
 
+def test_a_day_of_the_backlog_is_exact_after_a_correction_of_an_earlier_day(week):
+    """A ticket that is first seen resolved takes nothing away; one that moved counts where it went."""
+    assert build(week).returncode == 0
+    lines = (week.manifests / "a.jsonl").read_text("utf-8").splitlines()
+    kept = [json.loads(line) for line in lines if '"t13-1"' not in line or '"resolved"' in line]
+    moved = [{**event, "product_line": "cross_product"} if event["ticket_id"] == "t16-1" else event for event in kept]
+    write_lines(week.manifests / "a.jsonl", moved)
+    assert ingest(week).is_complete
+    columns = "kpi_date::varchar, product_line, open_tickets, open_tickets_change"
+
+    for day in (13, 16, 18):  # not the days between: a day of Gold must not lean on the day before it
+        done = build(week, window=(f"2026-04-{day}", f"2026-04-{day + 1}"))
+        assert done.returncode == 0, done.stdout
+
+    found = rows(week, "support_backlog_daily", columns, "kpi_date = date '2026-04-16'")
+    assert found == [("2026-04-16", "cross_product", 1, 1), ("2026-04-16", "unknown", 1, -1)]
+    of_the_18th = rows(week, "support_backlog_daily", columns, "kpi_date = date '2026-04-18'")
+    assert build(week).returncode == 0
+    assert rows(week, "support_backlog_daily", columns, "kpi_date = date '2026-04-18'") == of_the_18th
+
+
 def test_days_that_vanished_upstream_are_cleared_by_a_build_in_chunks(week, monkeypatch):
     monkeypatch.setenv("OMNI_DBT_CHUNK_ROWS", "3")
     assert build(week, "--select", "ticket_events").returncode == 0

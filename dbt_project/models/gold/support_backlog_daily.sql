@@ -1,28 +1,79 @@
 {{ config(materialized='incremental', event_time='kpi_date') }}
 
-with events as (
+with product_lines as (
+
+    select
+        product_line,
+        min(kpi_date) as first_date
+    from {{ ref('int_ticket_states__daily') }}
+    where {{ up_to_window('kpi_date', 'date') }}
+    group by product_line
+
+),
+
+days as (
+
+    select
+        kpi_date,
+        ticket_id,
+        product_line,
+        is_open
+    from {{ ref('int_ticket_states__daily') }}
+    where
+        is_last
+        and {{ in_window('kpi_date', 'date') }}
+
+),
+
+-- One pass over the history: the state of each ticket when the window begins.
+before as (
 
     select
         ticket_id,
-        event_id,
-        occurred_at,
-        cast(occurred_at as date) as kpi_date,
-        coalesce(product_line, 'unknown') as product_line,
-        case when status not in ('resolved', 'closed') then 1 else 0 end as is_open
-    from {{ ref('ticket_events') }}
-    where {{ up_to_window('occurred_at') }}
+        max_by(product_line, kpi_date) as product_line,
+        max_by(is_open, kpi_date) as is_open
+    from {{ ref('int_ticket_states__daily') }}
+    where
+        is_last
+        and {{ before_window('kpi_date', 'date') }}
+    group by ticket_id
+
+),
+
+open_before as (
+
+    select
+        product_line,
+        count(*) as open_tickets
+    from before
+    where is_open
+    group by product_line
+
+),
+
+states as (
+
+    select
+        kpi_date,
+        ticket_id,
+        product_line,
+        is_open,
+        lag(product_line) over (partition by ticket_id order by kpi_date) as product_line_before,
+        lag(is_open) over (partition by ticket_id order by kpi_date) as is_open_before
+    from days
 
 ),
 
 transitions as (
 
     select
-        kpi_date,
-        product_line,
-        is_open,
-        lag(product_line) over (partition by ticket_id order by occurred_at, event_id) as product_line_before,
-        lag(is_open) over (partition by ticket_id order by occurred_at, event_id) as is_open_before
-    from events
+        states.kpi_date,
+        states.product_line,
+        states.is_open,
+        coalesce(states.product_line_before, before.product_line) as product_line_before,
+        coalesce(states.is_open_before, before.is_open, false) as is_open_before
+    from states
+    left join before on states.ticket_id = before.ticket_id
 
 ),
 
@@ -31,15 +82,16 @@ changes as (
     select
         kpi_date,
         product_line,
-        is_open as change
+        1 as change
     from transitions
+    where is_open
     union all
     select
         kpi_date,
         product_line_before as product_line,
-        -is_open_before as change
+        -1 as change
     from transitions
-    where product_line_before is not null
+    where is_open_before
 
 ),
 
@@ -54,23 +106,13 @@ daily_changes as (
 
 ),
 
-product_lines as (
-
-    select
-        product_line,
-        min(kpi_date) as first_date
-    from daily_changes
-    group by product_line
-
-),
-
 bounds as (
 
     select
-        min(kpi_date) as first_date,
-        {% if window().hi %}date '{{ window().hi }}' - interval 1 day{% else %}max(kpi_date){% endif %} as last_date
-    from daily_changes
-    having min(kpi_date) is not null
+        min(first_date) as first_date,
+        {{ last_day_of_window('(select max(kpi_date) from days)') }} as last_date
+    from product_lines
+    having min(first_date) is not null
 
 ),
 
@@ -86,30 +128,16 @@ filled as (
     select
         calendar.kpi_date,
         product_lines.product_line,
+        coalesce(open_before.open_tickets, 0) as open_before,
         coalesce(daily_changes.change, 0) as change
     from calendar
     inner join product_lines on calendar.kpi_date >= product_lines.first_date
+    left join open_before on product_lines.product_line = open_before.product_line
     left join daily_changes
         on
             calendar.kpi_date = daily_changes.kpi_date
             and product_lines.product_line = daily_changes.product_line
-
-),
-
-running as (
-
-    select
-        kpi_date,
-        product_line,
-        cast(change as bigint) as open_tickets_change,
-        cast(
-            sum(change) over (
-                partition by product_line
-                order by kpi_date
-                rows between unbounded preceding and current row
-            ) as bigint
-        ) as open_tickets
-    from filled
+    where {{ in_window('calendar.kpi_date', 'date') }}
 
 ),
 
@@ -118,10 +146,15 @@ final as (
     select
         kpi_date,
         product_line,
-        open_tickets,
-        open_tickets_change
-    from running
-    where {{ in_window('kpi_date', 'date') }}
+        cast(
+            open_before + sum(change) over (
+                partition by product_line
+                order by kpi_date
+                rows between unbounded preceding and current row
+            ) as bigint
+        ) as open_tickets,
+        cast(change as bigint) as open_tickets_change
+    from filled
 
 )
 
