@@ -4,8 +4,11 @@ CPU seconds of one machine say nothing on another, so a figure is a ratio wherev
 floor (DuckDB alone copies the same files to Parquet, run before and after), or the same work at another size.
 """
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from statistics import mean
 from typing import Literal
 
@@ -104,14 +107,65 @@ def documents(events: int) -> Iterator[Figure]:
     yield _ratio("documents: 1 % changed", second_s, first_s, f"first snapshot of {count}", 0.35, sample)
 
 
+def dbt_day(events: int) -> Iterator[Figure]:
+    """One day built and tested in a running process, on a history of all days and on one of a tenth of them."""
+    short = fresh("dbt_jobs.build_day", _built(events // 10, DAYS // 10)[0], "2026-04-03")
+    long = fresh("dbt_jobs.build_day", _built(events, DAYS)[0], "2026-04-30")
+    base = f"the same on {DAYS // 10} days"
+    yield _ratio("dbt: a day", long.value["daily"], short.value["daily"], base, 1.15, long)
+    # These are rebuilt whole, so they follow the history: no reach but the history's own ratio.
+    yield _ratio("dbt: models built whole", long.value["whole"], short.value["whole"], base, 10, long)
+
+
+def dbt_range(events: int) -> Iterator[Figure]:
+    """All days in one run, against as many runs of a day."""
+    sample = fresh("dbt_jobs.build_range", _built(events, DAYS)[0], "2026-04-01", DAYS)
+    days_s = DAYS * sample.value["day"]
+    yield _ratio(f"dbt: {DAYS} days in one run", sample.value["range"], days_s, f"{DAYS} x one day", 0.4, sample)
+
+
+def dbt_floor(events: int) -> Iterator[Figure]:
+    """A day built and tested, against its models' SQL in DuckDB alone. Reported; the reach is a guard."""
+    sample = fresh("dbt_jobs.day_and_floor", _built(events, DAYS)[0], "2026-04-30")
+    yield _ratio("dbt: a day to its SQL", sample.value["day"], sample.value["floor"], "the SQL alone", 10, sample)
+
+
+def dbt_memory(events: int) -> Iterator[Figure]:
+    """Peak memory of a build of the whole history."""
+    sample = _built(events, DAYS)[1]
+    details = f"{events} events in {DAYS} days, built and tested"
+    yield Figure("dbt: memory of a history", sample.peak_mb, "MB", 1500, details, sample.cpu_s, sample.peak_mb)
+
+
 FIGURES: dict[str, Callable[[int], Iterator[Figure]]] = {
     function.__name__: function
-    for function in (admission, coverage, bronze, reload_day, commits, memory, dlt_default, documents)
+    for function in (
+        admission,
+        coverage,
+        bronze,
+        reload_day,
+        commits,
+        memory,
+        dlt_default,
+        documents,
+        dbt_memory,
+        dbt_day,
+        dbt_range,
+        dbt_floor,
+    )
 }
 
 
 def _daily_files(events: int, days: int = DAYS) -> str:
     return str(fresh("events.daily_files", events, days).value)
+
+
+@cache
+def _built(events: int, days: int) -> tuple[str, Sample]:
+    """A lakehouse with all events, and everything built once; the figures of a run share it."""
+    home = tempfile.mkdtemp(prefix=f"lake-{events}-", dir=os.environ["HOME"])  # the run's own, removed at its end
+    fresh("dbt_jobs.fill", home, _daily_files(events, days))
+    return home, fresh("dbt_jobs.build_history", home)
 
 
 def _between_floors(job: str, folder: str, events: int) -> tuple[tuple[float, float], Sample]:
