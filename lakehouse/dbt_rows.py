@@ -76,14 +76,14 @@ class Staging:
     def _columns(self) -> str:
         """Select list: each column in the type that the table has or will have."""
         change = compare(self._table, self.schema)
-        if change.conflicts and self._model.is_full_refresh and self._model.window is None:
+        model, is_keyed = self._model, self._model.time_column in change.conflicts
+        if change.conflicts and model.is_full_refresh and model.window is None and not is_keyed:
             self.retyped = change
         else:
+            whole = f"replace the whole table: `dbt build --full-refresh --select {model.name}` (without a window)"
+            other = f"give the model another name, for its table is partitioned by {model.time_column}"
             refuse_conflicts(
-                self._model.identifier,
-                change,
-                f"cast the column in the model, or replace the whole table: "
-                f"`dbt build --full-refresh --select {self._model.name}` (without a window)",
+                model.identifier, change, f"cast the column in the model, or {other if is_keyed else whole}"
             )
         casts = sql_casts(change)
         return ", ".join(f'cast("{c}" as {casts[c]}) as "{c}"' if c in casts else f'"{c}"' for c in self.schema.names)

@@ -204,6 +204,19 @@ def test_another_type_is_refused_until_the_whole_table_is_replaced(project, week
     assert rows(week, "shape", "distinct n, d::varchar") == [("many", "1.000")]
 
 
+def test_the_time_column_cannot_change_its_type(project, week):
+    _daily(project, n=("count(*)", "bigint"))
+    assert project.run().returncode == 0
+    events = "{{ source('bronze', 'raw_ticket_events') }} where {{ in_window('occurred_at') }}"
+    project("shape", f"select occurred_at as day, 1 as n from {events}", {"day": "timestamptz", "n": "integer"})
+
+    done = project.run("--full-refresh")
+
+    assert done.returncode == 1
+    assert "day is date, now timestamptz" in done.stdout and "give the model another name" in done.stdout
+    assert _types(week)["day"] == "date"
+
+
 LOADS_BETWEEN_TWO_MODELS = """
 import subprocess, sys
 from dbt.cli.main import dbtRunner
