@@ -30,6 +30,7 @@ from orchestration.maintenance_command import maintain_command
 from orchestration.manifest_commands import contract_app, manifests_app
 from orchestration.quarantine_commands import quarantine_app
 from orchestration.verdict_commands import explain_command, ready_command, verdict_json
+from orchestration.report_command import report_app
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
 app.add_typer(manifests_app, name="manifests")
@@ -39,6 +40,7 @@ app.command("backfill")(backfill_command)
 app.command("backfills")(backfills_command)
 app.command("ready")(ready_command)
 app.command("explain")(explain_command)
+app.add_typer(report_app, name="report")
 app.command("maintain")(maintain_command)
 
 

@@ -1,0 +1,64 @@
+"""`omni report`: what the lakehouse holds, what changed and what stands in the way, as files to keep and to send."""
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import load_settings
+from orchestration.console import FromOption, ToOption, reported, say, window_of
+
+report_app = typer.Typer(invoke_without_command=True, help="Write what is ready, what changed and what is blocked.")
+
+OutputOption = Annotated[Path | None, typer.Option("--output", help="A folder to write to, too, such as reports.")]
+RunOption = Annotated[str | None, typer.Option("--run", help="What this run wrote and changed.")]
+
+
+@report_app.callback()
+def report(
+    context: typer.Context,
+    run: RunOption = None,
+    from_: FromOption = None,
+    to: ToOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Write a report on a run, on a range of days, or on everything: an HTML page, Markdown, the evidence as JSON.
+
+    Files go to OMNI_HOME/reports. Exit 0 written, 2 error.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from lakehouse.catalog import open_catalog
+    from lakehouse.ledger import open_ledger
+    from orchestration.asset_graph import load_asset_graph
+    from orchestration.report import build_report
+    from orchestration.report_pages import as_html, as_markdown
+
+    with reported():
+        settings, window = load_settings(), window_of(None, from_, to)
+        if run is not None and window is not None:
+            raise ConfigurationError("--run names its own days; next: leave out --from and --to")
+        content = build_report(
+            load_asset_graph(settings),
+            open_ledger(settings),
+            open_catalog(settings),
+            generated_at=datetime.now(UTC),
+            window=window,
+            run_id=run,
+        )
+        days = f"{content.days[0]}-to-{content.days[-1]}" if content.days else "no-days"
+        name = re.sub(r"[^\w.-]", "_", f"run-{run}" if run is not None else days)
+        files = {
+            f"report-{name}.html": as_html(content),
+            f"report-{name}.md": as_markdown(content),
+            f"evidence-{name}.json": json.dumps(content.evidence, indent=1, ensure_ascii=False) + "\n",
+        }
+        for folder in (settings.home / "reports", *([output] if output else [])):
+            folder.mkdir(parents=True, exist_ok=True)
+            for file, text in files.items():
+                (folder / file).write_text(text, "utf-8")
+                say(f"wrote {folder / file}")
