@@ -31,6 +31,7 @@ from orchestration.manifest_commands import contract_app, manifests_app
 from orchestration.quarantine_commands import quarantine_app
 from orchestration.verdict_commands import explain_command, ready_command, verdict_json
 from orchestration.report_command import report_app
+from orchestration.verify_command import verify_command
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
 app.add_typer(manifests_app, name="manifests")
@@ -42,6 +43,7 @@ app.command("ready")(ready_command)
 app.command("explain")(explain_command)
 app.add_typer(report_app, name="report")
 app.command("maintain")(maintain_command)
+app.command("verify")(verify_command)
 
 
 @app.callback()
