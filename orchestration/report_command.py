@@ -62,3 +62,24 @@ def report(
             for file, text in files.items():
                 (folder / file).write_text(text, "utf-8")
                 say(f"wrote {folder / file}")
+
+
+@report_app.command("smoke")
+def smoke(
+    output: Annotated[Path | None, typer.Option("--output", help="File; default: under OMNI_HOME/reports.")] = None,
+) -> None:
+    """Write what Dagster recorded: assets, their metadata, their checks, and what is still planned.
+
+    Exit 0: sound. Exit 1: an asset was never materialized, lacks metadata, or has a check that blocks. Exit 2: error.
+    """
+    from orchestration.asset_graph import load_asset_graph
+    from orchestration.smoke_report import build_smoke_report, smoke_markdown
+
+    with reported():
+        settings = load_settings()
+        content = build_smoke_report(settings, load_asset_graph(settings), datetime.now(UTC))
+        file = output or settings.home / "reports" / "dagster_materialization_smoke_report.md"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(smoke_markdown(content), "utf-8")
+        say(f"wrote {file}")
+    raise typer.Exit(0 if content.is_sound else 1)

@@ -1,9 +1,10 @@
-"""`omni report`, over the sample as the main job leaves it, over broken sources, and over nothing."""
+"""`omni report` and `omni report smoke`: over the sample as the main job leaves it, broken sources, and nothing."""
 
 import json
 import re
 from datetime import UTC, datetime, timedelta
 
+import dagster as dg
 import pytest
 from jsonschema_rs import Draft202012Validator
 from typer.testing import CliRunner
@@ -12,12 +13,16 @@ from lakehouse.catalog import open_catalog
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT
-from loaders.ingest import ingest
+from loaders.ingest import ingest, refresh
 from orchestration import report_command
 from orchestration.asset_graph import load_asset_graph
 from orchestration.cli import app
+from orchestration.definitions import INGEST_ALL_JOB, build_definitions
+from orchestration.main_job import dagster_environment
+from orchestration.partitions import range_tags
 from orchestration.report import UnknownRun, build_report
 from orchestration.report_pages import as_html, as_markdown
+from orchestration.smoke_report import build_smoke_report, smoke_markdown
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 
 NOW = datetime(2026, 5, 2, 3, 4, 5, tzinfo=UTC)
@@ -183,3 +188,64 @@ def test_the_command_refuses_what_it_cannot_answer_with_status_2(broken, monkeyp
     asked = [["--run", "nope"], ["--run", "r", "--from", "2026-04-15", "--to", "2026-04-16"], ["--from", "2026-04-15"]]
 
     assert [CliRunner().invoke(app, ["report", *options]).exit_code for options in asked] == [2, 2, 2]
+
+
+# ── what Dagster recorded ────────────────────────────────────────────────────────────────────────────────────────────
+VOLATILE = {
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC": "INSTANT",
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}": "RUN",
+}
+"""What differs between two runs over the same sample."""
+
+
+def masked(text):
+    for pattern, name in VOLATILE.items():
+        text = re.sub(pattern, name, text)
+    return text
+
+
+def test_the_committed_smoke_report_is_what_a_run_over_the_sample_gives(filled_sample):
+    content = build_smoke_report(filled_sample, load_asset_graph(filled_sample), NOW)
+    committed = PROJECT_ROOT / "reports/week03/dagster_materialization_smoke_report.md"
+
+    assert content.is_sound
+    hint = f"next: omni run on the sample, then: omni report smoke --output {committed.relative_to(PROJECT_ROOT)}"
+    assert masked(smoke_markdown(content)) == masked(committed.read_text("utf-8")), hint
+
+
+def test_a_smoke_report_names_what_is_missing_failed_or_never_ran(settings, declare):
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1), "broken"])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    refresh(settings)
+    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+        job = build_definitions(settings).resolve_job_def(INGEST_ALL_JOB)
+        tags, chosen = range_tags(Window.of_keys("2026-04-15", "2026-04-16")), [dg.AssetKey("raw_ticket_events")]
+        job.execute_in_process(instance=instance, tags=tags, asset_selection=chosen, raise_on_error=False)
+        lean = dg.AssetMaterialization(
+            "raw_doc_assets", partition="2026-04-15", metadata={"rows_read": 3, "version": ""}
+        )
+        instance.report_runless_asset_event(lean)
+
+    content = build_smoke_report(settings, load_asset_graph(settings), NOW)
+
+    of = {asset.name: asset for asset in content.assets}
+    assert not content.is_sound
+    assert (of["raw_ticket_events"].events, of["raw_ticket_events"].told, of["raw_ticket_events"].missing) == (2, 1, {})
+    results = {check.name: (check.result, len(check.failed)) for check in of["raw_ticket_events"].checks}
+    assert results["quarantine_share"] == ("failed", 1) and results["conservation"] == ("passed", 0)
+    assert of["raw_doc_assets"].present == ["rows_read"] and of["raw_doc_assets"].missing["version"] == 1
+    assert {check.result for check in of["raw_doc_assets"].checks} == {"not run"}
+    assert (of["ticket_fact"].events, of["ticket_fact"].present) == (0, [])
+    text = smoke_markdown(content)
+    assert "| `ticket_fact` | silver | **no** | 0 | 0 |  |" in text
+    assert "not sound: see what is missing, failed or not run" in text and "version (1)" in text
+    assert "| manifest directory | `the manifests` |" in text
+
+
+def test_a_lakehouse_that_dagster_never_saw_has_no_smoke_report(settings, monkeypatch):
+    monkeypatch.setattr(report_command, "load_settings", lambda: settings)
+
+    done = CliRunner().invoke(app, ["report", "smoke"])
+
+    assert done.exit_code == 2 and "next: omni run" in done.stderr
+    assert not settings.dagster_home.exists()
