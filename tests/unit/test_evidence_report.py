@@ -183,6 +183,29 @@ def test_a_cause_outside_of_the_days_is_named_where_days_inside_wait_for_it(lake
     assert [w.asset for w in waiting] == ["running", "report"]
 
 
+def test_a_failed_check_is_a_cause_of_its_own_whatever_stands_in_the_way_upstream(lake):
+    lake.cover(ONE)
+    lake.build_all(ONE)
+    lake.check("daily", ONE, passed=False)
+    lake.write_unchecked("raw", ONE)
+
+    causes, _ = explain(verdicts_on(lake.read(), [ONE]))
+
+    assert [(c.asset, c.status, c.waiting) for c in causes] == [
+        ("raw", Status.UNCHECKED, 3),
+        ("daily", Status.FAILED, 3),  # running, whole, report
+    ]
+
+
+def test_what_a_run_finds_by_itself_needs_no_days(lake):
+    lake.cover(ONE, THREE)
+
+    causes, waiting = explain(verdicts_on(lake.read(), [ONE, TWO, THREE]))
+
+    assert [(c.asset, c.partitions, c.next_step) for c in causes] == [("raw", [ONE, THREE], "omni run")]
+    assert [(w.asset, w.partitions) for w in waiting][:2] == [("daily", [ONE, THREE]), ("running", [ONE, THREE])]
+
+
 # ── what changed ─────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_a_change_stands_beside_what_it_replaced(lake):
     lake.cover(ONE, TWO)
