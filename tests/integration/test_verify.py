@@ -243,6 +243,15 @@ def test_records_that_left_quarantine_are_found(lake):
     assert (finding.found, finding.expected) == ("0 records held in the quarantine table", "1 by the ledger")
 
 
+def test_released_records_stay_in_their_table_and_are_not_held(lake):
+    quarantine = table(lake, "quarantine")
+    row = quarantine.scan().to_arrow()
+    column = row.schema.get_field_index("released_at")
+    quarantine.append(row.set_column(column, row.schema.field(column), row["quarantined_at"]))
+
+    assert codes(lake) == []
+
+
 # ── the object store was changed ─────────────────────────────────────────────────────────────────────────────────────
 def test_an_object_that_is_gone_or_has_another_size_is_found_and_a_load_brings_it_back(lake):
     (path,) = [p for p in (lake.home / "warehouse" / "objects").rglob("*") if p.is_file()]
