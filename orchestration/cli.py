@@ -29,8 +29,8 @@ from orchestration.console import (
 from orchestration.maintenance_command import maintain_command
 from orchestration.manifest_commands import contract_app, manifests_app
 from orchestration.quarantine_commands import quarantine_app
-from orchestration.verdict_commands import explain_command, ready_command, verdict_json
 from orchestration.report_command import report_app
+from orchestration.verdict_commands import explain_command, ready_command, verdict_json
 from orchestration.verify_command import verify_command
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
