@@ -179,6 +179,13 @@ class Materialization:
     """Upstream asset → the Iceberg snapshot of its table that was read."""
     id: int = 0
     """Key in the ledger; 0 before it is recorded."""
+    held_by_snapshot_id: int | None = None
+    """A later snapshot that maintenance found to hold the partition unchanged; None before it looked."""
+
+    @property
+    def readable_snapshot_id(self) -> int | None:
+        """The snapshot to read the partition in: maintenance may have expired the one that wrote it."""
+        return self.snapshot_id if self.held_by_snapshot_id is None else self.held_by_snapshot_id
 
 
 @dataclass(frozen=True, slots=True)

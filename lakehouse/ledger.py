@@ -218,6 +218,15 @@ class Ledger:
             rows = connection.execute(select(m).where(m.c.id.in_(latest))).mappings()
             return {(row["asset"], row["partition"]): _materialization(row) for row in rows}
 
+    def cite(self, items: Iterable[Materialization], snapshot_id: int) -> None:
+        """Cite a later snapshot for some materializations, unless they were cited anew since they were read."""
+        m = t.materializations
+        with self.engine.begin() as connection:
+            for item in items:
+                read_before = m.c.held_by_snapshot_id.is_not_distinct_from(item.held_by_snapshot_id)
+                where = (m.c.id == item.id, read_before)
+                connection.execute(update(m).where(*where).values(held_by_snapshot_id=snapshot_id))
+
     def recorded_snapshots(self, asset: str) -> set[int]:
         """Snapshots of an asset's table that the ledger has materializations of."""
         m = t.materializations

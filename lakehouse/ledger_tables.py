@@ -124,8 +124,10 @@ materializations = Table(
     Column("source_files", JSON, nullable=False),
     Column("is_forced", Boolean),
     Column("read_snapshots", JSON),
+    Column("held_by_snapshot_id", BigInteger),
     Index("omni_materializations_latest", "asset", "partition", "id"),
-    comment="One row per committed version of an asset partition; the highest id is the current one.",
+    comment="One row per committed version of an asset partition; the highest id is the current one. Written by "
+    "`snapshot_id`; to be read in `held_by_snapshot_id`, where that is set.",
 )
 
 quarantine_actions = Table(

@@ -2,7 +2,8 @@
 
 Per table: day partitions of many small files are rewritten as one, snapshots that nobody needs are expired, files that
 nothing refers to are removed. Then objects that no document row names, and what runs that died left under OMNI_HOME.
-Content, verdicts and what the ledger cites never change. Called by `omni maintain`.
+Content and verdicts never change. A partition that the ledger cites by an old snapshot is cited by the current one,
+where that holds it unchanged; else the old one stays. Called by `omni maintain`.
 
 What keeps it safe, in one rule: only what has been out of use for longer than the age limit goes. A snapshot is out of
 use since another became current, not since it was written: a reader may have begun a moment before.
@@ -23,6 +24,7 @@ from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_
 
 from lakehouse.assets import QUARANTINE
 from lakehouse.catalog import list_tables
+from lakehouse.citations import held_by_current
 from lakehouse.commits import ALWAYS
 from lakehouse.digest import find_table, time_column
 from lakehouse.ledger import Ledger
@@ -114,8 +116,9 @@ def _refresh(state: RetryCallState) -> None:
     state.args[0].refresh()
 
 
-# Where another commit came between, what may go is looked up again. pyiceberg answers ValueError where another
-# maintenance has expired one of the snapshots.
+# Where another commit came between, what may go is looked up again, with what the ledger shall cite: a citation counts
+# on the current snapshot of the very metadata that the expiry is committed on. pyiceberg answers ValueError where
+# another maintenance has expired one of the snapshots.
 @retry(
     retry=retry_if_exception_type((CommitFailedException, ValueError)),
     stop=stop_after_attempt(5),
@@ -124,17 +127,25 @@ def _refresh(state: RetryCallState) -> None:
     reraise=True,
 )
 def _expire(table: Table, ledger: Ledger, rule: AgeRule) -> tuple[int, ...]:
-    expired = _expirable(table, ledger, rule)
+    unneeded = _out_of_use(table, ledger, rule)
+    current, held = table.current_snapshot(), held_by_current(table, ledger, set(unneeded))
+    if current is not None and not rule.dry_run:
+        ledger.cite(held, current.snapshot_id)
+        held = []
+    cited_anew = {item.id for item in held}
+    items = ledger.current_materializations().values()
+    cited = {item.readable_snapshot_id for item in items if item.id not in cited_anew}
+    expired = [snapshot_id for snapshot_id in unneeded if snapshot_id not in cited]
     if expired and not rule.dry_run:
         table.maintenance.expire_snapshots().by_ids(expired).commit()
     return tuple(expired)
 
 
-def _expirable(table: Table, ledger: Ledger, rule: AgeRule) -> list[int]:
+def _out_of_use(table: Table, ledger: Ledger, rule: AgeRule) -> list[int]:
+    """Snapshots that are to go unless the ledger cites them, the oldest first."""
     snapshots = sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
     kept = {snapshot.snapshot_id for snapshot in snapshots[-rule.keep_snapshots :]}
     kept |= {ref.snapshot_id for ref in table.refs().values()}
-    kept |= {item.snapshot_id for item in ledger.current_materializations().values() if item.snapshot_id is not None}
     kept |= unrecorded_snapshots(table, ledger)
     replaced_at = {entry.snapshot_id: after.timestamp_ms for entry, after in pairwise(table.history())}
     cutoff_ms = rule.cutoff.timestamp() * 1000

@@ -87,7 +87,7 @@ def recover_ledger(catalog: Catalog, ledger: Ledger, namespaces: tuple[str, ...]
         item
         for namespace in namespaces
         for identifier in list_tables(catalog, namespace)
-        for item in _unrecorded(catalog.load_table(identifier), ledger)
+        for item in unrecorded_materializations(catalog.load_table(identifier), ledger)
     ]
     ledger.record_materializations(missing)
     for item in missing:
@@ -112,7 +112,7 @@ def unrecorded_snapshots(table: Table, ledger: Ledger) -> set[int]:
     }
 
 
-def _unrecorded(table: Table, ledger: Ledger) -> Iterator[Materialization]:
+def unrecorded_materializations(table: Table, ledger: Ledger) -> Iterator[Materialization]:
     """Partitions whose last commit is on the table and not in the ledger, in the order of the commits."""
     unrecorded = unrecorded_snapshots(table, ledger)
     committed = {
@@ -126,5 +126,5 @@ def _unrecorded(table: Table, ledger: Ledger) -> Iterator[Materialization]:
     order = {snapshot.snapshot_id: number for number, snapshot in enumerate(table.snapshots())}
     for (partition, _), item in committed.items():
         known = current.get((item.asset, partition))
-        if known is None or order.get(known.snapshot_id or 0, -1) < order[item.snapshot_id or 0]:
+        if known is None or order.get(known.readable_snapshot_id or 0, -1) < order[item.snapshot_id or 0]:
             yield item

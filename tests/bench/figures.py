@@ -71,7 +71,7 @@ def reload_day(events: int) -> Iterator[Figure]:
 
 
 def commits(events: int) -> Iterator[Figure]:
-    """A year of daily commits: what the last ones cost against the first ones."""
+    """A year of daily commits, with maintenance every 30: what the last ones cost against the first ones."""
     sample = fresh("jobs.commit_days", 365, 100)
     # The first commit creates the table.
     first, last = mean(sample.value[1:31]), mean(sample.value[-30:])

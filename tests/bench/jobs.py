@@ -20,6 +20,7 @@ from lakehouse.catalog import open_catalog
 from lakehouse.contracts import load_contract
 from lakehouse.evidence import Materialization, RowCounts
 from lakehouse.ledger import open_ledger
+from lakehouse.maintenance import maintain
 from lakehouse.partitions import Window
 from lakehouse.provenance import snapshot_evidence
 from lakehouse.settings import LakehouseSettings
@@ -32,6 +33,8 @@ from loaders.staged import write_staged
 from tests.bench.measuring import cpu_seconds, peak_mb
 
 _FLOOR_TYPES = {"timestamp": "timestamptz", "string": "varchar", "list<string>": "varchar[]", "long": "bigint"}
+
+_COMMITS_PER_MAINTENANCE = 30
 
 
 def copy_to_parquet(folder: str) -> float:
@@ -95,7 +98,11 @@ def reload_day(folder: str) -> float:
 
 
 def commit_days(days: int, rows: int) -> list[float]:
-    """Commit small days one after another, as the Bronze sink does: CPU seconds of each."""
+    """Commit small days one after another, as the Bronze sink does, with maintenance now and then.
+
+    Returns:
+        CPU seconds of each commit; maintenance is not in them.
+    """
     with tempfile.TemporaryDirectory() as folder:
         settings = LakehouseSettings(_env_file=None, home=Path(folder))
         sink = Sink(settings, open_catalog(settings), open_ledger(settings))
@@ -106,6 +113,9 @@ def commit_days(days: int, rows: int) -> list[float]:
             commit_staged(sink, staged)
             spent.append(cpu_seconds() - started)
             staged.unlink()
+            if (number + 1) % _COMMITS_PER_MAINTENANCE == 0:
+                now = datetime.now(UTC)
+                maintain(sink.catalog, sink.ledger, settings, older_than=timedelta(), dry_run=False, now=now)
         return spent
 
 
