@@ -5,7 +5,9 @@ Any number of writers may put the same object: the bytes are the same, and a hal
 
 import hashlib
 import uuid
-from typing import BinaryIO
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import fsspec
 
@@ -24,6 +26,24 @@ def object_path(sha256: str) -> str:
     return f"objects/sha256/{sha256[:2]}/{sha256}"
 
 
+def object_size(settings: LakehouseSettings, sha256: str) -> int | None:
+    """Size of an object; None while there is none."""
+    fs, path, is_local = _locate(settings, sha256)
+    try:
+        return Path(path).stat().st_size if is_local else int(fs.info(path)["size"])
+    except FileNotFoundError:
+        return None
+
+
+def read_object(settings: LakehouseSettings, sha256: str, size_bytes: int | None) -> bytes:
+    """The first bytes of an object, so many at most; all of them for None."""
+    fs, path, is_local = _locate(settings, sha256)
+    if not is_local:
+        return bytes(fs.cat_file(path, end=size_bytes))
+    with Path(path).open("rb") as stream:
+        return stream.read(size_bytes)
+
+
 def put_object(settings: LakehouseSettings, content: BinaryIO, sha256: str) -> int:
     """Store bytes under their fingerprint, unless they are there.
 
@@ -33,10 +53,9 @@ def put_object(settings: LakehouseSettings, content: BinaryIO, sha256: str) -> i
     Raises:
         ObjectMismatch: the bytes have another fingerprint.
     """
-    fs, root = fsspec.core.url_to_fs(settings.warehouse_url)
-    target = f"{root}/{object_path(sha256)}"
-    if fs.exists(target):
-        return int(fs.size(target))
+    if (found := object_size(settings, sha256)) is not None:
+        return found
+    fs, target, _ = _locate(settings, sha256)
     fs.makedirs(target.rpartition("/")[0], exist_ok=True)
     partial = f"{target}.{uuid.uuid4().hex}.partial"
     digest, size_bytes = hashlib.sha256(), 0
@@ -49,3 +68,17 @@ def put_object(settings: LakehouseSettings, content: BinaryIO, sha256: str) -> i
         raise ObjectMismatch(f"found bytes with SHA-256 {digest.hexdigest()}, expected {sha256}")
     fs.mv(partial, target)
     return size_bytes
+
+
+def _locate(settings: LakehouseSettings, sha256: str) -> tuple[Any, str, bool]:
+    """File system and path of an object, and whether it is a local file: fsspec costs more than to read a document."""
+    warehouse_url = settings.warehouse_url
+    fs, root = _store(warehouse_url)
+    return fs, f"{root}/{object_path(sha256)}", warehouse_url.startswith("file://")
+
+
+@lru_cache(maxsize=8)
+def _store(warehouse_url: str) -> tuple[Any, str]:
+    """File system and root of a warehouse; to look them up costs more than to ask for an object."""
+    fs, root = fsspec.core.url_to_fs(warehouse_url)
+    return fs, str(root)

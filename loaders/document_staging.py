@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-import fsspec
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from lakehouse.assets import DOC_ASSETS
 from lakehouse.evidence import RowCounts
-from lakehouse.objects import ObjectMismatch, object_path, put_object
+from lakehouse.objects import ObjectMismatch, object_path, object_size, put_object, read_object
 from lakehouse.provenance import snapshot_evidence
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import bronze_table
@@ -144,14 +143,14 @@ def _describe(settings: LakehouseSettings, covered: CoveredFile) -> Description:
     name = PurePosixPath(covered.record.source_file).name
     if source.title and not is_paged(source.asset_type, name):
         return Description()
-    fs, root = fsspec.core.url_to_fs(settings.warehouse_url)
-    path = f"{root}/{object_path(sha256)}"
-    return describe(lambda size: fs.cat_file(path, end=size), source.asset_type, name)
+    return describe(lambda size: read_object(settings, sha256, size), source.asset_type, name)
 
 
 def _store(settings: LakehouseSettings, covered: CoveredFile) -> int:
     file, sha256 = covered.file, covered.record.sha256
     assert file is not None and sha256 is not None  # a plan with an unreadable file is refused
+    if (size_bytes := object_size(settings, sha256)) is not None:
+        return size_bytes
     try:
         with file.open() as content:
             return put_object(settings, content, sha256)

@@ -77,15 +77,15 @@ def find_files(settings: LakehouseSettings, manifest_path: Path, source: Source)
     for root in _roots(settings, manifest_path, url):
         try:
             fs, location = fsspec.core.url_to_fs(f"{root}{url}")
-            found = sorted(_matches(fs, location, url))
+            found = sorted(_matches(fs, location, url), key=lambda match: match[0])
         except (OSError, ValueError, TypeError, ImportError) as error:
             raise SourceUnreadable(
                 f"{source.source_id}: {declared} cannot be listed ({error}); next: mend the path or the access to it"
             ) from error
         if found:
             return [
-                SourceFile(_name(declared, url, location, path), fs.unstrip_protocol(path), _stamp(fs, path))
-                for path in found
+                SourceFile(_name(declared, url, location, path), fs.unstrip_protocol(path), _stamp(info))
+                for path, info in found
             ]
     raise SourceUnreadable(
         f"{source.source_id}: no file at {declared!r}, neither beside {manifest_path.name} nor under OMNI_SOURCE_ROOT; "
@@ -120,7 +120,8 @@ def local_file(file: SourceFile, source: Source, folder: Path) -> Iterator[Local
         path = Path(file.location.removeprefix("file://"))
         sha256 = _read_through(file, source, survey.look_at)
         yield LocalFile(path, sha256, survey.lines, survey.has_controls)
-        if _stamp(*fsspec.core.url_to_fs(file.location)) != file.stamp:
+        fs, found = fsspec.core.url_to_fs(file.location)
+        if _stamp(fs.info(found)) != file.stamp:
             raise SourceUnreadable(f"{file.name}: changed while it was read; next: run it again")
         return
     copy = folder / uuid.uuid4().hex  # without an ending: DuckDB would take .gz for compressed
@@ -185,19 +186,27 @@ def _roots(settings: LakehouseSettings, manifest_path: Path, url: str) -> list[s
     return [f"{root}/" for root in roots]
 
 
-def _matches(fs: Any, location: str, url: str) -> list[str]:
-    """Files at a location: itself, those below it, or those that its wildcards match (wildcards of `url` only)."""
+def _matches(fs: Any, location: str, url: str) -> list[tuple[str, dict[str, Any]]]:
+    """Files at a location: itself, those below it, or those that its wildcards match (wildcards of `url` only).
+
+    Each with what its directory entry tells.
+    """
     if fs.isfile(location):
-        return [location]
+        return [(location, fs.info(location))]
     if _GLOB & set(url):
         root = location.removesuffix(url.rpartition("://")[2])
         pattern = glob.escape(root) + location[len(root) :] if root != location else location
-        return [path for path in fs.glob(pattern) if fs.isfile(path)]
+        return [(path, fs.info(path)) for path in fs.glob(pattern) if fs.isfile(path)]
     if not fs.isdir(location):
         return []
-    below = ((path, PurePosixPath(path).relative_to(location).parts) for path in fs.find(location))
+    start = len(location.rstrip("/")) + 1
+    # A listing tells the time of a link; that of the file is meant.
     # Hidden and marker files (`.git/…`, `_SUCCESS`, `_temporary/…`) are no data.
-    return [path for path, parts in below if not any(part.startswith((".", "_")) for part in parts)]
+    return [
+        (path, fs.info(path) if info.get("islink") else info)
+        for path, info in fs.find(location, detail=True).items()
+        if not any(part.startswith((".", "_")) for part in path[start:].split("/"))
+    ]
 
 
 def _name(declared: str, url: str, location: str, path: str) -> str:
@@ -216,8 +225,7 @@ def _before_wildcard(path: str) -> int:
     return path.rfind("/", 0, wild) + 1
 
 
-def _stamp(fs: Any, path: str) -> str:
-    info = fs.info(path)
+def _stamp(info: dict[str, Any]) -> str:
     changed = next((info[key] for key in ("ETag", "mtime", "LastModified", "etag") if key in info), "")
     return f"{info.get('size')}:{changed}"
 
@@ -242,11 +250,16 @@ class _HashingReader(io.RawIOBase):
         """It only reads."""
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer from the underlying stream."""
-        data = self.raw.read(len(buffer))
+    def read(self, size: int = -1) -> bytes:
+        """Read from the underlying stream; without a buffer in between, which costs more than a small file."""
+        data = self.raw.read(size)
         self.sha256.update(data)
         self.size_bytes += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer from the underlying stream."""
+        data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
