@@ -12,7 +12,7 @@ ranked as (
     select
         *,
         row_number() over (
-            partition by event_id
+            partition by event_id, cast(occurred_at as date)
             order by batch_id desc, source_file desc, source_line desc
         ) as recency
     from source
