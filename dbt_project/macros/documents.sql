@@ -66,15 +66,15 @@ observations as (
         doc_id,
         snapshot_date,
         true as is_deleted,
-        cast(null as {{ dbt.type_string() }}) as source_fingerprint,
-        cast(null as {{ dbt.type_string() }}) as raw_object_path,
-        cast(null as {{ dbt.type_string() }}) as title,
-        cast(null as {{ dbt.type_string() }}) as language,
-        cast(null as {{ dbt.type_string() }}) as doc_version,
-        cast(null as {{ dbt.type_string() }}) as product_line,
-        cast(null as {{ dbt.type_string() }}) as license_tag,
-        cast(null as {{ dbt.type_string() }}) as pii_level,
-        cast(null as {{ dbt.type_string() }}) as owner
+        cast(null as string) as source_fingerprint,
+        cast(null as string) as raw_object_path,
+        cast(null as string) as title,
+        cast(null as string) as language,
+        cast(null as string) as doc_version,
+        cast(null as string) as product_line,
+        cast(null as string) as license_tag,
+        cast(null as string) as pii_level,
+        cast(null as string) as owner
     from absences
 
 ),

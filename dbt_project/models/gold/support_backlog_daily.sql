@@ -118,7 +118,7 @@ bounds as (
 
 calendar as (
 
-    select cast({{ days_between('first_date', 'last_date') }} as date) as kpi_date
+    select {{ days_between('first_date', 'last_date') }} as kpi_date
     from bounds
 
 ),
