@@ -12,15 +12,18 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+import yaml
 
 from lakehouse.catalog import open_catalog
 from lakehouse.digest import find_table
+from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import ingest
 from loaders.simulator.sample import simulate
@@ -216,6 +219,33 @@ def as_of(versions: list[dict[str, Any]], day: Any) -> dict[tuple[str, str], str
     held = [v for v in versions if v["valid_from"] <= day and (v["valid_to"] is None or day < v["valid_to"])]
     assert max(Counter((v["collection"], v["doc_id"]) for v in held).values(), default=1) == 1
     return {(v["collection"], v["doc_id"]): v["source_fingerprint"] for v in held if not v["is_deleted"]}
+
+
+@pytest.mark.parametrize("lake", ["sample", "simulated"])
+def test_a_metric_computed_by_its_expression_is_the_quotient_of_what_the_source_files_say(lake, request):
+    settings, events = request.getfixturevalue(lake)
+
+    for metric in yaml.safe_load((PROJECT_ROOT / "dbt_project" / "metrics.yml").read_text("utf-8"))["metrics"]:
+        found = evaluated(settings, metric)
+
+        totals = defaultdict(Counter)
+        for row in getattr(ticket_tables, metric["model"])(events):
+            for column in filter(None, (metric["numerator"], metric["denominator"])):
+                totals[row["kpi_date"]][column] += row[column]
+        assert found.keys() == totals.keys()
+        for day, total in totals.items():
+            below = total[metric["denominator"]] if metric["denominator"] else 1
+            assert found[day] == (pytest.approx(total[metric["numerator"]] / below) if below else None), metric["name"]
+            assert metric["kind"] != "share" or 0 <= (found[day] or 0) <= 1
+
+
+def evaluated(settings: LakehouseSettings, metric: dict[str, Any]) -> dict[Any, float | None]:
+    """Day → the metric over all rows of the day, as a reader computes it."""
+    with duckdb.connect() as connection:
+        load_iceberg_extension(connection)
+        relation = scan_sql(find_table(open_catalog(settings), metric["model"]))
+        sql = f"select kpi_date, {metric['expression']} from {relation} group by kpi_date"
+        return dict(connection.execute(sql).fetchall())
 
 
 def test_the_simulated_events_hold_what_makes_them_hard(simulated):
