@@ -29,6 +29,13 @@ _GENERATED = (
 _CONTRACT_OF = {TICKET_EVENTS: "ticket_event", DOC_ASSETS: "doc_asset"}
 """Bronze table → contract of its rows."""
 
+_FRESHNESS = {
+    TICKET_EVENTS: ("occurred_at", {"count": 36, "period": "hour"}),
+    DOC_ASSETS: ("cast(snapshot_date as timestamp)", {"count": 14, "period": "day"}),
+}
+"""Bronze table → the time in its data, and the age from which on `dbt source freshness` warns. Never an error, nor a
+check of a partition: a past day does not grow stale by the clock."""
+
 _LOGICAL_TYPES: dict[FieldType, str] = {
     "string": "string",
     "boolean": "boolean",
@@ -201,10 +208,11 @@ def _dbt_table(settings: LakehouseSettings, name: str) -> dict[str, Any]:
         for column in [*key, *inherited]
         if column != event_time
     }
+    loaded_at, age = _FRESHNESS[name]
     found: dict[str, Any] = {
         "name": name,
         "description": table.description,
-        "config": {"event_time": event_time},
+        "config": {"event_time": event_time, "loaded_at_field": loaded_at, "freshness": {"warn_after": age}},
     }
     if len(key) == 1:
         tests.setdefault(key[0], []).append({"unique": {"name": f"bronze_{key[0]}_unique"}})
