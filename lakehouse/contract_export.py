@@ -198,7 +198,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def _dbt_table(settings: LakehouseSettings, name: str) -> dict[str, Any]:
-    """A table of a contract: its key must be unique, and neither its key nor the key that it inherits null."""
+    """A table of a contract: its key must be unique within a day, and neither its key nor the key that it inherits null."""
     table, contract = bronze_table(settings, name), load_contract(settings, _CONTRACT_OF[name])
     key = contract.primary_key
     inherited = load_contract(settings, contract.extends).primary_key if contract.extends else []
@@ -214,11 +214,11 @@ def _dbt_table(settings: LakehouseSettings, name: str) -> dict[str, Any]:
         "description": table.description,
         "config": {"event_time": event_time, "loaded_at_field": loaded_at, "freshness": {"warn_after": age}},
     }
-    if len(key) == 1:
-        tests.setdefault(key[0], []).append({"unique": {"name": f"bronze_{key[0]}_unique"}})
-    elif key:
-        test = {"name": f"bronze_{name.removeprefix('raw_')}_unique", "arguments": {"columns": key}}
-        found["data_tests"] = [{"unique_together": test}]
+    if key:
+        # Within a day: a day is computed alone, and a correction may move an event to another one.
+        columns = key if event_time in key else [f"cast({event_time} as date)", *key]
+        subject = key[0] if len(key) == 1 else name.removeprefix("raw_")
+        found["data_tests"] = [{"unique_together": {"name": f"bronze_{subject}_unique", "arguments": {"columns": columns}}}]
     return {**found, "columns": _dbt_columns(table, tests)}
 
 

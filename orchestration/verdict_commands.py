@@ -70,7 +70,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "ready": verdict.is_ready,
         "reasons": list(verdict.reasons),
         "next": next_command(verdict),
-        "snapshot_id": item.snapshot_id if item else None,
+        "snapshot_id": item.readable_snapshot_id if item else None,
         "batch_ids": list(item.batch_ids) if item else [],
         "manifest_ids": list(item.manifest_ids) if item else [],
         "run_id": item.run_id if item else None,
@@ -105,7 +105,7 @@ def _print(verdict: Verdict) -> None:
     say(*(f"  {reason}" for reason in verdict.reasons))
     if (item := verdict.evidence.materialization) is not None:
         batches = ", ".join(item.batch_ids) or "none of its own"
-        say(f"  snapshot {item.snapshot_id}, batches {batches}, run {item.run_id}")
+        say(f"  snapshot {item.readable_snapshot_id}, batches {batches}, run {item.run_id}")
         if item.is_forced:
             say("  built with force: what it reads may not have been ready")
     if command := next_command(verdict):

@@ -119,8 +119,8 @@ def test_the_dbt_sources_test_the_keys_of_the_contracts(settings):
 
     assert tests == {
         "raw_ticket_events": [
+            ("unique_together", "bronze_event_id_unique"),
             ("not_null", "bronze_event_id_not_null"),
-            ("unique", "bronze_event_id_unique"),
             ("not_null", "bronze_ticket_id_not_null"),
         ],
         "raw_doc_assets": [
