@@ -4,7 +4,8 @@
     {%- set tests = [] -%}
     {%- for result in results
         if result.node.resource_type in ('test', 'unit_test') and result.status | string != 'skipped' -%}
-      {%- set attached = result.node.tested_node_unique_id if result.node.resource_type == 'unit_test'
+      {#- A unit test that could not be compiled names its model only. -#}
+      {%- set attached = (result.node.tested_node_unique_id or result.node.model) if result.node.resource_type == 'unit_test'
           else result.node.attached_node or (result.node.depends_on.nodes | first) -%}
       {%- do tests.append({
           'name': result.node.name,
