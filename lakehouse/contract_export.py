@@ -218,7 +218,9 @@ def _dbt_table(settings: LakehouseSettings, name: str) -> dict[str, Any]:
         # Within a day: a day is computed alone, and a correction may move an event to another one.
         columns = key if event_time in key else [f"cast({event_time} as date)", *key]
         subject = key[0] if len(key) == 1 else name.removeprefix("raw_")
-        found["data_tests"] = [{"unique_together": {"name": f"bronze_{subject}_unique", "arguments": {"columns": columns}}}]
+        found["data_tests"] = [
+            {"unique_together": {"name": f"bronze_{subject}_unique", "arguments": {"columns": columns}}}
+        ]
     return {**found, "columns": _dbt_columns(table, tests)}
 
 

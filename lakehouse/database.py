@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import orjson
 from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, event, make_url
 
@@ -19,10 +20,10 @@ def open_engine(url: SecretStr) -> Engine:
     """
     parsed = make_url(url.get_secret_value())
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, json_deserializer=orjson.loads)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, json_deserializer=orjson.loads)
 
     @event.listens_for(engine, "connect")
     def _set_pragmas(connection, _record) -> None:  # type: ignore[no-untyped-def]  # DBAPI objects have no types

@@ -215,8 +215,8 @@ class Ledger:
         if assets is not None:
             latest = latest.where(m.c.asset.in_(list(assets)))
         with self.engine.connect() as connection:
-            rows = connection.execute(select(m).where(m.c.id.in_(latest))).mappings()
-            return {(row["asset"], row["partition"]): _materialization(row) for row in rows}
+            rows = connection.execute(select(*_MATERIALIZATION).where(m.c.id.in_(latest)))
+            return {(item.asset, item.partition): item for item in map(_materialization, rows)}
 
     def cite(self, items: Iterable[Materialization], snapshot_id: int) -> None:
         """Cite a later snapshot for some materializations, unless they were cited anew since they were read."""
@@ -267,8 +267,8 @@ class Ledger:
         latest = select(func.max(c.c.id)).where(wanted).group_by(c.c.materialization_id, c.c.check_name)
         found: dict[int, list[CheckResult]] = {}
         with self.engine.connect() as connection:
-            for row in connection.execute(select(c).where(c.c.id.in_(latest))).mappings():
-                found.setdefault(row["materialization_id"], []).append(_check(row))
+            for result in (CheckResult(*row) for row in connection.execute(select(*_CHECK).where(c.c.id.in_(latest)))):
+                found.setdefault(result.materialization_id, []).append(result)
         return found
 
 
@@ -290,49 +290,31 @@ def _values(record: Any) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
+# Rows are read by position: verdicts are computed from tens of thousands of them.
+_COUNTS = tuple(field.name for field in fields(RowCounts))
+_PLAIN = tuple(field.name for field in fields(Materialization) if field.name != "rows")
+_LISTS = ("batch_ids", "manifest_ids", "manifest_hashes", "source_files")
+_MATERIALIZATION = [*(t.materializations.c[name] for name in _PLAIN)] + [
+    t.materializations.c[f"rows_{name}"] for name in _COUNTS
+]
+_CHECK_COLUMNS = {field.name: "check_name" if field.name == "check" else field.name for field in fields(CheckResult)}
+_CHECK = [t.checks.c[column] for column in _CHECK_COLUMNS.values()]
+
+
 def _materialization_row(item: Materialization) -> dict[str, Any]:
     counts = {f"rows_{name}": getattr(item.rows, name) for name in _COUNTS}
     lists = {name: list(getattr(item, name)) for name in _LISTS}
-    plain = (
-        "asset",
-        "partition",
-        "version",
-        "snapshot_id",
-        "committed_at",
-        "run_id",
-        "inputs",
-        "is_forced",
-        "read_snapshots",
-    )
-    return {name: getattr(item, name) for name in plain} | counts | lists
+    return {name: getattr(item, name) for name in _PLAIN if name != "id"} | counts | lists
 
 
 def _materialization(row: Any) -> Materialization:
-    values = {name: value for name, value in row.items() if not name.startswith("rows_")}
-    values |= {name: tuple(row[name]) for name in _LISTS} | {"is_forced": bool(row["is_forced"])}
-    values["read_snapshots"] = row["read_snapshots"] or {}  # null in rows of earlier versions
-    return Materialization(**values, rows=RowCounts(**{name: row[f"rows_{name}"] for name in _COUNTS}))
+    values = dict(zip(_PLAIN, row, strict=False))
+    for name in _LISTS:
+        values[name] = tuple(values[name])
+    values["read_snapshots"] = values["read_snapshots"] or {}  # null in rows of earlier versions
+    values["is_forced"] = bool(values["is_forced"])
+    return Materialization(**values, rows=RowCounts(*row[len(_PLAIN) :]))
 
 
 def _check_row(result: CheckResult) -> dict[str, Any]:
-    plain = (
-        "asset",
-        "partition",
-        "severity",
-        "passed",
-        "failures",
-        "message",
-        "materialization_id",
-        "observed_at",
-        "run_id",
-    )
-    return {name: getattr(result, name) for name in plain} | {"check_name": result.check}
-
-
-def _check(row: Any) -> CheckResult:
-    values = {name: value for name, value in row.items() if name not in ("id", "check_name")}
-    return CheckResult(**values, check=row["check_name"])
-
-
-_COUNTS = ("expected", "read", "loaded", "deduplicated", "quarantined")
-_LISTS = ("batch_ids", "manifest_ids", "manifest_hashes", "source_files")
+    return {column: getattr(result, name) for name, column in _CHECK_COLUMNS.items()}
