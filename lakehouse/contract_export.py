@@ -198,7 +198,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def _dbt_table(settings: LakehouseSettings, name: str) -> dict[str, Any]:
-    """A table of a contract: its key must be unique within a day, and neither its key nor the key that it inherits null."""
+    """A table of a contract: its key is unique within a day; neither its key nor the key that it inherits is null."""
     table, contract = bronze_table(settings, name), load_contract(settings, _CONTRACT_OF[name])
     key = contract.primary_key
     inherited = load_contract(settings, contract.extends).primary_key if contract.extends else []

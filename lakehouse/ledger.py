@@ -267,7 +267,8 @@ class Ledger:
         latest = select(func.max(c.c.id)).where(wanted).group_by(c.c.materialization_id, c.c.check_name)
         found: dict[int, list[CheckResult]] = {}
         with self.engine.connect() as connection:
-            for result in (CheckResult(*row) for row in connection.execute(select(*_CHECK).where(c.c.id.in_(latest)))):
+            rows: Iterable[Any] = connection.execute(select(*_CHECK).where(c.c.id.in_(latest)))
+            for result in (CheckResult(*row) for row in rows):
                 found.setdefault(result.materialization_id, []).append(result)
         return found
 

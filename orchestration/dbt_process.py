@@ -41,7 +41,7 @@ def run_dbt(
 ) -> DbtOutcome:
     """Run dbt on a lakehouse, for a run; all it says goes to `OMNI_HOME/dbt/logs/dbt.log`, too."""
     bounds = ["--event-time-start", str(window.first), "--event-time-end", str(window.end)] if window else []
-    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--log-format", "json"]
+    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--log-format", "json", "--no-use-colors"]
     project = str(settings.dbt_project_dir)
     environment = {"DBT_PROJECT_DIR": project, "DBT_PROFILES_DIR": project, "OMNI_RUN_ID": run_id}
     broken = set()

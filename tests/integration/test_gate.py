@@ -80,16 +80,9 @@ def test_a_day_that_fails_a_dbt_test_is_held_back_and_its_neighbours_are_built(s
 
     assert not result.success
     assert "support_kpi_daily 2026-04-15 held back: ticket_events 2026-04-15 is FAILED" in failure(result)
-    assert {k: v.value for k, v in statuses(settings, "ticket_events").items()} == {
-        "2026-04-14": "READY",
-        "2026-04-15": "FAILED",
-        "2026-04-16": "READY",
-    }
-    assert {k: v.value for k, v in statuses(settings, "support_kpi_daily").items()} == {
-        "2026-04-14": "READY",
-        "2026-04-15": "MISSING",
-        "2026-04-16": "READY",
-    }
+    assert statuses(settings, "ticket_events")["2026-04-15"] == "FAILED"
+    built = open_ledger(settings).current_materializations(["support_kpi_daily"])
+    assert sorted(key for _, key in built) == ["2026-04-14", "2026-04-16"]
 
 
 def test_dbt_in_a_shell_refuses_to_build_upon_what_is_not_ready_unless_forced(broken_bronze):
