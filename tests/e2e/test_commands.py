@@ -72,7 +72,7 @@ def test_dlt_refuses_what_it_cannot_run_with_status_2(loaded):
 def test_ready_answers_0_ready_1_not_ready_2_error(loaded, tmp_path):
     empty = loaded("omni", "ready", "raw_ticket_events", "2026-04-01", cwd=tmp_path)
     unchecked = loaded("omni", "ready", "raw_ticket_events", "2026-04-15", "--json", cwd=tmp_path)
-    missing = loaded("omni", "ready", "ticket_events", "2026-04-15")
+    missing = loaded("omni", "ready", "ticket_events", "2026-04-15", "2026-04-16", "--wait", "0.1")
     unknown = loaded("omni", "ready", "nope", "2026-04-15")
     no_day = loaded("omni", "ready", "raw_ticket_events", "yesterday")
 
@@ -80,6 +80,29 @@ def test_ready_answers_0_ready_1_not_ready_2_error(loaded, tmp_path):
     assert json.loads(unchecked.stdout)["status"] == "UNCHECKED"
     assert "ticket_events 2026-04-15: MISSING" in missing.stdout and "next: omni run" in missing.stdout
     assert "expected one UTC day such as 2026-04-15" in no_day.stderr
+
+
+def test_explain_follows_the_reasons_to_the_root_cause_and_names_what_mends_it(loaded):
+    done = loaded("omni", "explain", "support_kpi_daily", "2026-04-15")
+
+    assert done.returncode == 0, done.stderr
+    assert "↳ ticket_events 2026-04-15: MISSING" in done.stdout
+    assert "root cause: raw_ticket_events 2026-04-15 UNCHECKED: check bronze_" in done.stdout
+    assert done.stdout.rstrip().splitlines()[-1].startswith("next: omni run")
+
+
+def test_a_backfill_is_bounded_and_planned_before_it_runs(loaded):
+    planned = loaded("omni", "backfill", "raw_ticket_events", "--partition", "2026-04-16", "--dry-run", "--json")
+    unbounded = loaded("omni", "backfill")
+    unknown = loaded("omni", "backfill", "--resume", "nope")
+
+    plan = json.loads(planned.stdout)
+    assert [(p["asset"], p["partition"], p["rows_expected"]) for p in plan["partitions"]] == [
+        ("raw_ticket_events", "2026-04-16", 2)
+    ]
+    assert "ticket_events" in {touched["asset"] for touched in plan["downstream"]}
+    assert (unbounded.returncode, unknown.returncode) == (2, 2)
+    assert "a backfill is bounded" in unbounded.stderr and "next: omni backfills" in unknown.stderr
 
 
 def test_the_main_job_mends_everything_and_a_second_run_changes_nothing(loaded):
@@ -94,6 +117,10 @@ def test_the_main_job_mends_everything_and_a_second_run_changes_nothing(loaded):
     verdicts = json.loads(loaded("omni", "status", "--json").stdout)
     assert {v["asset"] for v in verdicts} >= {"raw_ticket_events", "ticket_fact", "support_kpi_daily"}
     assert all(v["ready"] for v in verdicts)
+    explained = loaded("omni", "explain", "raw_ticket_events", "2026-04-16").stdout
+    assert "2 rows read = 1 loaded + 0 deduplicated + 1 quarantined" in explained and "checks passed" in explained
+    both = loaded("omni", "ready", "support_kpi_daily", "2026-04-15", "2026-04-16", "--json")
+    assert both.returncode == 0 and [v["partition"] for v in json.loads(both.stdout)] == ["2026-04-15", "2026-04-16"]
 
 
 def test_a_folder_without_manifests_says_what_to_do(lakehouse, tmp_path):
