@@ -1,6 +1,7 @@
 {# Versions of documents from their listings: one row per (collection, doc_id) and change.
    A replace listing that lacks a document listed before deletes it as of that day; a tombstone deletes; a merge listing
-   leaves absent documents as they are; an unchanged fingerprint adds no version; a document may reappear. #}
+   leaves absent documents as they are; a listing that says the same of the same bytes adds no version; a document may
+   reappear. #}
 {% macro document_versions(listings) %}
 with replace_days as (
 
@@ -79,19 +80,34 @@ observations as (
 
 ),
 
+states as (
+
+    select
+        *,
+        case
+            when is_deleted then 'deleted'
+            else concat_ws(
+                '|',
+                source_fingerprint,
+                coalesce(title, ''),
+                coalesce(language, ''),
+                coalesce(doc_version, ''),
+                coalesce(product_line, ''),
+                coalesce(license_tag, ''),
+                coalesce(pii_level, ''),
+                coalesce(owner, '')
+            )
+        end as state
+    from observations
+
+),
+
 compared as (
 
     select
         *,
-        coalesce(source_fingerprint, 'deleted') as state,
-        coalesce(
-            lag(coalesce(source_fingerprint, 'deleted')) over (
-                partition by collection, doc_id
-                order by snapshot_date
-            ),
-            'deleted'
-        ) as state_before
-    from observations
+        coalesce(lag(state) over (partition by collection, doc_id order by snapshot_date), 'deleted') as state_before
+    from states
 
 ),
 

@@ -21,7 +21,7 @@ def replay(manifests: Path, source_root: Path) -> tuple[list[Row], dict[date, di
     Returns:
         What changed (one row per document and day), and which documents live after each snapshot day, by their hash.
     """
-    living: dict[Key, str] = {}
+    living: dict[Key, Row] = {}
     changes: list[Row] = []
     after: dict[date, dict[Key, str]] = {}
     for manifest in _snapshots(manifests):
@@ -31,11 +31,15 @@ def replay(manifests: Path, source_root: Path) -> tuple[list[Row], dict[date, di
             gone = [key for key in living if key[0] == collection and key not in listed]
             listed |= {key: dict.fromkeys(DESCRIBED) | {"sha256": None} for key in gone}
         for key, row in listed.items():
-            if row["sha256"] != (old := living.get(key)):
+            before = living.get(key)
+            if row["sha256"] is None and before is None:
+                continue
+            if before is None or row["sha256"] is None or before != {"sha256": row["sha256"], **_description(row)}:
+                old = before and before["sha256"]
                 changes.append({"day": day, "key": key, "old": old, "new": row["sha256"], **_description(row)})
-        living |= {key: row["sha256"] for key, row in listed.items()}
-        living = {key: digest for key, digest in living.items() if digest}
-        after[day] = dict(living)
+        living |= {key: {"sha256": row["sha256"], **_description(row)} for key, row in listed.items()}
+        living = {key: row for key, row in living.items() if row["sha256"]}
+        after[day] = {key: row["sha256"] for key, row in living.items()}
     return changes, after
 
 
