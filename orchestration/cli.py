@@ -63,7 +63,7 @@ def run(partition: PartitionOption = None, from_: FromOption = None, to: ToOptio
     with reported():
         outcome = run_main_job(load_settings(), window_of(partition, from_, to), show_progress)
         say(*outcome.lines)
-        _print_status(None, None)
+        _print_status(None, None, None)
     raise typer.Exit(0 if outcome.is_complete else 1)
 
 
@@ -93,17 +93,21 @@ def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000) 
 
 
 @app.command()
-def status(from_: FromOption = None, to: ToOption = None, as_json: JsonOption = False) -> None:
+def status(
+    from_: FromOption = None,
+    to: ToOption = None,
+    asset: Annotated[list[str] | None, typer.Option("--asset", help="Only this one; may be given again.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Print the verdict matrix (asset × day), what is not ready and why."""
     with reported():
         if as_json:
             readiness, days = _readiness(from_, to)
-            keys = {name: [*days] if node.is_partitioned else [WHOLE] for name, node in readiness.graph.nodes.items()}
-            console.print_json(
-                data=[verdict_json(readiness.verdict(name, key)) for name, wanted in keys.items() for key in wanted]
-            )
+            nodes = [readiness.graph[name] for name in asset or readiness.graph.nodes]
+            wanted = [(node.name, key) for node in nodes for key in (days if node.is_partitioned else [WHOLE])]
+            console.print_json(data=[verdict_json(readiness.verdict(*each)) for each in wanted])
         else:
-            _print_status(from_, to)
+            _print_status(from_, to, asset)
 
 
 @app.command()
@@ -168,15 +172,16 @@ def _readiness(from_: str | None, to: str | None) -> tuple[Any, list[str]]:
     return readiness, Window.of_keys(from_ or known[0], to or known[-1]).keys
 
 
-def _print_status(from_: str | None, to: str | None) -> None:
+def _print_status(from_: str | None, to: str | None, assets: list[str] | None) -> None:
     from orchestration.matrix import not_ready, print_matrix, print_problems
 
     readiness, days = _readiness(from_, to)
     if not days:
         console.print("nothing has arrived yet; next: omni run")
         return
-    print_matrix(Console(highlight=False), readiness, days)
-    problems = not_ready(readiness, days)
+    nodes = [readiness.graph[name] for name in assets or readiness.graph.nodes]
+    print_matrix(Console(highlight=False), readiness, days, nodes)
+    problems = not_ready(readiness, days, nodes)
     print_problems(console, problems)
     if not problems:
         console.print("next: everything is ready to consume; `make ui` shows the graph")

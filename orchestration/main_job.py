@@ -7,14 +7,12 @@ run in this process. Nothing to mend: nothing is written.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lakehouse.ledger import open_ledger
 from lakehouse.partitions import WHOLE, Window, contiguous_windows
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import refresh
-from orchestration.asset_graph import load_asset_graph
 from orchestration.definitions import INGEST_ALL_JOB
 from orchestration.graph_run import GraphRunner
-from orchestration.readiness import Readiness
+from orchestration.readiness import open_readiness
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def run_main_job(settings: LakehouseSettings, window: Window | None, progress: C
 
 
 def _windows_to_mend(settings: LakehouseSettings) -> list[Window]:
-    readiness = Readiness(load_asset_graph(settings), open_ledger(settings))
+    readiness = open_readiness(settings)
     mendable = [verdict.partition for verdict in readiness.mendable()]
     days = [key for key in mendable if key != WHOLE] or (readiness.days()[-1:] if mendable else [])
     # Days on which nothing is expected cost nothing inside a range; a range of its own would cost a dbt process.

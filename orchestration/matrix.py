@@ -1,13 +1,14 @@
 """The verdict matrix (asset × day) and the list of what is not ready, for a terminal of any width."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lakehouse.partitions import WHOLE
+from orchestration.asset_graph import AssetNode
 from orchestration.readiness import Readiness, next_command
 from orchestration.verdicts import Status, Verdict
 
@@ -25,9 +26,9 @@ SYMBOLS: dict[Status, tuple[str, str]] = {
 _LISTED = 10
 
 
-def print_matrix(console: Console, readiness: Readiness, days: list[str]) -> None:
-    """Print the matrix over some days, in blocks that fit the terminal, with its legend."""
-    name_width = max(len(name) for name in readiness.graph.nodes) + 2
+def print_matrix(console: Console, readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> None:
+    """Print the matrix of some assets over some days, in blocks that fit the terminal, with its legend."""
+    name_width = max(len(node.name) for node in nodes) + 2
     per_block = max(7, (console.width - name_width - 2) // 3)
     for start in range(0, len(days), per_block):
         block = days[start : start + per_block]
@@ -36,17 +37,13 @@ def print_matrix(console: Console, readiness: Readiness, days: list[str]) -> Non
         table.add_column("", width=name_width, no_wrap=True)
         for day in block:
             table.add_column(day[8:], width=2, justify="right", no_wrap=True)
-        for name, node in readiness.graph.nodes.items():
-            if node.is_partitioned:
-                table.add_row(name, *(_symbol(readiness.verdict(name, day).status) for day in block))
+        for name in (node.name for node in nodes if node.is_partitioned):
+            table.add_row(name, *(_symbol(readiness.verdict(name, day).status) for day in block))
         console.print(table)
-    for name, node in readiness.graph.nodes.items():
-        if not node.is_partitioned:
-            status = readiness.verdict(name, WHOLE).status
-            console.print(
-                Text.assemble(f"{name:<{name_width}} ", _symbol(status), f"  {status.lower()} (not partitioned)")
-            )
-    console.print(Text("  ").join(_legend(readiness, days)))
+    for name in (node.name for node in nodes if not node.is_partitioned):
+        status = readiness.verdict(name, WHOLE).status
+        console.print(Text.assemble(f"{name:<{name_width}} ", _symbol(status), f"  {status.lower()} (not partitioned)"))
+    console.print(Text("  ").join(_legend(readiness, days, nodes)))
 
 
 def print_problems(console: Console, verdicts: list[Verdict]) -> None:
@@ -74,13 +71,13 @@ def _listed(verdicts: list[Verdict]) -> str:
     return f"{shown} and {more} more days" if more > 0 else shown
 
 
-def not_ready(readiness: Readiness, days: list[str]) -> list[Verdict]:
-    """Verdicts that are not ready, on some days and on the assets that are not partitioned, upstream first."""
+def not_ready(readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> list[Verdict]:
+    """Verdicts on some assets that are not ready, on some days and where they are not partitioned, upstream first."""
     wanted = {*days, WHOLE}
     return [
         verdict
-        for name in readiness.graph.nodes
-        for key, verdict in readiness.verdicts(name).items()
+        for node in nodes
+        for key, verdict in readiness.verdicts(node.name).items()
         if key in wanted and not verdict.is_ready
     ]
 
@@ -89,11 +86,9 @@ def _symbol(status: Status) -> Text:
     return Text(*SYMBOLS[status])
 
 
-def _legend(readiness: Readiness, days: list[str]) -> Iterator[Text]:
+def _legend(readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> Iterator[Text]:
     counts = Counter(
-        readiness.verdict(name, key).status
-        for name, node in readiness.graph.nodes.items()
-        for key in (days if node.is_partitioned else [WHOLE])
+        readiness.verdict(node.name, key).status for node in nodes for key in (days if node.is_partitioned else [WHOLE])
     )
     for status, number in sorted(counts.items(), key=lambda item: list(Status).index(item[0])):
         yield Text.assemble(_symbol(status), f" {status.lower()} {number}")

@@ -7,11 +7,22 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from lakehouse.evidence import CheckResult, Coverage, Materialization, coverage_version
-from lakehouse.ledger import Ledger
+from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.lineage import AssetVersions, PartitionMapping
 from lakehouse.partitions import WHOLE
-from orchestration.asset_graph import AssetGraph, AssetNode
+from lakehouse.settings import LakehouseSettings, load_settings
+from orchestration.asset_graph import AssetGraph, AssetNode, load_asset_graph
 from orchestration.verdicts import PartitionEvidence, Status, Verdict, decide
+
+
+def open_readiness(settings: LakehouseSettings | None = None) -> "Readiness":
+    """Verdicts on a lakehouse, as of now: for a retriever or a dashboard that wants to ask before it reads.
+
+    `open_readiness().verdict("knowledge_doc", "").is_ready`; a daily asset is asked with its day, "2026-04-15".
+    Without settings: the lakehouse that the environment names.
+    """
+    settings = settings or load_settings()
+    return Readiness(load_asset_graph(settings), open_ledger(settings))
 
 
 class Readiness:

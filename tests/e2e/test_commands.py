@@ -116,6 +116,8 @@ def test_the_main_job_mends_everything_and_a_second_run_changes_nothing(loaded):
     assert loaded("omni", "digest", "support_kpi_daily").stdout == digest
     verdicts = json.loads(loaded("omni", "status", "--json").stdout)
     assert {v["asset"] for v in verdicts} >= {"raw_ticket_events", "ticket_fact", "support_kpi_daily"}
+    one = json.loads(loaded("omni", "status", "--asset", "ticket_fact", "--json").stdout)
+    assert one == [v for v in verdicts if v["asset"] == "ticket_fact"]
     assert all(v["ready"] for v in verdicts)
     explained = loaded("omni", "explain", "raw_ticket_events", "2026-04-16").stdout
     assert "2 rows read = 1 loaded + 0 deduplicated + 1 quarantined" in explained and "checks passed" in explained
