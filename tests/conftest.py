@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
+from orchestration.asset_graph import ensure_dbt_manifest
 
 CREATED_AT = "2026-05-01T00:00:00Z"
 
@@ -31,12 +33,21 @@ def _isolated_from_the_developer(tmp_path_factory: pytest.TempPathFactory):
     load_settings.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def parsed_project() -> Path:
+    """dbt's manifest, parsed once: a lakehouse that starts with it need not ask dbt for the asset graph."""
+    return ensure_dbt_manifest(load_settings())
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> LakehouseSettings:
+def settings(tmp_path: Path, parsed_project: Path) -> LakehouseSettings:
     """A lakehouse of its own, in a path with a space, with an empty manifest folder."""
     manifests = tmp_path / "the manifests"
     manifests.mkdir()
-    return LakehouseSettings(home=tmp_path / "the home", manifests=manifests)
+    settings = LakehouseSettings(home=tmp_path / "the home", manifests=manifests)
+    settings.dbt_target_dir.mkdir(parents=True)
+    shutil.copy(parsed_project, settings.dbt_target_dir)
+    return settings
 
 
 @pytest.fixture

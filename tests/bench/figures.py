@@ -137,6 +137,26 @@ def dbt_memory(events: int) -> Iterator[Figure]:
     yield Figure("dbt: memory of a history", sample.peak_mb, "MB", 1500, details, sample.cpu_s, sample.peak_mb)
 
 
+def verdicts(events: int) -> Iterator[Figure]:
+    """The verdict matrix, and `omni ready` from a shell."""
+    sample = fresh("graph_jobs.judge", 12, 1_000)
+    details = "12 assets x 1,000 days, 5 checks each"
+    yield Figure("verdict matrix: CPU", sample.value, "s", 0.3, details, sample.cpu_s, sample.peak_mb)
+    home = _built(events // 10, DAYS // 10)[0]
+    cold = fresh("graph_jobs.ready", home, "raw_ticket_events", "2026-04-02")
+    yield Figure("omni ready: CPU", cold.cpu_s, "s", 1.5, "cold, from a shell", cold.cpu_s, cold.peak_mb)
+
+
+def backfill(events: int) -> Iterator[Figure]:
+    """A year of small days from files to Gold through the graph, beyond the load and dbt themselves."""
+    days = 365
+    folder = _daily_files(100 * days, days)
+    work, whole = fresh("graph_jobs.work_of_backfill", folder, days), fresh("graph_jobs.backfill", folder, days)
+    beyond = (whole.cpu_s - work.cpu_s) / days
+    details = f"{whole.cpu_s:.1f} s, of which load and dbt {work.cpu_s:.1f} s; {days} days"
+    yield Figure("backfill: graph, a day", beyond, "s", 0.06, details, whole.cpu_s, whole.peak_mb)
+
+
 FIGURES: dict[str, Callable[[int], Iterator[Figure]]] = {
     function.__name__: function
     for function in (
@@ -152,6 +172,8 @@ FIGURES: dict[str, Callable[[int], Iterator[Figure]]] = {
         dbt_day,
         dbt_range,
         dbt_floor,
+        verdicts,
+        backfill,
     )
 }
 
