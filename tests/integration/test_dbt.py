@@ -1,6 +1,8 @@
 """dbt on Iceberg: windows, evidence in the ledger, attribution of failures to days, discovery from any directory."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -176,3 +178,18 @@ def test_a_window_that_is_no_whole_day_is_refused_before_anything_is_written(wee
     assert done.returncode != 0
     assert "expected a whole UTC day" in done.stdout
     assert not open_ledger(week).current_materializations(["ticket_events"])
+
+
+def test_dbt_documents_shows_and_selects_by_state_as_anywhere(week, tmp_path):
+    assert build(week).returncode == 0
+    shutil.copytree(week.dbt_target_dir, tmp_path / "state")
+
+    documented = dbt(week, "--quiet", "docs", "generate")
+    shown = dbt(week, "--quiet", "show", "--select", "support_kpi_daily", "--output", "json")
+    modified = dbt(week, "--quiet", "ls", "--select", "state:modified", "--state", str(tmp_path / "state"))
+
+    assert documented.returncode == 0, documented.stdout
+    catalog = json.loads((week.dbt_target_dir / "catalog.json").read_text("utf-8"))["nodes"]
+    assert "open_tickets" in catalog["model.omni.support_backlog_daily"]["columns"]
+    assert '"kpi_date"' in shown.stdout
+    assert modified.returncode == 0 and "omni." not in modified.stdout
