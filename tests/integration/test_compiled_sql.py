@@ -27,7 +27,20 @@ from loaders.ingest import ingest
 DAY = "2026-04-15"
 WINDOW = ("--vars", "{start: 2026-04-15, end: 2026-04-16}")
 MODELS = {path.stem for path in (PROJECT_ROOT / "dbt_project" / "models").rglob("*.sql")}
-FUNCTIONS = {"cast", "coalesce", "count", "floor", "lag", "lead", "max", "min", "row_number", "sum"}
+FUNCTIONS = {
+    "cast",
+    "coalesce",
+    "concat_ws",
+    "count",
+    "floor",
+    "lag",
+    "lead",
+    "max",
+    "max_by",
+    "min",
+    "row_number",
+    "sum",
+}
 """Functions that DuckDB and Spark both have, with the same arguments and the same meaning."""
 SPARK_FUNCTIONS = {"explode", "sequence", "unix_micros"}
 """Functions that macros/spark/ may use beside them."""

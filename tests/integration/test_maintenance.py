@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -179,7 +180,7 @@ def test_an_older_commit_that_was_never_recorded_does_not_come_back_when_the_new
     (found,) = read_evidence(_evidence(table), unrecorded)
     window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys("2026-04-01", "2026-04-01"))
     rows = table.scan(row_filter=window).to_arrow()
-    newer = replace_window(table, window, rows, snapshot_evidence([replace(found, run_id="newer")]))
+    newer = _replace(table, window, rows, snapshot_evidence([replace(found, run_id="newer")]))
     ledger.record_materializations([replace(found, run_id="newer", snapshot_id=newer)])
     table.append(_one_row(table, 1))
 
@@ -244,7 +245,7 @@ def test_two_maintenances_and_a_loader_at_once_leave_every_citation_readable(thr
             item = ledger.current_materializations([TICKET_EVENTS])[TICKET_EVENTS, day]
             window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys(day, day))
             rows = table.scan(row_filter=window).to_arrow()
-            snapshot_id = replace_window(table, window, rows, snapshot_evidence([item]))
+            snapshot_id = _replace(table, window, rows, snapshot_evidence([item]))
             ledger.record_materializations([replace(item, snapshot_id=snapshot_id)])
     finally:
         done.set()
@@ -271,6 +272,13 @@ def _evidence(table):
     return {name: value for name, value in properties.items() if name.startswith("omni.")}
 
 
+def _replace(table, window, rows, evidence):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.parquet"
+        pq.write_table(rows.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), file)
+        return replace_window(table, window, [file] if len(rows) else [], evidence)
+
+
 def _commit_unrecorded(table, day, is_empty=False):
     """Commit a day as it is, as a run does that dies before it tells the ledger."""
     window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys(day, day))
@@ -278,7 +286,7 @@ def _commit_unrecorded(table, day, is_empty=False):
     item = Materialization(
         TICKET_EVENTS, day, "killed", None, datetime.now(UTC), "killed", RowCounts(loaded=len(rows), read=len(rows))
     )
-    return replace_window(table, window, None if is_empty else rows, snapshot_evidence([item]))
+    return _replace(table, window, rows[:0] if is_empty else rows, snapshot_evidence([item]))
 
 
 def test_a_snapshot_that_the_ledger_has_not_recorded_stays_and_is_recovered(three_days):
@@ -291,10 +299,8 @@ def test_a_snapshot_that_the_ledger_has_not_recorded_stays_and_is_recovered(thre
         if name.startswith("omni.")
     }
     killed = {"omni.run-id": "killed", "omni.committed-at": datetime.now(UTC).isoformat()}
-    rows = three_days.home / "rows.parquet"
-    bare = schema_to_pyarrow(table.schema(), include_field_ids=False)
-    pq.write_table(table.scan(row_filter=window).to_arrow().cast(bare), rows)
-    unrecorded = replace_window(table, window, [rows], evidence | killed)
+    rows = table.scan(row_filter=window).to_arrow()
+    unrecorded = _replace(table, window, rows, evidence | killed)
     table.append(table.scan(limit=1).to_arrow())  # the killed run's snapshot is no longer the current one
 
     maintained(three_days)
