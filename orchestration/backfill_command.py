@@ -132,7 +132,7 @@ def backfills_command(as_json: JsonOption = False) -> None:
 def _plan_lines(plan: BackfillPlan) -> list[str]:
     if not plan.verdicts:
         return ["nothing to compute: no such partition is expected or was ever written, in these states"]
-    lines = [f"{len(plan.verdicts)} partitions to compute:"]
+    lines = [f"partitions to compute: {len(plan.verdicts)}"]
     lines += [f"  {_line(verdict)}" for verdict in plan.verdicts[:_LISTED]]
     if len(plan.verdicts) > _LISTED:
         lines.append(f"  … and {len(plan.verdicts) - _LISTED} more; next: --json lists all")

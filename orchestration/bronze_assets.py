@@ -140,8 +140,8 @@ def _events(
 ) -> Iterator[Any]:
     """Per day: its own metadata, and its failures; for the run: one result per check.
 
-    A failed result stops everything downstream in the run. Where some days of a range are good, it is a warning
-    instead: the dbt step holds back the bad days by itself, and fails for them after it has built the good ones.
+    A failed result stops everything downstream in the run, so where dbt comes next it is a warning: that step holds
+    back the bad days by itself, builds what does not read them, and then fails for them.
     """
     ledger = open_ledger(settings)
     current = ledger.current_materializations([load.asset])
@@ -156,7 +156,7 @@ def _events(
     for result in (result for result in failed if result.check in BRONZE_CHECKS[load.asset]):
         report_check(context, result)
     stopped = {result.partition for result in failed if result.severity == "error"} | load.refused.keys()
-    is_held_downstream = bool(set(window.keys) - stopped) and _is_built_in_this_run(context)
+    is_held_downstream = _is_built_in_this_run(context)
     for check, severity in BRONZE_CHECKS[load.asset].items():
         bad = [f"{result.partition}: {result.message}" for result in failed if result.check == check]
         bad += [f"{partition}: {why}" for partition, why in load.refused.items()]
@@ -166,6 +166,9 @@ def _events(
             severity=dg.AssetCheckSeverity("WARN" if is_held_downstream else severity.upper()),
             metadata={"days": len(items), "failed": bad},
         )
+    if stopped and not is_held_downstream:
+        reasons = {r.partition: r.message for r in failed if r.severity == "error"} | load.refused
+        raise dg.Failure("; ".join(f"{load.asset} {partition}: {why}" for partition, why in sorted(reasons.items())))
 
 
 def _is_built_in_this_run(context: dg.AssetExecutionContext) -> bool:

@@ -53,9 +53,8 @@ def print_problems(console: Console, verdicts: list[Verdict]) -> None:
         if verdict.status is not Status.BLOCKED:
             causes.setdefault((verdict.asset, verdict.status, verdict.reasons), []).append(verdict)
     for (asset, status, reasons), alike in list(causes.items())[:_LISTED]:
-        console.print(
-            Text.assemble(_symbol(status), f" {asset} {_listed(alike)} {'is' if len(alike) == 1 else 'are'} {status}")
-        )
+        what = f"{asset} {_listed(alike)}".strip()
+        console.print(Text.assemble(_symbol(status), f" {what} {'is' if len(alike) == 1 else 'are'} {status}"))
         for reason in reasons:
             console.print(Text(f"    {reason}"))
         console.print(Text(f"    next: {next_command(alike[0])}"))

@@ -149,4 +149,6 @@ def next_command(verdict: Verdict) -> str | None:
     if verdict.status is Status.FAILED:
         window = f" --partition {verdict.partition}" if verdict.partition else ""
         return f"mend what the check found, then: omni run{window}"
-    return "mend the source named above, then: omni run"
+    if verdict.evidence.source_problems:
+        return "mend the source named above, then: omni run"
+    return f"omni explain {verdict.name}"

@@ -117,8 +117,8 @@ def _unchecked(evidence: PartitionEvidence) -> Findings:
 def _stale(evidence: PartitionEvidence) -> Findings:
     if evidence.materialization is None:
         return []
-    changed = [(Status.STALE, f"{name} has changed since") for name in evidence.changed_inputs]
-    return changed + [(Status.STALE, problem) for problem in evidence.source_problems]
+    unreadable = [(Status.STALE, problem) for problem in evidence.source_problems]
+    return unreadable + [(Status.STALE, f"{name} has changed since") for name in evidence.changed_inputs]
 
 
 def _blocked(evidence: PartitionEvidence) -> Findings:

@@ -12,19 +12,19 @@ from loaders.ingest import ingest, refresh
 from orchestration.dbt_assets import BuildConfig
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.partitions import range_tags
-from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 from tests.integration.test_dbt import build, checks_of
 from tests.integration.test_graph import statuses
 
 DAYS = Window.of_keys("2026-04-14", "2026-04-16")
 
 
-def run_range(settings, force=False, select=None):
+def run_range(settings, force=False, select=None, days=DAYS):
     refresh(settings)
     job = build_definitions(settings).resolve_job_def(INGEST_ALL_JOB)
     return job.execute_in_process(
         instance=dg.DagsterInstance.ephemeral(),
-        tags=range_tags(DAYS),
+        tags=range_tags(days),
         run_config=dg.RunConfig(ops={"dbt_models": BuildConfig(force=force)}),
         asset_selection=select,
         raise_on_error=False,
@@ -60,6 +60,18 @@ def test_a_day_that_fails_in_bronze_is_held_back_and_its_neighbours_are_built(br
     waiting = open_ledger(broken_bronze).current_materializations(["support_backlog_daily", "ticket_fact"])
     assert sorted(waiting) == [("support_backlog_daily", "2026-04-14")]
     assert set(statuses(broken_bronze, "support_kpi_daily").values()) == {"READY", "MISSING"}
+
+
+def test_where_the_only_day_of_a_run_is_bad_what_does_not_read_it_is_built(broken_bronze, declare):
+    (broken_bronze.manifests / "d.md").write_text("text")
+    declare(document_manifest("2026-04-15", [source("d", "d.md", "other")]))
+
+    result = run_range(broken_bronze, days=Window.of_keys("2026-04-15", "2026-04-15"))
+
+    assert not result.success
+    assert "ticket_events 2026-04-15 held back" in failure(result)
+    built = open_ledger(broken_bronze).current_materializations(["ticket_events", "doc_change_feed", "knowledge_doc"])
+    assert sorted(built) == [("doc_change_feed", "2026-04-15"), ("knowledge_doc", "")]
 
 
 def test_a_day_that_fails_a_dbt_test_is_held_back_and_its_neighbours_are_built(settings, declare):

@@ -157,9 +157,9 @@ def test_every_unmet_requirement_is_named_the_decisive_one_first():
     assert verdict.reasons == (
         "check conservation failed: 3 rows lost",
         "check unique has not run on this materialization",
+        "a.gz: cut",
         "ticket_events has changed since",
         "knowledge_doc has changed since",
-        "a.gz: cut",
         f"upstream upstream {DAY} is STALE",
     )
 
