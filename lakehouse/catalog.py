@@ -58,10 +58,8 @@ def open_catalog(settings: LakehouseSettings) -> Catalog:
         refuse_lost_catalog(settings)
         open_engine(settings.catalog_url).connect().close()  # makes the folder and sets write-ahead logging
         uri += f"{'&' if '?' in uri else '?'}timeout={BUSY_TIMEOUT_S}"
-    properties = {name: value.get_secret_value() for name, value in settings.catalog_properties.items()}
-    return load_catalog(
-        CATALOG_NAME, **{"type": settings.catalog_type, "uri": uri, "warehouse": settings.warehouse_url, **properties}
-    )
+    own = {"type": settings.catalog_type, "uri": uri, "warehouse": settings.warehouse_url}
+    return load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
 
 
 def load_table_if_exists(catalog: Catalog, identifier: str) -> Table | None:

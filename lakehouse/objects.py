@@ -7,9 +7,12 @@ import hashlib
 import uuid
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
+from urllib.parse import urlparse
 
 import fsspec
+from fsspec import AbstractFileSystem
+from pyiceberg.io.fsspec import FsspecFileIO
 
 from lakehouse.errors import OmniError
 from lakehouse.settings import LakehouseSettings
@@ -70,15 +73,28 @@ def put_object(settings: LakehouseSettings, content: BinaryIO, sha256: str) -> i
     return size_bytes
 
 
-def _locate(settings: LakehouseSettings, sha256: str) -> tuple[Any, str, bool]:
-    """File system and path of an object, and whether it is a local file: fsspec costs more than to read a document."""
-    warehouse_url = settings.warehouse_url
-    fs, root = _store(warehouse_url)
-    return fs, f"{root}/{object_path(sha256)}", warehouse_url.startswith("file://")
+def open_store(settings: LakehouseSettings) -> tuple[AbstractFileSystem, str]:
+    """The file system that holds the warehouse, reached as the catalog's tables are, and the warehouse's path in it."""
+    url = settings.warehouse_url
+    return _open_store(url, () if _is_local(url) else tuple(sorted(settings.plain_catalog_properties.items())))
 
 
+# To look them up costs more than to ask for an object.
 @lru_cache(maxsize=8)
-def _store(warehouse_url: str) -> tuple[Any, str]:
-    """File system and root of a warehouse; to look them up costs more than to ask for an object."""
-    fs, root = fsspec.core.url_to_fs(warehouse_url)
-    return fs, str(root)
+def _open_store(url: str, properties: tuple[tuple[str, str], ...]) -> tuple[AbstractFileSystem, str]:
+    if _is_local(url):
+        fs, root = fsspec.core.url_to_fs(url)
+        return fs, str(root)
+    location = urlparse(url)
+    fs = FsspecFileIO(dict(properties)).get_fs(location.scheme, location.hostname)
+    return fs, str(fsspec.core.strip_protocol(url))
+
+
+def _locate(settings: LakehouseSettings, sha256: str) -> tuple[AbstractFileSystem, str, bool]:
+    """File system and path of an object, and whether it is a local file: fsspec costs more than to read a document."""
+    fs, root = open_store(settings)
+    return fs, f"{root}/{object_path(sha256)}", _is_local(settings.warehouse_url)
+
+
+def _is_local(url: str) -> bool:
+    return url.startswith("file://")

@@ -24,6 +24,7 @@ from pyiceberg.table.snapshots import Snapshot
 from lakehouse.assets import DOC_ASSETS
 from lakehouse.ledger import Ledger
 from lakehouse.maintenance_report import Removal
+from lakehouse.objects import open_store
 from lakehouse.settings import LakehouseSettings
 
 _FILE_KINDS = (".parquet", ".avro", ".metadata.json")
@@ -118,7 +119,7 @@ def remove_objects(
     therefore set aside first, and comes back where the ledger knows of it by then; a load that looks later than that
     finds it gone and uploads it.
     """
-    fs, root = fsspec.core.url_to_fs(settings.warehouse_url)
+    fs, root = open_store(settings)
     listed = _list(fs, f"{root}/objects/sha256")
     aside = [file for file in listed if file.path.endswith(_ASIDE)]  # by a maintenance that died, or another one
     old = [file for file in listed if file.modified_at < rule.cutoff and file not in aside]

@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lakehouse.assets import BRONZE_ASSETS, TICKET_EVENTS
 from lakehouse.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +51,11 @@ class LakehouseSettings(BaseSettings):
         default=0.05, ge=0, le=1, description="Share of a partition's records that may be held in quarantine."
     )
 
+    expected_within_hours: dict[str, PositiveInt] = Field(
+        default={TICKET_EVENTS: 36},
+        description="Asset → hours after the end of a day within which it is expected to be loaded, as JSON.",
+    )
+
     dbt_memory: str = Field(default="768MB", description="Memory of dbt's DuckDB; beyond it, it spills to disk.")
     dbt_chunk_rows: int = Field(
         default=500_000, ge=1, description="Upstream rows that a daily dbt model is built from at a time."
@@ -62,6 +68,13 @@ class LakehouseSettings(BaseSettings):
     @classmethod
     def _anchor(cls, path: Path | None) -> Path | None:
         return None if path is None else (PROJECT_ROOT / path.expanduser()).resolve()
+
+    @field_validator("expected_within_hours")
+    @classmethod
+    def _names_assets(cls, hours: dict[str, int]) -> dict[str, int]:
+        if unknown := sorted(hours.keys() - set(BRONZE_ASSETS)):
+            raise ValueError(f"{', '.join(unknown)}: expected {' or '.join(BRONZE_ASSETS)}")
+        return hours
 
     @field_validator("home")
     @classmethod
@@ -82,6 +95,11 @@ class LakehouseSettings(BaseSettings):
         if self.ledger_uri is not None:
             return self.ledger_uri
         return self.catalog_url if self.catalog_type == "sql" else SecretStr(f"sqlite:///{self.home / 'ledger.db'}")
+
+    @property
+    def plain_catalog_properties(self) -> dict[str, str]:
+        """`catalog_properties` in the clear, for those who open the catalog or its files."""
+        return {name: value.get_secret_value() for name, value in self.catalog_properties.items()}
 
     @property
     def warehouse_url(self) -> str:

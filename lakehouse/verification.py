@@ -8,7 +8,6 @@ document rows name. Called by `omni verify`.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
-import fsspec
 import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
@@ -19,6 +18,7 @@ from lakehouse.catalog import list_tables, load_table_if_exists
 from lakehouse.digest import UnknownTable
 from lakehouse.evidence import Materialization, RowCounts
 from lakehouse.ledger import Ledger
+from lakehouse.objects import open_store
 from lakehouse.partition_files import PartitionFiles, partition_files
 from lakehouse.partitions import WHOLE, Window
 from lakehouse.provenance import read_evidence
@@ -315,7 +315,7 @@ def _object_findings(
         if str(row["snapshot_date"]) in scope
     }
     counts.objects += len(named)
-    fs, root = fsspec.core.url_to_fs(settings.warehouse_url)
+    fs, root = open_store(settings)
     fs.invalidate_cache()
     sizes = {path.rpartition("/")[2]: info["size"] for path, info in fs.find(f"{root}/objects", detail=True).items()}
     for (path, expected), day in sorted(named.items()):
