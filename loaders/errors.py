@@ -4,6 +4,7 @@
   * LoaderError
     * SourceUnreadable: a declared source is missing, broken or not what its checksum says
     * LoadFailed: a dlt run ended early; what it had committed stays
+      * StoreUnavailable: it did since a disk or a database did not answer, which may pass
     * MappingRefused: a mapping is not one SELECT over `raw` that keeps `source_line`
     * RecordNotHeld: no quarantined record is meant
     * ReleaseRefused: a source cannot be let in on a person's word
@@ -22,6 +23,10 @@ class SourceUnreadable(LoaderError):
 
 class LoadFailed(LoaderError):
     """A dlt run ended early. Partitions that it had committed stay; the others keep their old rows."""
+
+
+class StoreUnavailable(LoadFailed):
+    """A disk or a database did not answer, or another writer was faster: the same load may succeed in a moment."""
 
 
 class MappingRefused(LoaderError):

@@ -14,8 +14,7 @@ from lakehouse.partitions import Window
 from lakehouse.provenance import recover_ledger
 from lakehouse.settings import LakehouseSettings
 from loaders.coverage import CoveredFile, asset_of, refresh_coverage
-from loaders.errors import LoadFailed
-from loaders.pipelines import LoadReport, Progress, new_run_id, run_pipeline
+from loaders.pipelines import LoadReport, Progress, failure_of, new_run_id, run_pipeline
 from loaders.plan import plan_load
 from loaders.seed_loader import AdmissionReport, admit_manifests
 
@@ -90,7 +89,7 @@ def _explained() -> Iterator[None]:
         yield
     except (OSError, SQLAlchemyError) as error:
         reason = str(error).partition("\n")[0]
-        raise LoadFailed(
+        raise failure_of(error)(
             f"{reason}; what was committed before stays; next: mend the disk or the catalog, and run it again"
         ) from error
 

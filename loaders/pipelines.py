@@ -18,15 +18,17 @@ import dlt
 import pyarrow.parquet as pq
 from dlt.pipeline.exceptions import PipelineStepFailed
 from pyiceberg.catalog import Catalog
+from sqlalchemy.exc import OperationalError
 
 from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
+from lakehouse.errors import WindowConflict
 from lakehouse.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
 from loaders.bronze_checks import check_partitions
 from loaders.destination import Sink, bronze, table_of
 from loaders.document_staging import DocumentStager
-from loaders.errors import LoadFailed, SourceUnreadable
+from loaders.errors import LoadFailed, SourceUnreadable, StoreUnavailable
 from loaders.plan import LoadPlan
 from loaders.staged import stage_emptied
 from loaders.ticket_staging import TicketStager
@@ -87,7 +89,7 @@ def run_pipeline(
             try:
                 pipeline.run(source, loader_file_format="parquet")
             except PipelineStepFailed as error:
-                raise LoadFailed(
+                raise failure_of(error)(
                     f"{name}: {root_cause(error)}; partitions that were committed before stay; next: run it again"
                 ) from error
             _keep_last_run(settings, Path(folder) / name)
@@ -102,6 +104,16 @@ def root_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def failure_of(error: BaseException) -> type[LoadFailed]:
+    """What to call a load that ended with an error: whether the same load may succeed in a moment."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError | OperationalError | WindowConflict):
+            return StoreUnavailable
+        cause = cause.__cause__
+    return LoadFailed
 
 
 def pipelines_dir(settings: LakehouseSettings) -> Path:

@@ -16,7 +16,8 @@ from loaders.ingest import ingest, refresh
 from loaders.pipelines import LoadReport
 from loaders.seed_loader import AdmissionReport
 from orchestration.asset_graph import BRONZE_CHECKS
-from orchestration.dagster_events import OWNERS, partition_metadata, report_check
+from orchestration.dagster_events import OWNERS, WRITES, partition_metadata, report_check
+from orchestration.retries import retried
 
 _CHECK_DESCRIPTIONS = {
     "conservation": "Rows read = loaded + deduplicated + quarantined = expected by coverage, and the tables hold them.",
@@ -57,7 +58,8 @@ def build_seed_manifests(settings: LakehouseSettings) -> dg.AssetsDefinition:
     def seed_manifests(context: dg.AssetExecutionContext) -> Iterator[Any]:
         earlier = context.instance.get_latest_materialization_event(context.asset_key)
         since = datetime.fromtimestamp(earlier.timestamp, UTC) if earlier else None
-        report, ledger = refresh(settings, context.log.info).admission, open_ledger(settings)
+        with retried():
+            report, ledger = refresh(settings, context.log.info).admission, open_ledger(settings)
         refused = {file.path.name: [str(breach) for breach in file.breaches] for file in report.refused}
         yield dg.MaterializeResult(metadata=_manifest_metadata(ledger, report, since))
         # After the materialization: Dagster takes an older evaluation for one of the version before.
@@ -119,17 +121,19 @@ def build_bronze_asset(
             "dagster/column_schema": dg.TableSchema(columns=columns),
         },
         code_version=_code_version(settings, name),
+        pool=WRITES,
     )
     def bronze(context: dg.AssetExecutionContext, config: LoadConfig) -> Iterator[Any]:
         window = Window.of_keys(context.partition_key_range.start, context.partition_key_range.end)
-        report = ingest(
-            settings,
-            assets=[name],
-            window=window,
-            reload_unchanged=config.reload_unchanged,
-            run_id=context.run_id,
-            progress=context.log.info,
-        )
+        with retried():
+            report = ingest(
+                settings,
+                assets=[name],
+                window=window,
+                reload_unchanged=config.reload_unchanged,
+                run_id=context.run_id,
+                progress=context.log.info,
+            )
         yield from _events(context, report.loads[0], settings, window)
 
     return bronze

@@ -8,6 +8,9 @@ from lakehouse.evidence import CheckResult, Materialization
 
 OWNERS = ["team:data-platform"]
 
+WRITES = "lakehouse_writes"
+"""Pool of the steps that write tables."""
+
 
 def report_check(context: dg.AssetExecutionContext, result: CheckResult) -> None:
     """Record a check result of one partition in Dagster, as an event of this run.

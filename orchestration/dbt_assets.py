@@ -18,7 +18,7 @@ from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
 from orchestration.asset_graph import BRONZE_CHECKS, AssetGraph, ensure_dbt_manifest
 from orchestration.build_plan import BuildPlan, held_lines, plan_build
-from orchestration.dagster_events import OWNERS, partition_metadata, report_check
+from orchestration.dagster_events import OWNERS, WRITES, partition_metadata, report_check
 from orchestration.dbt_process import DbtOutcome, Event, run_dbt
 from orchestration.gate import Gate
 from orchestration.readiness import Readiness
@@ -88,6 +88,7 @@ def build_dbt_assets(
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
         allow_arbitrary_check_specs=True,  # those of sources
+        pool=WRITES,
     )
     def dbt_models(context: dg.AssetExecutionContext, config: BuildConfig) -> Iterator[Any]:
         window = _window(context)
