@@ -84,7 +84,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000) 
     import os
     import sys
 
-    from orchestration.graph_run import dagster_environment
+    from orchestration.dagster_home import dagster_environment
 
     with reported():
         command = [str(Path(sys.executable).with_name("dagster")), "dev", "--port", str(port)]
@@ -183,5 +183,16 @@ def _print_status(from_: str | None, to: str | None, assets: list[str] | None) -
     print_matrix(Console(highlight=False), readiness, days, nodes)
     problems = not_ready(readiness, days, nodes)
     print_problems(console, problems)
+    _print_late_days()
     if not problems:
         console.print("next: everything is ready to consume; `make ui` shows the graph")
+
+
+def _print_late_days() -> None:
+    from datetime import UTC, datetime
+
+    from orchestration.freshness import read_freshness
+
+    settings = load_settings()
+    judged = read_freshness(settings, open_filled_ledger(settings), datetime.now(UTC))
+    say(*(f"late: {each.message}" for each in judged if each.is_late))

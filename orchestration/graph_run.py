@@ -8,10 +8,12 @@ import dagster as dg
 
 from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.partitions import Window
-from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.settings import LakehouseSettings
 from orchestration.bronze_assets import LoadConfig
+from orchestration.dagster_home import dagster_environment
 from orchestration.dbt_assets import DBT_MODELS, BuildConfig
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
+from orchestration.live_runs import LiveProcess, fail_dead_runs
 from orchestration.partitions import range_tags
 
 
@@ -32,6 +34,8 @@ class GraphRunner:
         """Open the instance; `progress` is told what the assets themselves say."""
         home = dagster_environment(settings)["DAGSTER_HOME"]
         self._instance = dg.DagsterInstance.from_config(home)
+        fail_dead_runs(self._instance, settings.dagster_home)
+        self._process = LiveProcess(settings.dagster_home)
         definitions = build_definitions(settings, loggers={"progress": _progress_logger(progress)})
         self._job = definitions.resolve_job_def(INGEST_ALL_JOB)
 
@@ -52,23 +56,13 @@ class GraphRunner:
             configs = {name: c for name, c in configs.items() if name in assets or (name == DBT_MODELS and is_dbt)}
         result = self._job.execute_in_process(
             instance=self._instance,
-            tags={**(range_tags(window) if window else {}), **(tags or {})},
+            tags={**self._process.tags, **(range_tags(window) if window else {}), **(tags or {})},
             run_config=dg.RunConfig(ops=configs, loggers={"progress": {}}),
             asset_selection=[dg.AssetKey(name) for name in assets] if assets is not None else None,
             raise_on_error=False,
         )
         failures = [f"{event.step_key}: {_cause(event)}" for event in result.get_step_failure_events()]
         return RunResult(result.run_id, result.success, failures)
-
-
-def dagster_environment(settings: LakehouseSettings) -> dict[str, str]:
-    """Environment that makes Dagster's own commands use the instance under OMNI_HOME, prepared on first use."""
-    home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
-    config = home / "dagster.yaml"
-    if not config.exists():
-        config.write_text((PROJECT_ROOT / "infra" / "dagster" / "dagster.yaml").read_text("utf-8"), "utf-8")
-    return {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "true"}
 
 
 def _cause(event: dg.DagsterEvent) -> str:

@@ -17,8 +17,8 @@ from loaders.ingest import ingest, refresh
 from orchestration import report_command
 from orchestration.asset_graph import load_asset_graph
 from orchestration.cli import app
+from orchestration.dagster_home import dagster_environment
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
-from orchestration.main_job import dagster_environment
 from orchestration.partitions import range_tags
 from orchestration.report import UnknownRun, build_report
 from orchestration.report_pages import as_html, as_markdown

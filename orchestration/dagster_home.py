@@ -1,0 +1,49 @@
+"""The Dagster instance under OMNI_HOME: its folder, and its `dagster.yaml` as infra/dagster/dagster.yaml has it.
+
+The file is kept up to date until somebody edits it: a copy of what was written lies beside it, and tells.
+"""
+
+import hashlib
+from pathlib import Path
+from uuid import uuid4
+
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+
+_FIRST_VERSION = "d6788fecaa47bc94db91b2e82708992930cd43dab88527661cd4d83c92f6f765"
+"""SHA-256 of the file as it was before copies were kept."""
+
+
+def dagster_environment(settings: LakehouseSettings) -> dict[str, str]:
+    """Environment that makes Dagster's own commands use the instance under OMNI_HOME, prepared on first use."""
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    _bring_up_to_date(home, (PROJECT_ROOT / "infra" / "dagster" / "dagster.yaml").read_text("utf-8"))
+    return {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "true"}
+
+
+def _bring_up_to_date(home: Path, shipped: str) -> None:
+    """Write the shipped configuration, unless there is one that somebody has made or changed."""
+    config, written = home / "dagster.yaml", home / ".dagster.yaml.written"
+    found = _text(config)
+    if found == shipped == _text(written):
+        return
+    if found is None or found in (shipped, _text(written)) or _sha256(found) == _FIRST_VERSION:
+        _replace(config, shipped)
+        _replace(written, shipped)  # last: a process that dies in between leaves what the next one takes for its own
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.{uuid4().hex}")
+    partial.write_text(text, "utf-8")
+    partial.replace(path)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
