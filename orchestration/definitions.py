@@ -10,11 +10,14 @@ import dagster as dg
 from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
+from orchestration.arrivals_sensor import build_arrivals_sensor
 from orchestration.asset_graph import load_asset_graph
 from orchestration.bronze_assets import build_bronze_asset, build_seed_manifests
 from orchestration.dbt_assets import build_dbt_assets
+from orchestration.freshness_checks import build_freshness_checks
 from orchestration.maintenance_job import build_maintenance
 from orchestration.partitions import daily_partitions
+from orchestration.schedules import build_schedules
 
 INGEST_ALL_JOB = "ingest_all_job"
 
@@ -27,9 +30,10 @@ def build_definitions(
     warnings.simplefilter("ignore", dg.BetaWarning)
     warnings.simplefilter("ignore", dg.PreviewWarning)
     partitions = daily_partitions(settings, open_ledger(settings))
+    freshness = build_freshness_checks(settings)
     job = dg.define_asset_job(
         INGEST_ALL_JOB,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.checks(*freshness),
         description="The whole daily chain: manifests, Bronze, Silver, Gold and all their checks.",
     )
     maintenance, nightly = build_maintenance(settings)
@@ -39,8 +43,10 @@ def build_definitions(
             *(build_bronze_asset(settings, name, partitions) for name in BRONZE_ASSETS),
             build_dbt_assets(settings, load_asset_graph(settings), partitions),
         ],
+        asset_checks=freshness,
         jobs=[job, maintenance],
-        schedules=[nightly],
+        schedules=[nightly, *build_schedules(job, freshness)],
+        sensors=[build_arrivals_sensor(settings, job, partitions)],
         loggers=loggers,
         executor=dg.in_process_executor,
     )

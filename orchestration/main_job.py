@@ -7,11 +7,12 @@ run in this process. Nothing to mend: nothing is written.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lakehouse.partitions import WHOLE, Window, contiguous_windows
+from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import refresh
 from orchestration.definitions import INGEST_ALL_JOB
 from orchestration.graph_run import GraphRunner
+from orchestration.mending import windows_to_mend
 from orchestration.readiness import open_readiness
 
 
@@ -27,7 +28,7 @@ class RunOutcome:
 def run_main_job(settings: LakehouseSettings, window: Window | None, progress: Callable[[str], None]) -> RunOutcome:
     """Run the main job over a window, or over what is not ready and can be mended."""
     problems = refresh(settings, progress).problems
-    windows = [window] if window else _windows_to_mend(settings)
+    windows = [window] if window else windows_to_mend(open_readiness(settings))
     if not windows:
         done = "nothing to do: every partition that can be computed is up to date; no data changed"
         return RunOutcome([*problems, done], not problems)
@@ -40,11 +41,3 @@ def run_main_job(settings: LakehouseSettings, window: Window | None, progress: C
         lines.append(f"{INGEST_ALL_JOB} {each}: {'succeeded' if result.succeeded else 'failed'} (run {result.run_id})")
         lines += [f"  {failure}" for failure in result.failures]
     return RunOutcome(lines, is_complete)
-
-
-def _windows_to_mend(settings: LakehouseSettings) -> list[Window]:
-    readiness = open_readiness(settings)
-    mendable = [verdict.partition for verdict in readiness.mendable()]
-    days = [key for key in mendable if key != WHOLE] or (readiness.days()[-1:] if mendable else [])
-    # Days on which nothing is expected cost nothing inside a range; a range of its own would cost a dbt process.
-    return contiguous_windows(days, apart=readiness.days_with_data(), bridged_days=7)

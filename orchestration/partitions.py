@@ -1,5 +1,6 @@
 """The one daily partitions definition, and the tags of a run over a range of its days."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -9,6 +10,9 @@ from lakehouse.partitions import ONE_DAY, Window
 from lakehouse.settings import LakehouseSettings
 
 _WITHOUT_COVERAGE_DAYS = 30
+_PARTITION = "dagster/partition"
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
 
 
 def daily_partitions(settings: LakehouseSettings, ledger: Ledger) -> dg.DailyPartitionsDefinition:
@@ -23,6 +27,13 @@ def daily_partitions(settings: LakehouseSettings, ledger: Ledger) -> dg.DailyPar
 def range_tags(window: Window) -> dict[str, str]:
     """Tags that make one Dagster run materialize all days of a window."""
     return {
-        "dagster/asset_partition_range_start": window.first.isoformat(),
-        "dagster/asset_partition_range_end": (window.end - ONE_DAY).isoformat(),
+        _RANGE_START: window.first.isoformat(),
+        _RANGE_END: (window.end - ONE_DAY).isoformat(),
     }
+
+
+def window_of_tags(tags: Mapping[str, str]) -> Window | None:
+    """Days that a run materializes, by its tags; None for a run without partitions."""
+    day = tags.get(_PARTITION)
+    first, last = tags.get(_RANGE_START, day), tags.get(_RANGE_END, day)
+    return Window.of_keys(first, last) if first and last else None

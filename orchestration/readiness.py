@@ -31,7 +31,7 @@ class Readiness:
     def __init__(self, graph: AssetGraph, ledger: Ledger) -> None:
         """Read the ledger and judge."""
         self.graph = graph
-        self._coverage = ledger.coverage()
+        self.coverage = ledger.coverage()
         self.materializations = ledger.current_materializations()
         self._checks = ledger.current_checks()
         self._versions: dict[str, AssetVersions] = {}
@@ -88,7 +88,7 @@ class Readiness:
         if node.layer == "bronze":
             return {
                 partition
-                for (asset, partition), rows in self._coverage.items()
+                for (asset, partition), rows in self.coverage.items()
                 if asset == node.name and any(row.rows_expected != 0 for row in rows)
             }
         days = set().union(*(self._expected[upstream] for upstream in node.inputs))
@@ -96,7 +96,7 @@ class Readiness:
 
     def _evidence(self, node: AssetNode, partition: str) -> PartitionEvidence:
         item = self.materializations.get((node.name, partition))
-        coverage = self._coverage.get((node.name, partition), [])
+        coverage = self.coverage.get((node.name, partition), [])
         return PartitionEvidence(
             asset=node.name,
             partition=partition,

@@ -1,0 +1,35 @@
+"""The schedules of the daily chain and of freshness, both off until somebody turns them on, as maintenance is."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+# Neither is exported.
+from dagster._core.definitions.partitions.partitioned_schedule import UnresolvedPartitionedAssetScheduleDefinition
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+DAILY_SCHEDULE = "daily_schedule"
+FRESHNESS_JOB = "freshness_job"
+
+Schedule = dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition
+
+
+def build_schedules(
+    ingest_all: UnresolvedAssetJobDefinition, freshness: Sequence[dg.AssetChecksDefinition]
+) -> list[Schedule]:
+    """Yesterday, every night; and every hour, whether a day is late."""
+    daily = dg.build_schedule_from_partitioned_job(
+        ingest_all,
+        name=DAILY_SCHEDULE,
+        description="Computes yesterday (UTC), whole, whether or not anything new has arrived.",
+        hour_of_day=3,
+        minute_of_hour=15,
+    )
+    if not freshness:
+        return [daily]
+    job = dg.define_asset_job(
+        FRESHNESS_JOB,
+        selection=dg.AssetSelection.checks(*freshness),
+        description="Says which asset lacks a day that should have arrived by now.",
+    )
+    return [daily, dg.ScheduleDefinition(job=job, cron_schedule="5 * * * *", execution_timezone="UTC")]
