@@ -1,0 +1,78 @@
+"""Catalog and ledger on Postgres: the same commands, two writers at once. Needs a server of its own, named by the caller."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from lakehouse.catalog import open_catalog
+from lakehouse.ledger import open_ledger
+from lakehouse.maintenance import maintain
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from orchestration.asset_graph import load_asset_graph
+from orchestration.main_job import run_main_job
+from orchestration.readiness import Readiness
+from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+
+SERVER = "OMNI_TEST_POSTGRES_URI"
+
+
+@pytest.fixture
+def on_postgres(_isolated_from_the_developer, settings):
+    """A lakehouse whose catalog and ledger are a new database."""
+    server = make_url(_SERVER_URI)
+    name = f"omni_{uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"create database {name}"))
+    uri = server.set(database=name).render_as_string(hide_password=False)
+    yield LakehouseSettings(home=settings.home, manifests=settings.manifests, catalog_uri=uri)
+    with engine.connect() as connection:
+        connection.execute(text(f"drop database {name} with (force)"))
+
+
+_SERVER_URI = os.environ.get(SERVER, "")
+pytestmark = pytest.mark.skipif(not _SERVER_URI, reason=f"{SERVER} names no Postgres")
+
+
+def ingesting(settings, day):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT_ROOT),
+        "OMNI_HOME": str(settings.home),
+        "OMNI_MANIFESTS": str(settings.manifests),
+        "OMNI_CATALOG_URI": settings.catalog_url.get_secret_value(),
+    }
+    command = [sys.executable, "-c", "from orchestration.cli import app; app()", "ingest", "--partition", day]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_a_lakehouse_on_postgres_runs_takes_two_writers_and_is_maintained(on_postgres):
+    write_lines(on_postgres.manifests / "a.jsonl", [ticket_event(d, f"2026-04-{d}") for d in (14, 15)])
+    (on_postgres.manifests / "m.json").write_text(json.dumps(ticket_manifest([source("a", "a.jsonl")])))
+
+    outcome = run_main_job(on_postgres, None, lambda _: None)
+    verdicts = Readiness(load_asset_graph(on_postgres), open_ledger(on_postgres)).verdicts("support_kpi_daily")
+    writers = [ingesting(on_postgres, day) for day in ("2026-04-14", "2026-04-15", "2026-04-15")]
+    outputs = [writer.communicate()[0] for writer in writers]
+    now = datetime.now(UTC)
+    report = maintain(
+        open_catalog(on_postgres),
+        open_ledger(on_postgres),
+        on_postgres,
+        older_than=timedelta(hours=1),
+        dry_run=False,
+        now=now,
+    )
+
+    assert outcome.is_complete, outcome.lines
+    assert all(verdict.is_ready for verdict in verdicts.values()) and len(verdicts) == 2
+    assert [writer.returncode for writer in writers] == [0, 0, 0], outputs
+    assert open_catalog(on_postgres).load_table("bronze.raw_ticket_events").scan().to_arrow().num_rows == 2
+    assert report.problems == []
+    assert not (on_postgres.home / "catalog.db").exists()
