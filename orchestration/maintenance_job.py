@@ -4,9 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from lakehouse.catalog import open_catalog
 from lakehouse.ledger import open_ledger
-from lakehouse.maintenance import maintain
 from lakehouse.settings import LakehouseSettings
 
 MAINTENANCE_JOB = "maintenance_job"
@@ -18,6 +16,9 @@ def build_maintenance(settings: LakehouseSettings) -> tuple[dg.JobDefinition, dg
 
     @dg.op(description="Compact days, expire snapshots, remove files that nothing refers to.")
     def maintain_tables(context: dg.OpExecutionContext) -> None:
+        from lakehouse.catalog import open_catalog
+        from lakehouse.maintenance import maintain
+
         report = maintain(
             open_catalog(settings),
             open_ledger(settings),
