@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -12,12 +12,21 @@ from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import bronze_table
-from loaders.ingest import ingest, refresh
-from loaders.pipelines import LoadReport
-from loaders.seed_loader import AdmissionReport
 from orchestration.asset_graph import BRONZE_CHECKS
-from orchestration.dagster_events import OWNERS, WRITES, partition_metadata, report_check
+from orchestration.dagster_events import (
+    OWNERS,
+    WRITES,
+    done,
+    materialized,
+    partition_metadata,
+    report_checks,
+    report_failed,
+)
 from orchestration.retries import retried
+
+if TYPE_CHECKING:  # engines are imported by the assets that use them: to draw the graph takes none
+    from loaders.pipelines import LoadReport
+    from loaders.seed_loader import AdmissionReport
 
 _CHECK_DESCRIPTIONS = {
     "conservation": "Rows read = loaded + deduplicated + quarantined = expected by coverage, and the tables hold them.",
@@ -56,6 +65,8 @@ def build_seed_manifests(settings: LakehouseSettings) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def seed_manifests(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        from loaders.ingest import refresh
+
         earlier = context.instance.get_latest_materialization_event(context.asset_key)
         since = datetime.fromtimestamp(earlier.timestamp, UTC) if earlier else None
         with retried():
@@ -73,7 +84,7 @@ def build_seed_manifests(settings: LakehouseSettings) -> dg.AssetsDefinition:
     return seed_manifests
 
 
-def _manifest_metadata(ledger: Ledger, report: AdmissionReport, since: datetime | None) -> dict[str, Any]:
+def _manifest_metadata(ledger: Ledger, report: "AdmissionReport", since: datetime | None) -> dict[str, Any]:
     """What is declared, how it was judged, what it covers, and which files came or changed since the last time."""
     manifests = [file.manifest for file in report.files if file.manifest]
     days = sorted({partition for _, partition in ledger.coverage()})
@@ -113,7 +124,13 @@ def build_bronze_asset(
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[
-            dg.AssetCheckSpec(check, asset=name, description=_CHECK_DESCRIPTIONS[check], blocking=severity == "error")
+            dg.AssetCheckSpec(
+                check,
+                asset=name,
+                description=_CHECK_DESCRIPTIONS[check],
+                blocking=severity == "error",
+                partitions_def=partitions,
+            )
             for check, severity in BRONZE_CHECKS[name].items()
         ],
         metadata={
@@ -124,6 +141,8 @@ def build_bronze_asset(
         pool=WRITES,
     )
     def bronze(context: dg.AssetExecutionContext, config: LoadConfig) -> Iterator[Any]:
+        from loaders.ingest import ingest
+
         window = Window.of_keys(context.partition_key_range.start, context.partition_key_range.end)
         with retried():
             report = ingest(
@@ -140,25 +159,25 @@ def build_bronze_asset(
 
 
 def _events(
-    context: dg.AssetExecutionContext, load: LoadReport, settings: LakehouseSettings, window: Window
+    context: dg.AssetExecutionContext, load: "LoadReport", settings: LakehouseSettings, window: Window
 ) -> Iterator[Any]:
-    """Per day: its own metadata, and its failures; for the run: one result per check.
+    """Per day: its own metadata and check results; for the run: one result per check.
 
     A failed result stops everything downstream in the run, so where dbt comes next it is a warning: that step holds
     back the bad days by itself, builds what does not read them, and then fails for them.
     """
     ledger = open_ledger(settings)
-    current = ledger.current_materializations([load.asset])
+    current, coverage = ledger.current_materializations([load.asset]), ledger.coverage(load.asset)
     items = [current[load.asset, key] for key in window.keys if (load.asset, key) in current]
-    checks = ledger.current_checks([item.id for item in items])
+    results = [result for found in ledger.current_checks([item.id for item in items]).values() for result in found]
     for item in items:
-        context.add_asset_metadata(partition_metadata(item), partition_key=item.partition)
+        yield materialized(context, item, partition_metadata(item, coverage.get((item.asset, item.partition), ())))
     context.log.info(load.summary())
-    yield dg.MaterializeResult()
+    yield done(load.asset)
     # After the materialization: Dagster takes an older evaluation for one of the version before.
-    failed = [result for found in checks.values() for result in found if not result.passed]
-    for result in (result for result in failed if result.check in BRONZE_CHECKS[load.asset]):
-        report_check(context, result)
+    report_checks(context, [result for result in results if result.check in BRONZE_CHECKS[load.asset]])
+    failed = [result for result in results if not result.passed]
+    report_failed(context, load.asset, sorted({r.partition for r in failed if r.severity == "error"}))
     stopped = {result.partition for result in failed if result.severity == "error"} | load.refused.keys()
     is_held_downstream = _is_built_in_this_run(context)
     for check, severity in BRONZE_CHECKS[load.asset].items():

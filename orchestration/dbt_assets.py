@@ -12,13 +12,21 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator
 
-from lakehouse.evidence import CheckResult, Materialization
+from lakehouse.evidence import CheckResult
 from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
 from orchestration.asset_graph import BRONZE_CHECKS, AssetGraph, ensure_dbt_manifest
 from orchestration.build_plan import BuildPlan, held_lines, plan_build
-from orchestration.dagster_events import OWNERS, WRITES, partition_metadata, report_check
+from orchestration.dagster_events import (
+    OWNERS,
+    WRITES,
+    done,
+    materialized,
+    partition_metadata,
+    report_checks,
+    report_failed,
+)
 from orchestration.dbt_process import DbtOutcome, Event, run_dbt
 from orchestration.gate import Gate
 from orchestration.readiness import Readiness
@@ -84,7 +92,7 @@ def build_dbt_assets(
             for unique_id, node in manifest["nodes"].items()
             if node["resource_type"] == "model"
         ],
-        check_specs=list(_check_specs(graph)),
+        check_specs=list(_check_specs(graph, partitions)),
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
         allow_arbitrary_check_specs=True,  # those of sources
@@ -160,13 +168,17 @@ class _Build:
             self._context.log.info("%s built in %.1f s", data["node_info"]["node_name"], data["execution_time"])
 
 
-def _check_specs(graph: AssetGraph) -> Iterator[dg.AssetCheckSpec]:
+def _check_specs(graph: AssetGraph, partitions: dg.DailyPartitionsDefinition) -> Iterator[dg.AssetCheckSpec]:
     """Dbt's tests and unit tests, of models and of sources."""
     for node in graph.nodes.values():
         for name, severity in node.checks.items():
             if name not in BRONZE_CHECKS.get(node.name, {}):
                 yield dg.AssetCheckSpec(
-                    name, asset=node.name, description=node.check_descriptions[name], blocking=severity == "error"
+                    name,
+                    asset=node.name,
+                    description=node.check_descriptions[name],
+                    blocking=severity == "error",
+                    partitions_def=partitions if node.is_partitioned else None,
                 )
 
 
@@ -189,40 +201,25 @@ def _events(
     for name in [name for name in graph.nodes if name in names]:
         keys = window.keys if window and graph[name].is_partitioned else [WHOLE]
         items = [current[name, key] for key in keys if (name, key) in current]
-        written = [item for item in items if item.run_id == context.run_id]
-        for item in written:
-            if item.partition:
-                context.add_asset_metadata(partition_metadata(item), asset_key=name, partition_key=item.partition)
-        if written:
-            whole = partition_metadata(written[0]) if written[0].partition == WHOLE else {}
-            yield dg.MaterializeResult(asset_key=name, metadata=whole)
-    by_asset = _by_asset(current, checks)
+        if written := [item for item in items if item.run_id == context.run_id]:
+            yield from (materialized(context, item, partition_metadata(item)) for item in written)
+            yield done(name)
+    inside = {*(window.keys if window else ()), WHOLE}
+    # Of this run only: where dbt ended early, an older result says nothing of what was written now.
+    mine = (r for found in checks.values() for r in found if r.run_id == context.run_id and r.partition in inside)
+    results = [r for r in mine if (r.asset, r.check) in selected]
+    report_checks(context, [result for result in results if result.partition])
+    for asset in names:
+        failed = {r.partition for r in results if r.asset == asset and not r.passed and r.severity == "error"}
+        report_failed(context, asset, sorted(failed - {WHOLE}))
     for asset, check in sorted(selected):
-        # Of this run only: where dbt ended early, an older result says nothing of what was written now.
-        results = [r for r in by_asset.get(asset, []) if r.check == check and r.run_id == context.run_id]
-        yield from _check_events(context, asset, check, results, window)
+        yield from _check_events(asset, check, [r for r in results if (r.asset, r.check) == (asset, check)])
 
 
-def _by_asset(
-    current: dict[tuple[str, str], Materialization], checks: dict[int, list[CheckResult]]
-) -> dict[str, list[CheckResult]]:
-    found: dict[str, list[CheckResult]] = {}
-    for (asset, _), item in current.items():
-        found.setdefault(asset, []).extend(checks.get(item.id, []))
-    return found
-
-
-def _check_events(
-    context: dg.AssetExecutionContext, asset: str, check: str, results: list[CheckResult], window: Window | None
-) -> Iterator[Any]:
-    """Evaluations of one check: one per day that fails, and one for the run, which blocks downstream."""
-    wanted = set(window.keys) | {WHOLE} if window else None
-    results = [result for result in results if wanted is None or result.partition in wanted]
+def _check_events(asset: str, check: str, results: list[CheckResult]) -> Iterator[Any]:
+    """The result of one check over the run, which blocks downstream."""
     if not results:
         return
-    for result in results:
-        if result.partition and not result.passed:
-            report_check(context, result)
     failed = [f"{result.partition}: {result.message}".strip(": ") for result in results if not result.passed]
     yield dg.AssetCheckResult(
         asset_key=asset,

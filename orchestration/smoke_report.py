@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter  # not exported; the storage method takes nothing else
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
@@ -60,7 +59,7 @@ class SmokeAsset:
     events: int
     """Partitions that Dagster calls materialized; 1 for an asset without partitions."""
     told: int
-    """Of these, how many carry metadata: a range run also marks days for which there was nothing to load."""
+    """Of these, how many carry metadata: not those that a person marked as materialized."""
     rows: int | None
     present: list[str]
     missing: dict[str, int]
@@ -159,9 +158,8 @@ def _latest_metadata(instance: dg.DagsterInstance, asset: str) -> dict[str | Non
 
 def _checks(instance: dg.DagsterInstance, asset: str, checks: Mapping[str, str]) -> Iterator[SmokeCheck]:
     keys = {name: dg.AssetCheckKey(dg.AssetKey(asset), name) for name in checks}
-    # Of the run as a whole: a day that fails is recorded beside it, under its own partition.
-    of_runs = PartitionKeyFilter(key=None)
-    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys.values()), of_runs)
+    # The latest is that of the run as a whole, which comes after those of its days; of a run over one day, that day's.
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys.values()))
     for name, severity in sorted(checks.items()):
         record = latest.get(keys[name])
         event = record.event.dagster_event if record and record.event else None

@@ -77,6 +77,32 @@ def test_a_range_run_leaves_every_partition_ready_with_its_own_metadata(three_da
     records = instance.fetch_materializations(dg.AssetKey("raw_ticket_events"), limit=10).records
     loaded = {r.partition_key: r.asset_materialization.metadata["dagster/partition_row_count"].value for r in records}
     assert loaded == {"2026-04-14": 1, "2026-04-15": 1, "2026-04-16": 1}
+    # A day that no document belongs to is not called materialized.
+    assert instance.get_materialized_partitions(dg.AssetKey("raw_doc_assets")) == {"2026-04-15"}
+    # Each day has its own result of each check, in Bronze and in dbt, on its own materialization.
+    for asset, check in (("raw_ticket_events", "conservation"), ("ticket_events", "event_created_at_not_null")):
+        found = instance.event_log_storage.get_asset_check_partition_info([dg.AssetCheckKey(dg.AssetKey(asset), check)])
+        days = {info.partition_key: (info.latest_execution_status.value, info.is_current) for info in found}
+        assert {key: value for key, value in days.items() if key} == dict.fromkeys(loaded, ("SUCCEEDED", True)), asset
+
+
+def test_a_day_that_fails_its_check_is_materialized_and_drawn_as_failed_until_it_is_mended(three_days):
+    good = [ticket_event(14, "2026-04-14"), ticket_event(15, "2026-04-15"), ticket_event(16, "2026-04-16")]
+    write_lines(three_days.manifests / "a.jsonl", [*good, ticket_event(99, "2026-04-15", status="nope")])
+    instance, key = dg.DagsterInstance.ephemeral(), dg.AssetKey("raw_ticket_events")
+    days = Window.of_keys("2026-04-14", "2026-04-16")
+
+    def failed_days():
+        attempts = instance.event_log_storage
+        return set(attempts.get_latest_asset_partition_materialization_attempts_without_materializations(key))
+
+    assert not run_job(three_days, instance, days, ["raw_ticket_events"]).success
+    assert failed_days() == {"2026-04-15"}
+    assert instance.get_materialized_partitions(key) == set(days.keys)
+    write_lines(three_days.manifests / "a.jsonl", good)
+    assert run_job(three_days, instance, days, ["raw_ticket_events"]).success
+
+    assert failed_days() == set()
 
 
 def test_one_day_of_one_asset_touches_nothing_else_and_may_be_materialized_again(three_days, tmp_path):
