@@ -1,0 +1,170 @@
+"""What a person sees in a browser: the graph, a partition, a check, the report.
+
+`OMNI_SCREENSHOTS=docs/images` keeps the pictures of README and docs.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Error, expect, sync_playwright
+
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from loaders.ingest import refresh
+from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+
+BIN = Path(sys.executable).parent
+GOOD, FAILED, MISSING = "2026-04-14", "2026-04-15", "2026-04-16"
+ASSETS = ("seed_manifests", "raw_ticket_events", "raw_doc_assets", "ticket_events", "support_kpi_daily")
+SCREENSHOTS = os.environ.get("OMNI_SCREENSHOTS")  # before the tests are isolated from the environment
+STARTS_WITHIN_S, LOADS_WITHIN_MS = 240, 90_000
+
+STATUSES = """{ assetNodeOrError(assetKey: {path: ["raw_ticket_events"]}) { ... on AssetNode {
+  assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startKey endKey } } } } } }"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """A good day, a day half of which cannot be read, a day whose file was gone before it was loaded; one document."""
+    root = tmp_path_factory.mktemp("pages")
+    settings = LakehouseSettings(home=root / "home", manifests=root / "manifests")
+    bad = ticket_event(99, FAILED, status="nope")
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(14, GOOD), ticket_event(15, FAILED), bad])
+    write_lines(settings.manifests / "b.jsonl", [ticket_event(16, MISSING)])
+    (settings.manifests / "d.md").write_text("text")
+    sources = [source("a", "a.jsonl"), source("b", "b.jsonl")]
+    for declared in (ticket_manifest(sources), document_manifest(GOOD, [source("d", "d.md", "other")])):
+        (settings.manifests / f"{declared['manifest_id']}.json").write_text(json.dumps(declared))
+    refresh(settings)
+    (settings.manifests / "b.jsonl").unlink()
+    home = {"OMNI_HOME": str(settings.home), "OMNI_MANIFESTS": str(settings.manifests)}
+    environment = {**os.environ, **home, "DAGSTER_HOME": str(settings.dagster_home)}
+    omni(environment, "run", "--from", GOOD, "--to", FAILED)
+    return environment
+
+
+def omni(environment, *arguments):
+    return subprocess.run(
+        [BIN / "omni", *arguments], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def server(environment):
+    """Address of a `dagster-webserver` over that lakehouse, started from the root without naming a module."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [BIN / "dagster-webserver", "--port", str(port)],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/server_info", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def wait_for(address, process):
+    until = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            return urllib.request.urlopen(address, timeout=5).read()
+        except OSError:
+            time.sleep(1)
+    raise AssertionError(f"{address} does not answer; the process ended with {process.poll()}")
+
+
+@pytest.fixture(scope="module")
+def page():
+    """A page of the system's browser, or of Playwright's own."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        except Error as error:
+            pytest.skip(f"no browser; next: playwright install chromium ({str(error).splitlines()[0]})")
+        page = browser.new_page(viewport={"width": 1500, "height": 900})
+        page.set_default_timeout(LOADS_WITHIN_MS)
+        expect.set_options(timeout=LOADS_WITHIN_MS)
+        yield page
+        browser.close()
+
+
+def keep(page, name):
+    if SCREENSHOTS:
+        page.wait_for_timeout(3000)  # drawings move
+        page.screenshot(path=PROJECT_ROOT / SCREENSHOTS / f"{name}.png")
+
+
+def ask(server, query):
+    request = urllib.request.Request(
+        f"{server}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+    )
+    return json.loads(urllib.request.urlopen(request, timeout=120).read())["data"]
+
+
+def test_the_partitions_of_an_asset_tell_good_failed_and_missing_days_apart(server, page):
+    node = ask(server, STATUSES)["assetNodeOrError"]
+    ranges = {each["startKey"]: each["status"] for each in node["assetPartitionStatuses"]["ranges"]}
+    assert ranges == {GOOD: "MATERIALIZED", FAILED: "FAILED"}
+
+    page.goto(f"{server}/assets/raw_ticket_events?view=partitions&partition={FAILED}")
+    expect(page.get_by_text("rows_quarantined").first).to_be_visible()
+    expect(page.get_by_text(re.compile("Failed")).first).to_be_visible()
+    keep(page, "partitions")
+
+
+def test_the_graph_shows_every_layer_and_its_assets(server, page):
+    page.goto(f"{server}/asset-groups")
+    expect(page.get_by_text("bronze", exact=True).first).to_be_visible()
+    for group in ("manifests", "silver", "gold"):
+        expect(page.get_by_text(group, exact=True).first).to_be_visible()
+    nodes = {node["assetKey"]["path"][0] for node in ask(server, "{ assetNodes { assetKey { path } } }")["assetNodes"]}
+    assert set(ASSETS) <= nodes
+    keep(page, "asset_graph")
+
+
+def test_a_check_says_on_which_day_it_failed(server, page):
+    page.goto(f"{server}/assets/raw_ticket_events?view=checks&checkDetail=quarantine_share")
+    expect(page.get_by_text("quarantine_share").first).to_be_visible()
+    query = """{ assetNodeOrError(assetKey: {path: ["raw_ticket_events"]}) { ... on AssetNode { assetChecksOrError {
+      ... on AssetChecks { checks { name partitionStatuses { ... on AssetCheckTimePartitionStatuses {
+      ranges { status startKey endKey } } } } } } } } }"""
+    checks = ask(server, query)["assetNodeOrError"]["assetChecksOrError"]["checks"]
+    (found,) = (check["partitionStatuses"]["ranges"] for check in checks if check["name"] == "quarantine_share")
+    assert {(each["startKey"], each["status"]) for each in found} == {(GOOD, "SUCCEEDED"), (FAILED, "FAILED")}
+    keep(page, "check")
+
+
+def test_the_report_says_what_the_command_says(environment, page, tmp_path):
+    verdicts = json.loads(omni(environment, "status", "--json").stdout)
+    assert {v["partition"]: v["status"] for v in verdicts if v["asset"] == "raw_ticket_events"} == {
+        GOOD: "READY",
+        FAILED: "FAILED",
+        MISSING: "MISSING",
+    }
+    done = omni(environment, "report", "--output", str(tmp_path))
+    assert done.returncode in (0, 1), done.stderr
+    (written,) = tmp_path.rglob("*.html")
+    page.goto(written.as_uri())
+    not_ready = [v for v in verdicts if not v["ready"]]
+    for verdict in not_ready:
+        expect(page.get_by_text(verdict["asset"]).first).to_be_visible()
+        assert verdict["status"].lower() in page.inner_text("body").lower()
+    keep(page, "report")
