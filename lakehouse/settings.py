@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lakehouse.assets import BRONZE_ASSETS, TICKET_EVENTS
+from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +52,7 @@ class LakehouseSettings(BaseSettings):
     )
 
     expected_within_hours: dict[str, PositiveInt] = Field(
-        default={TICKET_EVENTS: 36},
+        default_factory=dict,
         description="Asset → hours after the end of a day within which it is expected to be loaded, as JSON.",
     )
 

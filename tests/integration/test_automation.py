@@ -16,7 +16,7 @@ from lakehouse.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT
 from loaders.errors import StoreUnavailable
 from loaders.ingest import ingest, refresh
-from orchestration import bronze_assets, retries
+from orchestration import retries
 from orchestration.arrivals_sensor import ARRIVALS_SENSOR, RUN_KEY_TAG
 from orchestration.asset_graph import load_asset_graph
 from orchestration.cli import app
@@ -38,7 +38,7 @@ def two_days(settings, declare):
     write_lines(settings.manifests / "a.jsonl", [ticket_event(d, f"2026-04-{d}") for d in (14, 15)])
     declare(ticket_manifest([source("a", "a.jsonl")]))
     refresh(settings)
-    return settings
+    return settings.model_copy(update={"expected_within_hours": {"raw_ticket_events": 36}})
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def hold_lock(settings, monkeypatch, failures):
                 lock.rollback()
             raise
 
-    monkeypatch.setattr(bronze_assets, "ingest", watched)
+    monkeypatch.setattr("loaders.ingest.ingest", watched)
     return lock
 
 

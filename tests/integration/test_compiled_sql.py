@@ -95,8 +95,9 @@ def test_everything_is_sql_that_spark_parses_without_a_word_that_only_duckdb_kno
     for name, sql in spark_sql.items():
         tree = sqlglot.parse_one(sql, dialect="spark", error_level=ErrorLevel.RAISE)
 
-        assert not re.search(r'::|\bqualify\b|\bilike\b|\btimestamptz\b|"|\[\]', sql, re.IGNORECASE), name
-        plain = re.sub(r"/\*.*?\*/|'[^']*'", "", sql, flags=re.DOTALL).lower()
+        uncommented = re.sub(r"/\*.*?\*/", "", sql, flags=re.DOTALL)
+        assert not re.search(r'::|\bqualify\b|\bilike\b|\btimestamptz\b|"|\[\]', uncommented, re.IGNORECASE), name
+        plain = re.sub("'[^']*'", "", uncommented).lower()
         called = set(re.findall(r"(\w+)\s*\(", plain)) - WORDS_BEFORE_A_BRACKET
         assert called <= FUNCTIONS | SPARK_FUNCTIONS, name
         types = {cast.to.sql("spark").lower() for cast in tree.find_all(exp.Cast)}
