@@ -171,7 +171,7 @@ def _events(
     items = [current[load.asset, key] for key in window.keys if (load.asset, key) in current]
     results = [result for found in ledger.current_checks([item.id for item in items]).values() for result in found]
     for item in items:
-        yield materialized(context, item, partition_metadata(item, coverage.get((item.asset, item.partition), ())))
+        yield materialized(item, partition_metadata(item, coverage.get((item.asset, item.partition), ())))
     context.log.info(load.summary())
     yield done(load.asset)
     # After the materialization: Dagster takes an older evaluation for one of the version before.

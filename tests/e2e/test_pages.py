@@ -127,6 +127,7 @@ def test_the_partitions_of_an_asset_tell_good_failed_and_missing_days_apart(serv
     page.goto(f"{server}/assets/raw_ticket_events?view=partitions&partition={FAILED}")
     expect(page.get_by_text("rows_quarantined").first).to_be_visible()
     expect(page.get_by_text(re.compile("Failed")).first).to_be_visible()
+    expect(page.get_by_text("Unsynced")).to_have_count(0)
     keep(page, "partitions")
 
 
@@ -137,7 +138,7 @@ def test_the_graph_shows_every_layer_and_its_assets(server, page):
         expect(page.get_by_text(group, exact=True).first).to_be_visible()
     nodes = {node["assetKey"]["path"][0] for node in ask(server, "{ assetNodes { assetKey { path } } }")["assetNodes"]}
     assert set(ASSETS) <= nodes
-    keep(page, "asset_graph")
+    keep(page, "asset_groups")
 
 
 def test_a_check_says_on_which_day_it_failed(server, page):
