@@ -1,12 +1,12 @@
 """Typing and judging the records of one ticket file by the contract, chunk by chunk, as Arrow tables.
 
 Two ways lead to the same rows. The quick way: pyarrow reads a chunk of JSONL with the contract's types, strictly, so
-that no other type and no repeated key passes unseen, and DuckDB judges the values. What it cannot vouch for goes the
-careful way, which names every breach (`loaders.typing_sql`): a chunk that pyarrow refuses, a row that breaks a rule,
-any other format, a mapping. Memory is bounded by a chunk, not by the file.
+that no other type and no repeated key passes unseen, and DuckDB judges the values; texts stay as they were read. What
+it cannot vouch for goes the careful way, which names every breach (`loaders.typing_sql`): a chunk that pyarrow refuses,
+a row that breaks a rule, any other format, a mapping. Memory is bounded by a chunk, not by the file.
 """
 
-import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +20,12 @@ from lakehouse.duck import quoted
 from loaders.admission import Admission
 from loaders.dating import TIME_FIELDS, Dating, first_instant
 from loaders.lines import Line, line_count, lines_table, numbered_lines, read_chunks
+from loaders.record_hash import canonical_list, sha256_texts
 from loaders.records import open_lines, selection
 from loaders.typing_sql import (
     breaches,
     canonical,
+    canonical_texts,
     extra_column,
     instant,
     parse_columns,
@@ -41,8 +43,11 @@ _ARROW_TYPES: dict[FieldType, pa.DataType] = {
     "double": pa.float64(),
     "date": pa.string(),
     "timestamp": pa.string(),
-    "list<string>": pa.list_(pa.string()),
+    "list<string>": pa.list_(pa.field("l", pa.string())),  # as DuckDB names it
 }
+
+_HASHED_AS_THEY_ARE = {"string", "boolean", "long"}
+"""Types whose canonical text needs no DuckDB."""
 
 
 class RecordTyper:
@@ -68,23 +73,28 @@ class RecordTyper:
             SourceUnreadable: a line is too long, or no UTF-8.
         """
         for first_line, chunk in read_chunks(path, name):
-            typed = self._type_quickly(chunk, first_line, name)
-            if typed is None:
+            found = self._type_quickly(chunk, first_line, name)
+            if found is None:
                 yield from self._type_carefully(numbered_lines(chunk, first_line, name))
                 continue
-            is_bad = typed.column("is_bad")
-            yield _hashed(typed.filter(pc.invert(is_bad)).drop_columns(["is_bad"]))
-            if bad := set(typed.filter(is_bad).column("source_line").to_pylist()):
+            typed, bad = found
+            yield typed
+            if bad:
                 lines = numbered_lines(chunk, first_line, name)
                 yield from self._type_carefully([line for line in lines if line[0] in bad])
 
     def type_selected(self) -> Iterator[pa.Table]:
         """Type the relation `selected`, see `loaders.records.open_records`, the careful way."""
         for batch in self._connection.execute(self._careful_query()).to_arrow_reader(BATCH_ROWS):
-            yield _hashed(pa.Table.from_batches([batch]))
+            texts = pa.chunked_array([batch.column("canonical")])
+            yield pa.table(batch).drop_columns(["canonical"]).append_column("record_sha256", sha256_texts(texts))
 
-    def _type_quickly(self, chunk: bytes, first_line: int, name: str) -> pa.Table | None:
-        """Type a chunk of JSON objects that have the contract's types; None where that is in doubt."""
+    def _type_quickly(self, chunk: bytes, first_line: int, name: str) -> tuple[pa.Table, set[int]] | None:
+        """Type a chunk of JSON objects that have the contract's types; None where that is in doubt.
+
+        Returns:
+            The good rows, and the lines of those that break a rule.
+        """
         where = self._quick_selection()
         if where is None or not _has_an_object_on_each_line(chunk):
             return None
@@ -95,7 +105,30 @@ class RecordTyper:
                 rows, rest = rows.append_column("raw_text", texts), rest_column(self._contract, "raw_text::json")
         if rows is None or rows.num_rows != line_count(chunk):
             return None
-        return self._over("chunk", rows, self._quick_query(first_line, rest, where))
+        lines = pa.array(range(first_line, first_line + rows.num_rows), pa.int64())
+        rows = rows.append_column("source_line", lines)
+        judged, bad = self._over("chunk", rows, self._quick_query(rest, where)), set[int]()
+        if pc.any(is_bad := judged.column("is_bad")).as_py():
+            bad = set(judged.filter(is_bad).column("source_line").to_pylist())
+            judged = judged.filter(pc.invert(is_bad))
+        kept = judged.column("source_line")
+        if not kept.equals(rows.column("source_line")):
+            rows = rows.take(pc.subtract(kept, first_line))
+        return self._assembled(rows, judged), bad
+
+    def _assembled(self, rows: pa.Table, judged: pa.Table) -> pa.Table:
+        """Typed rows: the columns that DuckDB judged or derived, and the others as they were read, uncopied."""
+        fields, names = self._contract.fields, set(judged.column_names)
+        typed = {"source_line": judged.column("source_line")}
+        typed |= {f.name: (judged if f.name in names else rows).column(f.name) for f in fields}
+        texts = [judged.column(t) if (t := _text_of(f.name)) in names else typed[f.name] for f in fields]
+        nothing = pa.nulls(len(judged), pa.string())
+        return pa.table(
+            typed
+            | {name: judged.column(name) for name in ("extra", "day")}
+            | dict.fromkeys(("raw_record", "reason_code", "reason"), nothing)
+            | {"record_sha256": sha256_texts(canonical_list([*texts, judged.column(_text_of("rest"))]))}
+        )
 
     def _parse(self, chunk: bytes, unexpected: str) -> pa.Table | None:
         """Read a chunk with the contract's types; None where a value has another, or (`error`) a field has no name."""
@@ -132,18 +165,22 @@ class RecordTyper:
         where = selection(self._admission.manifest, [f'"{name}"' for name in TIME_FIELDS], value)
         return None if unknown else where
 
-    def _quick_query(self, first_line: int, rest: str, where: str) -> str:
+    def _quick_query(self, rest: str, where: str) -> str:
+        """SQL over `chunk`: what is found out about each row; what stays as it was read is not in it."""
         instants = [field.name for field in self._contract.fields if field.type == "timestamp"]
         at = ", ".join(f"""{quoted(name)}: {instant(f'"{name}"')}""" for name in instants)
         when = "coalesce(" + ", ".join(f'instants."{name}"' for name in TIME_FIELDS) + ")"
         rules = [*value_conditions(self._contract), self._dating.is_implausible("happened")]
         rules += [self._dating.is_outside("happened")] if self._dating.declared else []
         typed = ", ".join(_plain_typed(field.name, field.type) for field in self._contract.fields)
+        found = [f.name for f in self._contract.fields if f.type in ("timestamp", "date") or f.name == "event_type"]
+        kept_as_read = {field.name for field in self._contract.fields if field.type in _HASHED_AS_THEY_ARE}
+        texts = {name: sql for name, sql in canonical_texts(self._contract).items() if name not in kept_as_read}
+        columns = [f'"{name}"' for name in ("source_line", "is_bad", *found, "extra", "day")]
+        columns += [f'{sql} as "{_text_of(name)}"' for name, sql in texts.items()]
         return f"""
-            with numbered as (
-                select *, row_number() over () + {first_line - 1} as source_line from chunk
-            ), parsed as (
-                select *, {{{at}}} as instants from numbered where {where}
+            with parsed as (
+                select *, {{{at}}} as instants from chunk where {where}
             ), dated as (
                 select *, {when} as happened from parsed
             ), judged as (
@@ -153,9 +190,7 @@ class RecordTyper:
                     {self._dating.day("happened")} as day
                 from judged
             )
-            select * replace ({_DERIVED}), {canonical(self._contract)} as canonical, null::varchar as raw_record,
-                null::varchar as reason_code, null::varchar as reason
-            from typed
+            select {", ".join(columns)} from (select * replace ({_DERIVED}) from typed)
         """
 
     def _careful_query(self) -> str:
@@ -200,6 +235,8 @@ class RecordTyper:
         """
 
 
+_OTHER_LINE = re.compile(rb"\n[^{]")
+
 _NOT_AN_OBJECT = "not a JSON object, or dropped by the mapping"
 
 _DERIVED = (
@@ -220,21 +257,14 @@ def _any(conditions: list[str]) -> str:
     return " or ".join(f"coalesce({condition}, false)" for condition in conditions)
 
 
-def _hashed(table: pa.Table) -> pa.Table:
-    """Replace `canonical` by its SHA-256. OpenSSL hashes ten times as fast as DuckDB, which is worth the loop."""
-    texts = table.column("canonical").combine_chunks()
-    hashes = []
-    if len(texts):
-        _, offsets, data = texts.buffers()  # the bytes of each text, uncopied
-        ends = memoryview(offsets).cast("i")[texts.offset : texts.offset + len(texts) + 1].tolist()
-        content, sha256 = memoryview(data), hashlib.sha256
-        hashes = [sha256(content[start:end]).hexdigest() for start, end in zip(ends, ends[1:], strict=False)]
-    return table.drop_columns(["canonical"]).append_column("record_sha256", pa.array(hashes, pa.string()))
+def _text_of(name: str) -> str:
+    """Name of the column with a field's canonical text; no field's own name has a blank."""
+    return f"text of {name}"
 
 
 def _has_an_object_on_each_line(chunk: bytes) -> bool:
     """Whether each line begins like an object, in valid UTF-8: pyarrow does not look, and dies of a line `null`."""
-    if not chunk.startswith(b"{") or chunk.count(b"\n{") + 1 != line_count(chunk):
+    if not chunk.startswith(b"{") or _OTHER_LINE.search(chunk):
         return False
     try:
         return chunk.isascii() or bool(chunk.decode())

@@ -141,13 +141,28 @@ def extra_column(rest: str) -> str:
 
 def canonical(contract: Contract) -> str:
     """SQL over typed columns and `extra`: a text that is the same for the same record, without its batch fields."""
-    texts = [
-        f'to_json("{field.name}")::varchar' if field.type == "list<string>" else f'"{field.name}"::varchar'
-        for field in contract.fields
-    ]
+    return f"to_json([{', '.join(canonical_texts(contract).values())}])::varchar"
+
+
+def canonical_texts(contract: Contract) -> dict[str, str]:
+    """The parts of `canonical` in their order, by field, those that the contract does not name last (`rest`)."""
+    texts = {field.name: canonical_text(field) for field in contract.fields}
     batch = quoted(json.dumps(dict.fromkeys(BATCH_FIELDS)))
-    rest = f"case when extra is not null then json_merge_patch(extra, {batch})::varchar else '{{}}' end"
-    return f"to_json([{', '.join([*texts, rest])}])::varchar"
+    return texts | {
+        "rest": f"case when extra is not null then json_merge_patch(extra, {batch})::varchar else '{{}}' end"
+    }
+
+
+def canonical_text(field: ContractField) -> str:
+    """SQL: a typed value as text."""
+    if field.type == "list<string>":
+        return f'to_json("{field.name}")::varchar'
+    text = f'"{field.name}"::varchar'
+    if field.type != "timestamp":
+        return text
+    # DuckDB writes a timestamp without a zone at half the cost; years of four digits look the same.
+    is_plain = f"\"{field.name}\" between timestamptz '0001-01-01 00:00:00Z' and timestamptz '9999-12-31 00:00:00Z'"
+    return f"case when {is_plain} then make_timestamp(epoch_us(\"{field.name}\"))::varchar || '+00' else {text} end"
 
 
 def _json_type_name(kind: str) -> str:
