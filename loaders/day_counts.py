@@ -45,7 +45,7 @@ def count_days(
     """
     if not is_plain_lines(admission):
         with open_records(settings, admission, name, local.path, connection, scratch) as opened:
-            _date_records(opened, dating, "selected", is_first=True)
+            _date_records(opened, dating, "selected", _TIMES, is_first=True)
             return _counted(opened, dating)
     with blaming(name, local.path):
         if not _date_clean_lines(connection, admission.manifest, local, dating):
@@ -73,10 +73,10 @@ def _date_clean_lines(
     if selected_by(manifest) != "true" or local.has_controls:
         return False
     try:
-        _date_records(connection, dating, f"({_clean_lines(local.path)})", is_first=True)
+        _date_records(connection, dating, f"({_clean_lines(local.path)})", list(TIME_FIELDS), is_first=True)
     except duckdb.Error:
         return False
-    found = connection.execute("select count(*), count(*) filter (head is distinct from '{') from dated").fetchone()
+    found = connection.execute("select count(*), count(*) filter (not is_braced) from dated").fetchone()
     return found == (local.lines, 0)
 
 
@@ -86,26 +86,30 @@ def _date_lines(
     """Date the records of any JSONL file, chunk by chunk."""
     connection.register("lines", lines_table([]))
     open_lines(connection, manifest, "lines")
-    _date_records(connection, dating, "selected", is_first=True)
+    _date_records(connection, dating, "selected", _TIMES, is_first=True)
     for first_line, chunk in read_chunks(path, name):
         connection.register("lines", lines_table(numbered_lines(chunk, first_line, name)))
         open_lines(connection, manifest, "lines")
-        _date_records(connection, dating, "selected", is_first=False)
+        _date_records(connection, dating, "selected", _TIMES, is_first=False)
     connection.unregister("lines")
 
 
-def _date_records(connection: duckdb.DuckDBPyConnection, dating: Dating, relation: str, *, is_first: bool) -> None:
-    instant = first_instant([f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)])
+_TIMES = [f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)]
+
+
+def _date_records(
+    connection: duckdb.DuckDBPyConnection, dating: Dating, relation: str, times: list[str], *, is_first: bool
+) -> None:
     target = "create or replace temp table dated as" if is_first else "insert into dated"
     connection.execute(
-        f"{target} select source_line, content, head, instant, {dating.day('instant')} as day from ("
-        f"select source_line, hash(raw_record)::hugeint as content, left(raw_record, 1) as head, {instant} as instant "
-        f"from {relation})"
+        f"{target} select source_line, content, is_braced, instant, {dating.day('instant')} as day from ("
+        "select source_line, hash(raw_record) as content, coalesce(starts_with(raw_record, '{'), false) as is_braced, "
+        f"{first_instant(times)} as instant from {relation})"
     )
 
 
 def _clean_lines(path: Path) -> str:
-    """SQL: `source_line`, `raw_record` and `times` of a JSONL file that holds an object on every line."""
+    """SQL: `source_line`, `raw_record` and the `TIME_FIELDS` of a JSONL file that holds an object on every line."""
     file = quoted(str(path))
     lines = (
         f"read_csv({file}, columns = {{'raw_record': 'VARCHAR'}}, auto_detect = false, header = false, "
@@ -113,6 +117,6 @@ def _clean_lines(path: Path) -> str:
     )
     columns = ", ".join(f"{name}: 'VARCHAR'" for name in TIME_FIELDS)
     return (
-        f"select row_number() over () as source_line, raw_record, [{', '.join(TIME_FIELDS)}] as times from {lines} "
+        f"select row_number() over () as source_line, raw_record, {', '.join(TIME_FIELDS)} from {lines} "
         f"positional join read_json({file}, format = 'newline_delimited', columns = {{{columns}}})"
     )
