@@ -7,6 +7,7 @@ staged on disk, so that memory holds at most a day of small files, or a chunk.
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from lakehouse.duck import quoted
 from lakehouse.evidence import FileKey, RowCounts
 from lakehouse.provenance import snapshot_evidence
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import EVENT_COLUMNS, LINEAGE, QUARANTINE_COLUMNS, Column, contract_columns
+from lakehouse.tables import EVENT_COLUMNS, LINEAGE, QUARANTINE_COLUMNS, contract_columns
 from loaders.coverage import CoveredFile
 from loaders.dating import Dating
 from loaders.errors import SourceUnreadable
@@ -26,7 +27,7 @@ from loaders.plan import PartitionPlan, planned_materialization
 from loaders.record_typing import BATCH_ROWS, RecordTyper
 from loaders.records import connect, is_plain_lines, open_records
 from loaders.sources import local_file
-from loaders.staged import QUARANTINE_FILE
+from loaders.staged import QUARANTINE_FILE, write_staged
 from loaders.typing_sql import BATCH_FIELDS
 
 HELD_BYTES = 64 * 1024 * 1024
@@ -50,7 +51,8 @@ class TicketStager:
         self._settings, self._run_id, self._folder, self._drift = settings, run_id, folder, drift
         self._contract = load_contract(settings, "ticket_event")
         self._staged: dict[FileKey, str] = {}
-        self._held: list[str] = []
+        self._held: dict[str, pa.Table] = {}
+        self._no_quarantine: pa.Table | None = None
         self._connection = connect(folder)
 
     def __call__(self, plan: PartitionPlan) -> Iterator[Path]:
@@ -59,15 +61,17 @@ class TicketStager:
         Raises:
             SourceUnreadable: a file changed or vanished since coverage looked at it.
         """
-        counts = self._gather_day(plan, [self._stage(covered) for covered in plan.files])
-        self._drift[plan.partition] = self._unknown_fields()
+        views = [self._stage(covered) for covered in plan.files]
+        counts = self._gather_day(plan, views)
+        self._drift[plan.partition] = self._unknown_fields(views)
         evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id)])
-        held = f"select {_columns(QUARANTINE_COLUMNS)} from day_rows where reason_code is not null"
-        ordered = f"{held} order by source_file, source_line"
-        yield (quarantine := self._write(ordered, {"omni.table": QUARANTINE, **evidence}))
-        events = _columns((*contract_columns(self._contract), *EVENT_COLUMNS, *LINEAGE))
+        yield (quarantine := self._write_quarantine(counts.quarantined, {"omni.table": QUARANTINE, **evidence}))
         named = {"omni.table": TICKET_EVENTS, QUARANTINE_FILE: str(quarantine), **evidence}
-        yield self._write(f"select {events} from day_rows where is_kept", named)
+        names = [name for name, _, _ in (*contract_columns(self._contract), *EVENT_COLUMNS, *LINEAGE)]
+        if (events := self._held_whole(plan, views, counts)) is not None:
+            yield write_staged(events.select(names), named, self._folder)
+        else:
+            yield self._write(f"select {_columns(names)} from day_rows where is_kept", named)
         for name in self._held:
             self._connection.unregister(name)
         self._held.clear()
@@ -80,7 +84,7 @@ class TicketStager:
             dating = Dating.of_file(self._settings, covered.admission.manifest, covered.record.source_file)
             rows = self._keep(view, self._typed(covered, dating))
             source = self._partitioned(view, rows, dating)
-            self._connection.execute(f"create temp view {view} as select {_lineage(covered)} from {source}")
+            self._connection.execute(f"create temp view {view} as select {_with_lineage(covered)} from {source}")
             self._staged[key] = view
         return self._staged[key]
 
@@ -110,8 +114,8 @@ class TicketStager:
         if len({day for table in held for day in table.column("day").unique().to_pylist()} - {None}) > 1:
             return self._spill(name, held, tables)
         relation = f"{name}_rows"
-        self._connection.register(relation, pa.concat_tables(held))
-        self._held.append(relation)
+        self._held[relation] = pa.concat_tables(held)
+        self._connection.register(relation, self._held[relation])
         return relation
 
     def _spill(self, name: str, held: list[pa.Table], more: Iterator[pa.Table]) -> str:
@@ -144,29 +148,47 @@ class TicketStager:
             "null::timestamptz as released_at"
         )
         self._connection.execute(f"create or replace temp view records_of_day as select *, {stamps} from ({files})")
-        last = "partition by event_id order by reason_code nulls first, batch_rank desc, source_line desc"
-        self._connection.execute(
-            "create or replace temp table ranked as select batch_rank, source_line, reason_code is not null as is_held,"
-            f" reason_code is null and row_number() over ({last}) = 1 as is_kept from records_of_day"
-        )
         found = self._connection.execute(
-            "select count(*), count(*) filter (is_kept), count(*) filter (is_held) from ranked"
+            "select count(*), count(*) filter (reason_code is not null), count(distinct event_id) filter "
+            "(reason_code is null) from records_of_day"
         ).fetchone()
         assert found is not None  # an aggregate always returns a row
-        read, loaded, quarantined = found
+        read, quarantined, loaded = found
         if read != plan.rows_expected:
             raise SourceUnreadable(
                 f"{plan.asset} {plan.partition}: {read} records read, coverage expects {plan.rows_expected}: a source "
                 "file changed meanwhile; next: run the load again"
             )
-        all_kept = "select *, reason_code is null as is_kept from records_of_day"
-        some_kept = "select * exclude (is_held) from records_of_day join ranked using (batch_rank, source_line)"
-        self._connection.execute(
-            f"create or replace temp view day_rows as {all_kept if read == loaded + quarantined else some_kept}"
-        )
+        kept = "select *, reason_code is null as is_kept from records_of_day"
+        if read != loaded + quarantined:
+            last = "partition by event_id order by reason_code nulls first, batch_rank desc, source_line desc"
+            self._connection.execute(
+                "create or replace temp table ranked as select batch_rank, source_line, reason_code is null and "
+                f"row_number() over ({last}) = 1 as is_kept from records_of_day"
+            )
+            kept = "select * from records_of_day join ranked using (batch_rank, source_line)"
+        self._connection.execute(f"create or replace temp view day_rows as {kept}")
         return RowCounts(plan.rows_expected, read, loaded, read - loaded - quarantined, quarantined)
 
-    def _unknown_fields(self) -> dict[str, str]:
+    def _held_whole(self, plan: PartitionPlan, views: list[str], counts: RowCounts) -> pa.Table | None:
+        """The day's events where they are just what is held in memory: without a copy. Else DuckDB has to choose."""
+        whole = [table for table in self._in_memory(views) if not table.column("event_id").null_count]
+        if len(whole) < len(views) or sum(table.num_rows for table in whole) != counts.loaded:
+            return None
+        now = pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC"))
+        for number, covered in enumerate(plan.files):
+            constants = {**_lineage(covered), "run_id": self._run_id, "ingested_at": now}
+            for name, value in constants.items():
+                whole[number] = whole[number].append_column(name, pa.repeat(value, whole[number].num_rows))
+        return pa.concat_tables(whole)
+
+    def _in_memory(self, views: list[str]) -> list[pa.Table]:
+        return [self._held[rows] for view in views if (rows := f"{view}_rows") in self._held]
+
+    def _unknown_fields(self, views: list[str]) -> dict[str, str]:
+        tables = self._in_memory(views)
+        if len(tables) == len(views) and all(t.column("extra").null_count == t.num_rows for t in tables):
+            return {}
         places = (
             "select unnest(json_keys(extra)) as field, source_file, source_line from day_rows where extra is not null"
         )
@@ -176,6 +198,17 @@ class TicketStager:
                 f"from ({places}) where field not in ({', '.join(map(quoted, BATCH_FIELDS))}) group by 1 order by 1"
             ).fetchall()
         )
+
+    def _write_quarantine(self, rows: int, evidence: dict[str, str]) -> Path:
+        names = [name for name, _, _ in QUARANTINE_COLUMNS]
+        query = (
+            f"select {_columns(names)} from day_rows where reason_code is not null order by source_file, source_line"
+        )
+        if rows:
+            return self._write(query, evidence)
+        if self._no_quarantine is None:
+            self._no_quarantine = self._connection.execute(f"{query} limit 0").to_arrow_table()
+        return write_staged(self._no_quarantine, evidence, self._folder)
 
     def _write(self, query: str, evidence: dict[str, str]) -> Path:
         """Write rows with their evidence; pyarrow does it at half the cost of DuckDB's COPY."""
@@ -187,10 +220,10 @@ class TicketStager:
         return target
 
 
-def _lineage(covered: CoveredFile) -> str:
-    """Select list: a typed row with where it comes from, and the identity that it has where the source gives none."""
+def _lineage(covered: CoveredFile) -> dict[str, str]:
+    """Where each row of a file comes from, by column."""
     admission, manifest = covered.admission, covered.admission.manifest
-    lineage = {
+    return {
         "source_id": admission.source.source_id,
         "source_file": covered.record.source_file,
         "manifest_id": manifest.manifest_id,
@@ -199,10 +232,14 @@ def _lineage(covered: CoveredFile) -> str:
         "schema_version": manifest.schema_version,
         "asset": TICKET_EVENTS,
     }
-    constants = ", ".join(f"{quoted(value)} as {name}" for name, value in lineage.items())
-    identity = f"[{quoted(admission.source.source_id)}, ticket_id, occurred_at::varchar, record_sha256]"
+
+
+def _with_lineage(covered: CoveredFile) -> str:
+    """Select list: a typed row with where it comes from, and the identity that it has where the source gives none."""
+    constants = ", ".join(f"{quoted(value)} as {name}" for name, value in _lineage(covered).items())
+    identity = f"[{quoted(covered.admission.source.source_id)}, ticket_id, occurred_at::varchar, record_sha256]"
     return f"* replace (coalesce(event_id, sha256(to_json({identity})::varchar)) as event_id), {constants}"
 
 
-def _columns(columns: tuple[Column, ...]) -> str:
-    return ", ".join(f'"{name}"' for name, _, _ in columns)
+def _columns(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
@@ -16,6 +17,7 @@ from lakehouse.digest import content_digest, find_table
 from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
+from loaders import ticket_staging
 from loaders.ingest import ingest
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
@@ -113,6 +115,26 @@ def test_of_an_event_in_two_batches_the_later_batch_is_kept(settings, declare):
 
     assert (item.rows.read, item.rows.loaded, item.rows.deduplicated) == (4, 2, 2)
     assert rows(settings, TICKET_EVENTS, "event_id, category") == [("e1", "corrected"), ("e2", None)]
+
+
+def test_a_day_is_written_the_same_from_memory_and_from_disk(settings, declare, tmp_path, monkeypatch):
+    extras = {"tags": ["x", None], "pii_redacted": True, "channel": "mail"}
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1, **extras), ticket_event(2, subject='a "b"')])
+    write_lines(settings.manifests / "b.jsonl", [ticket_event(3, sla_due_at="2026-04-16T01:30:00.5+08:00")])
+    declare(ticket_manifest([source("a", "a.jsonl"), source("b", "b.jsonl")]))
+    from_disk = settings.model_copy(update={"home": tmp_path / "another home"})
+
+    ingest(settings)
+    monkeypatch.setattr(ticket_staging, "HELD_BYTES", 0)
+    ingest(from_disk)
+
+    assert digests(settings, TICKET_EVENTS) == digests(from_disk, TICKET_EVENTS)
+    columns = [
+        [(column.path, column.physical_type, str(column.logical_type)) for column in pq.ParquetFile(file).schema]
+        for home in (settings, from_disk)
+        for file in home.home.rglob("raw_ticket_events/data/*.parquet")
+    ]
+    assert len(columns) == 2 and columns[0] == columns[1]
 
 
 def test_an_event_without_id_is_the_same_event_in_another_key_order_and_batch(settings, declare):
