@@ -129,7 +129,12 @@ class TicketStager:
 
     def _partitioned(self, view: str, rows: str, dating: Dating) -> str:
         """SQL: typed rows with the partition that each counts to."""
-        if self._connection.execute(f"select 1 from {rows} where day is null limit 1").fetchone() is None:
+        if rows in self._held:
+            all_dated = not self._held[rows].column("day").null_count
+        else:
+            undated = self._connection.execute(f"select 1 from {rows} where day is null limit 1")
+            all_dated = undated.fetchone() is None
+        if all_dated:
             return f"(select *, day as partition from {rows})"
         dated = f"(select source_line, day from {rows})"
         self._connection.execute(f"create temp table {view}_days as {dating.partitioned(dated)}")
