@@ -80,7 +80,7 @@ def read_asset_graph(manifest: dict[str, Any]) -> AssetGraph:
         if test["resource_type"] == "test" and (tested := _tested_asset(test, manifest)) in nodes:
             nodes[tested].checks[test["name"]] = "warn" if test["config"]["severity"].lower() == "warn" else "error"
             nodes[tested].check_descriptions[test["name"]] = test["description"] or _described(test)
-    for test in manifest["unit_tests"].values():
+    for test in manifest.get("unit_tests", {}).values():
         if (tested := test["model"]) in nodes:
             nodes[tested].checks[test["name"]] = "error"
             nodes[tested].check_descriptions[test["name"]] = test["description"] or "Unit test of the model's logic."

@@ -59,7 +59,7 @@ def _obstacles(nodes: dict[str, Any], selected: list[str], lo: str | None, hi: s
     models = [node["name"] for node in chosen.values() if node["resource_type"] == "model"]
     if not models:
         return []
-    graph = read_asset_graph({"nodes": nodes, "unit_tests": {}})
+    graph = read_asset_graph({"nodes": nodes})
     readiness = Readiness(graph, open_ledger(settings))
     window = Window(parse_day(lo), parse_day(hi)) if lo and hi else None
     tests = {node["name"] for node in chosen.values() if node["resource_type"] == "test"}

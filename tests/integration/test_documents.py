@@ -84,9 +84,11 @@ def test_a_failed_guard_blocks_downstream_until_the_limit_is_raised(settings, li
     listed(FIRST, range(10))
     listed(SECOND, range(5))
     ingest(settings)
-    assert build(settings, "--select", "+doc_change_feed").returncode == 0
+    refused = build(settings, "--select", "+doc_change_feed")
+    assert refused.returncode != 0 and f"raw_doc_assets {SECOND} is FAILED" in refused.stdout
+    assert build(settings, "--select", "+doc_change_feed", window=(FIRST, SECOND)).returncode == 0
 
-    assert verdicts(settings, SECOND) == [Status.FAILED, Status.BLOCKED, Status.BLOCKED]
+    assert verdicts(settings, SECOND) == [Status.FAILED, Status.MISSING, Status.MISSING]
     assert verdicts(settings, FIRST) == [Status.READY, Status.READY, Status.READY]
     listed(SECOND, range(5), max_deleted_ratio=0.5)
     assert [m.partition for m in ingest(settings).loads[1].loaded] == [SECOND]
