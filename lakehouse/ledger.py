@@ -76,14 +76,19 @@ class Ledger:
         """Record an admitted version of a manifest with the judgments of its sources.
 
         Returns:
-            Whether the version is new; recording a known version changes nothing.
+            Whether the version is new; of a known one only what an earlier ledger did not record is filled in.
         """
+        b = t.batches
         with self.engine.begin() as connection:
             is_new = connection.execute(_insert_new(connection, t.batches).values(_values(version))).rowcount > 0
             if is_new and sources:
                 key = {"manifest_id": version.manifest_id, "manifest_sha256": version.manifest_sha256}
                 rows = [{**key, **_values(source), "reasons": list(source.reasons)} for source in sources]
                 connection.execute(_insert_new(connection, t.admissions), rows)
+            if not is_new:
+                where = (b.c.manifest_id == version.manifest_id, b.c.manifest_sha256 == version.manifest_sha256)
+                lacking = {name: getattr(version, name) for name in ("declared", "declared_at", "load_mode")}
+                connection.execute(update(b).where(*where, b.c.declared_at.is_(None)).values(lacking))
         return is_new
 
     def manifest_versions(self, manifest_id: str | None = None) -> list[ManifestVersion]:

@@ -18,6 +18,7 @@ from orchestration.dagster_events import (
     WRITES,
     done,
     materialized,
+    nothing,
     partition_metadata,
     report_checks,
     report_failed,
@@ -172,6 +173,9 @@ def _events(
     results = [result for found in ledger.current_checks([item.id for item in items]).values() for result in found]
     for item in items:
         yield materialized(item, partition_metadata(item, coverage.get((item.asset, item.partition), ())))
+    for key in window.keys:
+        if not {(load.asset, key)} & (current.keys() | coverage.keys()) and key not in load.refused:
+            yield nothing(load.asset, key)
     context.log.info(load.summary())
     yield done(load.asset)
     # After the materialization: Dagster takes an older evaluation for one of the version before.

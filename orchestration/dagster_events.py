@@ -31,6 +31,11 @@ def materialized(item: Materialization, metadata: dict[str, Any]) -> dg.AssetMat
     return dg.AssetMaterialization(item.asset, partition=item.partition or None, metadata=metadata, tags=tags)
 
 
+def nothing(asset: str, partition: str) -> dg.AssetMaterialization:
+    """The event of a day that was looked at and on which nothing is expected: a backfill that asked for it can end."""
+    return dg.AssetMaterialization(asset, partition=partition, description="nothing is expected on this day")
+
+
 def done(asset: str) -> dg.MaterializeResult[Any]:
     """The output of an asset whose partitions were reported one by one, so that what depends on it may run.
 

@@ -77,8 +77,11 @@ def test_a_range_run_leaves_every_partition_ready_with_its_own_metadata(three_da
     records = instance.fetch_materializations(dg.AssetKey("raw_ticket_events"), limit=10).records
     loaded = {r.partition_key: r.asset_materialization.metadata["dagster/partition_row_count"].value for r in records}
     assert loaded == {"2026-04-14": 1, "2026-04-15": 1, "2026-04-16": 1}
-    # A day that no document belongs to is not called materialized.
-    assert instance.get_materialized_partitions(dg.AssetKey("raw_doc_assets")) == {"2026-04-15"}
+    # A day that no document belongs to is done, says so, and shows no rows.
+    records = instance.fetch_materializations(dg.AssetKey("raw_doc_assets"), limit=10).records
+    shown = {r.partition_key: r.asset_materialization for r in records}
+    assert {key for key, event in shown.items() if event.metadata} == {"2026-04-15"}
+    assert shown["2026-04-14"].description == "nothing is expected on this day"
     # Each day has its own result of each check, in Bronze and in dbt, on its own materialization.
     for asset, check in (("raw_ticket_events", "conservation"), ("ticket_events", "event_created_at_not_null")):
         found = instance.event_log_storage.get_asset_check_partition_info([dg.AssetCheckKey(dg.AssetKey(asset), check)])

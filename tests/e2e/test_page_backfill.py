@@ -1,0 +1,115 @@
+"""A backfill that is launched from the page, and one from Dagster's own command line, end with what `omni run` writes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from loaders.ingest import refresh
+from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.e2e.test_pages import BIN, ask, omni, wait_for
+
+DAYS = ("2026-04-14", "2026-04-15", "2026-04-16")
+TABLES = ("raw_ticket_events", "raw_doc_assets", "ticket_events", "support_kpi_daily", "doc_change_feed")
+ENDS_WITHIN_S = 420
+
+LAUNCH = """mutation { launchPartitionBackfill(backfillParams: {
+  assetSelection: [%s], partitionNames: [%s], title: "from the page" }) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+STATUS = """{ partitionBackfillOrError(backfillId: "%s") { ... on PartitionBackfill { status } } }"""
+
+
+@pytest.fixture(scope="module")
+def manifests(tmp_path_factory):
+    """Three days of tickets; one document on the second."""
+    folder = tmp_path_factory.mktemp("declared") / "manifests"
+    write_lines(folder / "a.jsonl", [ticket_event(int(day[-2:]), day) for day in DAYS])
+    (folder / "d.md").write_text("text")
+    for declared in (
+        ticket_manifest([source("a", "a.jsonl")]),
+        document_manifest(DAYS[1], [source("d", "d.md", "other")]),
+    ):
+        (folder / f"{declared['manifest_id']}.json").write_text(json.dumps(declared))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(manifests, tmp_path_factory):
+    """What `omni run` writes."""
+    environment = environment_of(tmp_path_factory.mktemp("by omni") / "home", manifests)
+    assert omni(environment, "run").returncode == 0
+    return digests(environment)
+
+
+def environment_of(home, manifests):
+    settings = LakehouseSettings(home=home, manifests=manifests)
+    refresh(settings)
+    named = {"OMNI_HOME": str(home), "OMNI_MANIFESTS": str(manifests), "DAGSTER_HOME": str(settings.dagster_home)}
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    return {**os.environ, **named}
+
+
+def digests(environment):
+    return {table: omni(environment, "digest", table).stdout for table in TABLES}
+
+
+def test_a_backfill_from_the_page_writes_what_omni_run_writes(manifests, expected, tmp_path):
+    environment = environment_of(tmp_path / "home", manifests)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [BIN / "dagster", "dev", "--port", str(port)],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        server = f"http://127.0.0.1:{port}"
+        wait_for(f"{server}/server_info", process)
+        nodes = ask(server, "{ assetNodes { assetKey { path } isPartitioned } }")["assetNodes"]
+        daily = [node["assetKey"]["path"][0] for node in nodes if node["isPartitioned"]]
+        assets = ", ".join(f'{{path: ["{name}"]}}' for name in daily)
+        launched = ask(server, LAUNCH % (assets, ", ".join(f'"{day}"' for day in DAYS)))["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        assert end_of(server, launched["backfillId"]) == "COMPLETED_SUCCESS"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(60)
+
+    assert digests(environment) == expected
+
+
+def end_of(server, backfill):
+    until = time.monotonic() + ENDS_WITHIN_S
+    while time.monotonic() < until:
+        status = ask(server, STATUS % backfill)["partitionBackfillOrError"]["status"]
+        if status not in ("REQUESTED", "CANCELING"):
+            return status
+        time.sleep(2)
+    return f"not ended within {ENDS_WITHIN_S} s"
+
+
+def test_a_partition_range_from_dagsters_command_line_writes_what_omni_run_writes(manifests, expected, tmp_path):
+    environment = environment_of(tmp_path / "home", manifests)
+    selection = ["--select", "*support_kpi_daily,*doc_change_feed"]
+    window = ["--partition-range", f"{DAYS[0]}...{DAYS[-1]}"]
+
+    done = subprocess.run(
+        [BIN / "dagster", "asset", "materialize", "-m", "orchestration.definitions", *selection, *window],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert digests(environment) == expected
