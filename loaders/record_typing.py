@@ -174,10 +174,11 @@ class RecordTyper:
         rules += [self._dating.is_outside("happened")] if self._dating.declared else []
         typed = ", ".join(_plain_typed(field.name, field.type) for field in self._contract.fields)
         found = [f.name for f in self._contract.fields if f.type in ("timestamp", "date") or f.name == "event_type"]
-        kept_as_read = {field.name for field in self._contract.fields if field.type in _HASHED_AS_THEY_ARE}
+        kept_as_read = {f.name for f in self._contract.fields if f.type in _HASHED_AS_THEY_ARE} - {"event_type"}
         texts = {name: sql for name, sql in canonical_texts(self._contract).items() if name not in kept_as_read}
         columns = [f'"{name}"' for name in ("source_line", "is_bad", *found, "extra", "day")]
-        columns += [f'{sql} as "{_text_of(name)}"' for name, sql in texts.items()]
+        columns += [f'"{_text_of(name)}"' for name in texts]
+        hashed = ", ".join(f'{sql} as "{_text_of(name)}"' for name, sql in texts.items())
         return f"""
             with parsed as (
                 select *, {{{at}}} as instants from chunk where {where}
@@ -190,7 +191,8 @@ class RecordTyper:
                     {self._dating.day("happened")} as day
                 from judged
             )
-            select {", ".join(columns)} from (select * replace ({_DERIVED}) from typed)
+            select {", ".join(columns)}
+            from (select * replace ({_DERIVED}), {hashed} from typed) -- what is hashed is as it came, not as derived
         """
 
     def _careful_query(self) -> str:

@@ -73,7 +73,7 @@ def test_check_ends_with_0_where_all_is_admitted_and_needs_no_source_file_and_no
             },
         ],
     }
-    assert not settings.home.exists()
+    assert not (settings.home / "catalog.db").exists()
 
 
 def test_check_ends_with_1_where_something_is_held_back_or_breaks_a_rule(omni, declare):
@@ -390,7 +390,7 @@ def test_contracts_are_exported_to_the_screen_or_to_one_file_each(omni, settings
     assert [file.name for file in files] == [f"{name}.odcs.yaml" for name in sorted(names)]
     assert [yaml.safe_load(file.read_text("utf-8")) for file in files] == sorted(documents, key=lambda d: d["name"])
     assert written.stdout.splitlines() == [f"wrote {tmp_path / 'a' / 'b' / f'{name}.odcs.yaml'}" for name in names]
-    assert not settings.home.exists()
+    assert not (settings.home / "catalog.db").exists()
 
 
 def test_one_contract_is_exported_by_name_and_a_wrong_question_ends_with_2(omni):

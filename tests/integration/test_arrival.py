@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import fsspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -356,6 +356,7 @@ EVENTS = st.builds(
 
 
 @hypothesis_settings(max_examples=80, deadline=None)
+@example(lines=[{**ticket_event(1), "occurred_at": None, "event_type": None}])
 @given(lines=st.lists(st.one_of(EVENTS, EVENTS, ODD_LINES), max_size=6))
 def test_the_quick_way_to_type_gives_what_the_careful_way_gives(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("lines")
