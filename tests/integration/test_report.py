@@ -230,7 +230,7 @@ def test_a_smoke_report_names_what_is_missing_failed_or_never_ran(settings, decl
 
     of = {asset.name: asset for asset in content.assets}
     assert not content.is_sound
-    assert (of["raw_ticket_events"].events, of["raw_ticket_events"].told, of["raw_ticket_events"].missing) == (1, 1, {})
+    assert (of["raw_ticket_events"].events, of["raw_ticket_events"].told, of["raw_ticket_events"].missing) == (2, 1, {})
     results = {check.name: (check.result, len(check.failed)) for check in of["raw_ticket_events"].checks}
     assert results["quarantine_share"] == ("failed", 1) and results["conservation"] == ("passed", 0)
     assert of["raw_doc_assets"].present == ["rows_read"] and of["raw_doc_assets"].missing["version"] == 1
