@@ -13,7 +13,6 @@ from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from loaders.ingest import refresh
 from orchestration.asset_graph import load_asset_graph
 from orchestration.bronze_assets import LoadConfig
 from orchestration.live_runs import fail_dead_runs
@@ -50,6 +49,8 @@ def build_arrivals_sensor(
         description="Looks for new and changed manifests and files; runs the days that they touch.",
     )
     def arrivals_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        from loaders.ingest import refresh  # engines are imported by what uses them: to draw the graph takes none
+
         fail_dead_runs(context.instance, settings.dagster_home)
         problems = refresh(settings).problems
         for problem in problems:

@@ -92,12 +92,8 @@ def _downstream(readiness: Readiness, chosen: set[Target]) -> set[Target]:
     for node in readiness.graph.nodes.values():
         for up, mapping in node.inputs.items():
             keys = {key for asset, key in reached if asset == up}
-            for key, verdict in readiness.verdicts(node.name).items():
-                reads = (
-                    key in keys
-                    or (mapping == "all" and bool(keys))
-                    or (mapping == "up_to_day" and any(k <= key for k in keys))
-                )
+            for key, verdict in readiness.verdicts(node.name).items() if keys else ():
+                reads = key in keys or mapping == "all" or (mapping == "up_to_day" and min(keys) <= key)
                 if reads and verdict.status is not Status.EMPTY:
                     reached.add((node.name, key))
     return reached - chosen

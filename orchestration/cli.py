@@ -56,7 +56,7 @@ def _configure() -> None:
 def run(partition: PartitionOption = None, from_: FromOption = None, to: ToOption = None) -> None:
     """Run the main job: load what is new, build and test what depends on it, print the verdicts.
 
-    Without a window: exactly what is not ready and can be mended. With one: its days, whole, again.
+    Without a window: the ranges of days that hold what is not ready and can be mended. With one: its days, again.
     """
     from orchestration.main_job import run_main_job
 

@@ -111,7 +111,7 @@ def partition_metadata(item: Materialization, coverage: Sequence[Coverage] = ())
         "inputs": item.inputs,
         "input_snapshots": {name: str(snapshot) for name, snapshot in item.read_snapshots.items()},
         "run_id": item.run_id,
-        "snapshot_id": str(item.snapshot_id),
+        "snapshot_id": str(item.readable_snapshot_id),
         "version": item.version,
         "forced": item.is_forced,
         "committed_at": dg.MetadataValue.timestamp(item.committed_at),

@@ -134,8 +134,7 @@ class _Build:
         plan = self._plan(ledger, broken)
         if not self._models:
             plan = BuildPlan([Step((), self._window)], {})
-        while plan.steps and plan.steps[0] not in tried:
-            step = plan.steps[0]
+        while (step := next((step for step in plan.steps if step not in tried), None)) is not None:
             tried.append(step)
             outcome = self._invoke(step)
             broken |= outcome.broken

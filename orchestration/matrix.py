@@ -9,7 +9,8 @@ from rich.text import Text
 
 from lakehouse.partitions import WHOLE
 from orchestration.asset_graph import AssetNode
-from orchestration.readiness import Readiness, next_command
+from orchestration.readiness import Readiness
+from orchestration.root_causes import explain
 from orchestration.verdicts import Status, Verdict
 
 SYMBOLS: dict[Status, tuple[str, str]] = {
@@ -48,26 +49,23 @@ def print_matrix(console: Console, readiness: Readiness, days: list[str], nodes:
 
 def print_problems(console: Console, verdicts: list[Verdict]) -> None:
     """Print the root causes of what is not ready, alike ones together, and how many partitions wait for them."""
-    causes: dict[tuple[str, Status, tuple[str, ...]], list[Verdict]] = {}
-    for verdict in verdicts:
-        if verdict.status is not Status.BLOCKED:
-            causes.setdefault((verdict.asset, verdict.status, verdict.reasons), []).append(verdict)
-    for (asset, status, reasons), alike in list(causes.items())[:_LISTED]:
-        what = f"{asset} {_listed(alike)}".strip()
-        console.print(Text.assemble(_symbol(status), f" {what} {'is' if len(alike) == 1 else 'are'} {status}"))
-        for reason in reasons:
+    causes, waiting = explain(verdicts)
+    for cause in causes[:_LISTED]:
+        what = f"{cause.asset} {_listed(cause.partitions)}".strip()
+        verb = "is" if len(cause.verdicts) == 1 else "are"
+        console.print(Text.assemble(_symbol(cause.status), f" {what} {verb} {cause.status}"))
+        for reason in cause.reasons:
             console.print(Text(f"    {reason}"))
-        console.print(Text(f"    next: {next_command(alike[0])}"))
+        console.print(Text(f"    next: {cause.next_step}"))
     if len(causes) > _LISTED:
         console.print(f"… and {len(causes) - _LISTED} more causes; next: omni status --json")
-    if waiting := sum(verdict.status is Status.BLOCKED for verdict in verdicts):
-        console.print(Text.assemble(_symbol(Status.BLOCKED), f" {waiting} partitions downstream wait for these"))
+    if number := sum(len(group.partitions) for group in waiting):
+        console.print(Text.assemble(_symbol(Status.BLOCKED), f" {number} partitions downstream wait for these"))
 
 
-def _listed(verdicts: list[Verdict]) -> str:
-    shown = ", ".join(verdict.partition for verdict in verdicts[:_LISTED])
-    more = len(verdicts) - _LISTED
-    return f"{shown} and {more} more days" if more > 0 else shown
+def _listed(partitions: list[str]) -> str:
+    more = len(partitions) - _LISTED
+    return ", ".join(partitions[:_LISTED]) + (f" and {more} more days" if more > 0 else "")
 
 
 def not_ready(readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> list[Verdict]:

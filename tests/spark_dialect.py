@@ -2,7 +2,7 @@
 
 dbt-spark is not here. What it changes for compiled SQL is done in its stead: dispatched macros are looked for under
 `spark__`, and names are quoted by backticks. A program of its own, because it bends dbt for its whole process; called by
-tests/integration/test_portable_sql.py.
+tests/integration/test_compiled_sql.py.
 """
 
 import json
