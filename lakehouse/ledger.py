@@ -26,10 +26,10 @@ from lakehouse.evidence import (
     Materialization,
     QuarantineAction,
     Release,
-    RowCounts,
     SourceAdmission,
     SourceFileRecord,
 )
+from lakehouse.ledger_rows import CHECK, MATERIALIZATION, check_row, materialization_row, read_materialization
 from lakehouse.settings import LakehouseSettings
 
 
@@ -211,7 +211,7 @@ class Ledger:
         """Record committed partitions, in order; returns their ids."""
         with self.engine.begin() as connection:
             statement = insert(t.materializations).returning(t.materializations.c.id)
-            return [connection.execute(statement, _materialization_row(item)).scalar_one() for item in items]
+            return [connection.execute(statement, materialization_row(item)).scalar_one() for item in items]
 
     def current_materializations(self, assets: Iterable[str] | None = None) -> dict[tuple[str, str], Materialization]:
         """The current materialization of each (asset, partition), of some assets or of all."""
@@ -220,8 +220,8 @@ class Ledger:
         if assets is not None:
             latest = latest.where(m.c.asset.in_(list(assets)))
         with self.engine.connect() as connection:
-            rows = connection.execute(select(*_MATERIALIZATION).where(m.c.id.in_(latest)))
-            return {(item.asset, item.partition): item for item in map(_materialization, rows)}
+            rows = connection.execute(select(*MATERIALIZATION).where(m.c.id.in_(latest)))
+            return {(item.asset, item.partition): item for item in map(read_materialization, rows)}
 
     def cite(self, items: Iterable[Materialization], snapshot_id: int) -> None:
         """Cite a later snapshot for some materializations, unless they were cited anew since they were read."""
@@ -262,7 +262,7 @@ class Ledger:
         """Record check results; each speaks for one materialization."""
         if results:
             with self.engine.begin() as connection:
-                connection.execute(insert(t.checks), [_check_row(result) for result in results])
+                connection.execute(insert(t.checks), [check_row(result) for result in results])
 
     def current_checks(self, materialization_ids: Iterable[int] | None = None) -> dict[int, list[CheckResult]]:
         """The last result of each check on each current materialization, by materialization id."""
@@ -272,7 +272,7 @@ class Ledger:
         latest = select(func.max(c.c.id)).where(wanted).group_by(c.c.materialization_id, c.c.check_name)
         found: dict[int, list[CheckResult]] = {}
         with self.engine.connect() as connection:
-            rows: Iterable[Any] = connection.execute(select(*_CHECK).where(c.c.id.in_(latest)))
+            rows: Iterable[Any] = connection.execute(select(*CHECK).where(c.c.id.in_(latest)))
             for result in (CheckResult(*row) for row in rows):
                 found.setdefault(result.materialization_id, []).append(result)
         return found
@@ -294,33 +294,3 @@ def _delete_files(connection: Connection, keys: Sequence[tuple[str, str, str, st
 def _values(record: Any) -> dict[str, Any]:
     """Fields of a flat record; `dataclasses.asdict` would copy every value."""
     return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
-# Rows are read by position: verdicts are computed from tens of thousands of them.
-_COUNTS = tuple(field.name for field in fields(RowCounts))
-_PLAIN = tuple(field.name for field in fields(Materialization) if field.name != "rows")
-_LISTS = ("batch_ids", "manifest_ids", "manifest_hashes", "source_files")
-_MATERIALIZATION = [*(t.materializations.c[name] for name in _PLAIN)] + [
-    t.materializations.c[f"rows_{name}"] for name in _COUNTS
-]
-_CHECK_COLUMNS = {field.name: "check_name" if field.name == "check" else field.name for field in fields(CheckResult)}
-_CHECK = [t.checks.c[column] for column in _CHECK_COLUMNS.values()]
-
-
-def _materialization_row(item: Materialization) -> dict[str, Any]:
-    counts = {f"rows_{name}": getattr(item.rows, name) for name in _COUNTS}
-    lists = {name: list(getattr(item, name)) for name in _LISTS}
-    return {name: getattr(item, name) for name in _PLAIN if name != "id"} | counts | lists
-
-
-def _materialization(row: Any) -> Materialization:
-    values = dict(zip(_PLAIN, row, strict=False))
-    for name in _LISTS:
-        values[name] = tuple(values[name])
-    values["read_snapshots"] = values["read_snapshots"] or {}  # null in rows of earlier versions
-    values["is_forced"] = bool(values["is_forced"])
-    return Materialization(**values, rows=RowCounts(*row[len(_PLAIN) :]))
-
-
-def _check_row(result: CheckResult) -> dict[str, Any]:
-    return {column: getattr(result, name) for name, column in _CHECK_COLUMNS.items()}

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import time
 
@@ -12,7 +10,8 @@ import pytest
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import refresh
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
-from tests.e2e.test_pages import BIN, ask, omni, wait_for
+from tests.e2e.servers import BIN, serving
+from tests.e2e.test_pages import ask, omni
 
 DAYS = ("2026-04-14", "2026-04-15", "2026-04-16")
 TABLES = ("raw_ticket_events", "raw_doc_assets", "ticket_events", "support_kpi_daily", "doc_change_feed")
@@ -60,29 +59,13 @@ def digests(environment):
 
 def test_a_backfill_from_the_page_writes_what_omni_run_writes(manifests, expected, tmp_path):
     environment = environment_of(tmp_path / "home", manifests)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [BIN / "dagster", "dev", "--port", str(port)],
-        cwd=PROJECT_ROOT,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        server = f"http://127.0.0.1:{port}"
-        wait_for(f"{server}/server_info", process)
+    with serving(environment, "dagster", "dev") as server:
         nodes = ask(server, "{ assetNodes { assetKey { path } isPartitioned } }")["assetNodes"]
         daily = [node["assetKey"]["path"][0] for node in nodes if node["isPartitioned"]]
         assets = ", ".join(f'{{path: ["{name}"]}}' for name in daily)
         launched = ask(server, LAUNCH % (assets, ", ".join(f'"{day}"' for day in DAYS)))["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         assert end_of(server, launched["backfillId"]) == "COMPLETED_SUCCESS"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
 
     assert digests(environment) == expected
 

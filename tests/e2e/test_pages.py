@@ -7,13 +7,8 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
-import sys
-import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Error, expect, sync_playwright
@@ -21,12 +16,12 @@ from playwright.sync_api import Error, expect, sync_playwright
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import refresh
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.e2e.servers import BIN, serving
 
-BIN = Path(sys.executable).parent
 GOOD, FAILED, MISSING = "2026-04-14", "2026-04-15", "2026-04-16"
 ASSETS = ("seed_manifests", "raw_ticket_events", "raw_doc_assets", "ticket_events", "support_kpi_daily")
 SCREENSHOTS = os.environ.get("OMNI_SCREENSHOTS")  # before the tests are isolated from the environment
-STARTS_WITHIN_S, LOADS_WITHIN_MS = 240, 90_000
+LOADS_WITHIN_MS = 90_000
 
 STATUSES = """{ assetNodeOrError(assetKey: {path: ["raw_ticket_events"]}) { ... on AssetNode {
   assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startKey endKey } } } } } }"""
@@ -60,34 +55,9 @@ def omni(environment, *arguments):
 
 @pytest.fixture(scope="module")
 def server(environment):
-    """Address of a `dagster-webserver` over that lakehouse, started from the root without naming a module."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [BIN / "dagster-webserver", "--port", str(port)],
-        cwd=PROJECT_ROOT,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/server_info", process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-def wait_for(address, process):
-    until = time.monotonic() + STARTS_WITHIN_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            return urllib.request.urlopen(address, timeout=5).read()
-        except OSError:
-            time.sleep(1)
-    raise AssertionError(f"{address} does not answer; the process ended with {process.poll()}")
+    """Address of a `dagster-webserver` over that lakehouse, started without naming a module."""
+    with serving(environment, "dagster-webserver") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
