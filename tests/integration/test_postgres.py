@@ -23,14 +23,15 @@ SERVER = "OMNI_TEST_POSTGRES_URI"
 
 
 @pytest.fixture
-def on_postgres(_isolated_from_the_developer, settings):
-    """A lakehouse whose catalog and ledger are a new database."""
+def on_postgres(settings, monkeypatch):
+    """A lakehouse whose catalog and ledger are a new database, for the processes that it starts, too."""
     server = make_url(_SERVER_URI)
     name = f"omni_{uuid4().hex}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"create database {name}"))
     uri = server.set(database=name).render_as_string(hide_password=False)
+    monkeypatch.setenv("OMNI_CATALOG_URI", uri)
     yield LakehouseSettings(home=settings.home, manifests=settings.manifests, catalog_uri=uri)
     with engine.connect() as connection:
         connection.execute(text(f"drop database {name} with (force)"))
@@ -46,7 +47,6 @@ def ingesting(settings, day):
         "PYTHONPATH": str(PROJECT_ROOT),
         "OMNI_HOME": str(settings.home),
         "OMNI_MANIFESTS": str(settings.manifests),
-        "OMNI_CATALOG_URI": settings.catalog_url.get_secret_value(),
     }
     command = [sys.executable, "-c", "from orchestration.cli import app; app()", "ingest", "--partition", day]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -74,5 +74,5 @@ def test_a_lakehouse_on_postgres_runs_takes_two_writers_and_is_maintained(on_pos
     assert all(verdict.is_ready for verdict in verdicts.values()) and len(verdicts) == 2
     assert [writer.returncode for writer in writers] == [0, 0, 0], outputs
     assert open_catalog(on_postgres).load_table("bronze.raw_ticket_events").scan().to_arrow().num_rows == 2
-    assert report.problems == []
+    assert not report.problems
     assert not (on_postgres.home / "catalog.db").exists()
