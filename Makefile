@@ -12,8 +12,9 @@ PARSE_DBT := from lakehouse.settings import load_settings as s; from orchestrati
 run: setup
 	@$(BIN)/omni run
 
+# In the order of the folders, since the tests that take long come first there; three, since some of them wait.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -35,8 +35,16 @@ def serving(environment: dict[str, str], *command: str) -> Iterator[str]:
         _wait_for(f"http://127.0.0.1:{port}/server_info", process)
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+        _end(process)
+
+
+def _end(process: subprocess.Popen) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:  # `dagster dev` waits for children that it has started anew meanwhile
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(20)
 
 
 def _wait_for(address: str, process: subprocess.Popen) -> None:
