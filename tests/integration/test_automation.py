@@ -248,8 +248,7 @@ def test_status_names_a_late_day_of_an_asset_with_a_rhythm(two_days, monkeypatch
     relaxed = two_days.model_copy(update={"expected_within_hours": {}})
 
     def lines(settings):
-        for module in ("orchestration.cli.load_settings",):
-            monkeypatch.setattr(module, lambda: settings)
+        monkeypatch.setattr("orchestration.cli.load_settings", lambda: settings)
         return [line for line in CliRunner().invoke(app, ["status"]).output.splitlines() if line.startswith("late")]
 
     (late,), none = lines(two_days), lines(relaxed)
