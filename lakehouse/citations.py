@@ -5,7 +5,7 @@ its commits for good. Called by `lakehouse.maintenance`, before it expires snaps
 """
 
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from datetime import date, timedelta
 from typing import Any
 
@@ -19,8 +19,10 @@ from lakehouse.partitions import WHOLE
 from lakehouse.provenance import unrecorded_materializations
 
 
-def held_by_current(table: Table, ledger: Ledger, replaceable: Set[int]) -> list[Materialization]:
-    """Current materializations that the table's current snapshot holds unchanged.
+def held_by_current(
+    table: Table, ledger: Ledger, items: Iterable[Materialization], replaceable: Set[int]
+) -> list[Materialization]:
+    """Materializations, current ones of the table's asset, that its current snapshot holds unchanged.
 
     Those are looked at that are cited by one of the replaceable snapshots, or by one that is gone.
 
@@ -29,9 +31,8 @@ def held_by_current(table: Table, ledger: Ledger, replaceable: Set[int]) -> list
     commit of the partition to record, nothing is said.
     """
     snapshot = table.current_snapshot()
-    current = ledger.current_materializations([table.name()[-1]]).values()
     readable = {snapshot.snapshot_id for snapshot in table.snapshots()} - replaceable
-    wanted = [item for item in current if item.readable_snapshot_id not in readable]
+    wanted = [item for item in items if item.readable_snapshot_id not in readable]
     if snapshot is None or not wanted:
         return []
     manifests = snapshot.manifests(table.io)

@@ -20,7 +20,7 @@ from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.types import DateType
-from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_attempt, wait_random
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from lakehouse.assets import QUARANTINE
 from lakehouse.catalog import list_tables
@@ -112,10 +112,6 @@ def _unreadable(error: OSError) -> str:
 
 
 # ── snapshots ────────────────────────────────────────────────────────────────────────────────────────────────────────
-def _refresh(state: RetryCallState) -> None:
-    state.args[0].refresh()
-
-
 # Where another commit came between, what may go is looked up again, with what the ledger shall cite: a citation counts
 # on the current snapshot of the very metadata that the expiry is committed on. pyiceberg answers ValueError where
 # another maintenance has expired one of the snapshots.
@@ -123,12 +119,14 @@ def _refresh(state: RetryCallState) -> None:
     retry=retry_if_exception_type((CommitFailedException, ValueError)),
     stop=stop_after_attempt(5),
     wait=wait_random(0.05, 0.5),
-    before_sleep=_refresh,
     reraise=True,
 )
 def _expire(table: Table, ledger: Ledger, rule: AgeRule) -> tuple[int, ...]:
+    # The ledger first: of an older state of the table, a later citation would look like one of a snapshot that is gone.
+    items = ledger.current_materializations([table.name()[-1]]).values()
+    table.refresh()
     unneeded = _out_of_use(table, ledger, rule)
-    current, held = table.current_snapshot(), held_by_current(table, ledger, set(unneeded))
+    current, held = table.current_snapshot(), held_by_current(table, ledger, items, set(unneeded))
     if current is not None and not rule.dry_run:
         ledger.cite(held, current.snapshot_id)
         held = []
