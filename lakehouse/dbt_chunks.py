@@ -15,8 +15,8 @@ MAX_DAYS = 366
 """Days with rows in a chunk: each becomes a file."""
 
 _MARKED = re.compile(
-    r"/\*(?P<what>window|up_to_window|before_window|window_last_day):(?P<column>[\w.]*):(?P<kind>date|timestamp)\*/"
-    r"(?P<text>.*?)/\*end window\*/",
+    r"/\*(?P<what>window|up_to_window|before_window|window_first_day|window_last_day)"
+    r":(?P<column>[\w.]*):(?P<kind>date|timestamp)\*/(?P<text>.*?)/\*end window\*/",
     re.DOTALL,
 )
 
@@ -78,7 +78,9 @@ def _bounded(match: re.Match[str], chunk: Chunk) -> str:
         return bounds_sql(column, is_date, Chunk(None, chunk.end))
     if what == "before_window":
         return f"{column} < {_literal(chunk.first, is_date)}" if chunk.first else "false"
-    # The last day of an open side is for the model to say, as in a run without a window.
+    # The day of an open side is for the model to say, as in a run without a window.
+    if what == "window_first_day":
+        return f"date '{chunk.first}'" if chunk.first else match["text"]
     return f"date '{chunk.end - ONE_DAY}'" if chunk.end else match["text"]
 
 

@@ -143,8 +143,8 @@ class Plugin(BasePlugin):
             return [WHOLE]
         if model.window:
             return model.window.keys
-        same_day = [name for name in model.upstream if model.mapping(name) == "same_day"]
-        return sorted({*rows_of, *self._pinned.partitions(model.name)}.union(*map(self._pinned.partitions, same_day)))
+        daily = [name for name in model.upstream if model.mapping(name) != "all"]
+        return sorted({*rows_of, *self._pinned.partitions(model.name)}.union(*map(self._pinned.partitions, daily)))
 
     def _remember(self, items: list[Materialization], snapshot_id: int | None) -> None:
         """Record what was committed, and let the models after it read its new version."""

@@ -47,6 +47,13 @@
   {%- if w.lo %} {{ column }} < {{ bound_literal(w.lo, kind) }}{% else %} false{% endif %} /*end window*/
 {%- endmacro %}
 
+{# Expression: the first day of this run's window; `otherwise` where there is no window. #}
+{% macro first_day_of_window(otherwise) %}
+  {%- set w = omni.window() -%}
+  /*window_first_day::date*/
+  {%- if w.lo %} date '{{ w.lo }}'{% else %} {{ otherwise }}{% endif %} /*end window*/
+{%- endmacro %}
+
 {# Expression: the last day of this run's window; `otherwise` where there is no window. #}
 {% macro last_day_of_window(otherwise) %}
   {%- set w = omni.window() -%}

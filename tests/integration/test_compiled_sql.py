@@ -123,7 +123,7 @@ def test_a_model_in_the_words_of_spark_gives_the_rows_that_dbt_built(lake, reade
 
     found = rows(reader, columns, f"({translated})", "")
 
-    assert found
+    assert found or model == "int_open_tickets__monthly"  # no month begins after the sample's first day
     assert found == rows(reader, columns, f"{table.name()[-2]}.{model}", where)
 
 

@@ -38,6 +38,7 @@ KEYS = {
     "ticket_fact": ("ticket_id",),
     "support_kpi_daily": ("kpi_date", *ticket_tables.DIMENSIONS),
     "support_backlog_daily": ("kpi_date", "product_line"),
+    "int_open_tickets__monthly": ("month_start", "ticket_id"),
     "doc_change_feed": ("snapshot_date", "collection", "doc_id"),
     "knowledge_doc_history": ("collection", "doc_id", "valid_from"),
     "knowledge_doc": ("collection", "doc_id"),
@@ -188,6 +189,15 @@ def test_every_cell_of_a_ticket_table_is_what_the_source_files_say(lake, table, 
     expected = getattr(ticket_tables, table)(events)
 
     assert_same_cells(table, rows(settings, table), expected)
+
+
+def test_every_ticket_that_a_month_finds_open_is_one_of_the_incident_log(real):
+    """The only set of these that goes on for more than a month; `test_backlog` has a small one."""
+    settings, events = real
+
+    expected = ticket_tables.int_open_tickets__monthly(events)
+
+    assert_same_cells("int_open_tickets__monthly", rows(settings, "int_open_tickets__monthly"), expected)
 
 
 @pytest.mark.parametrize("table", DOCUMENT_TABLES)

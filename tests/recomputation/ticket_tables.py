@@ -130,3 +130,18 @@ def support_backlog_daily(events: list[Event]) -> list[Row]:
             )
         before = open_now
     return rows
+
+
+def int_open_tickets__monthly(events: list[Event]) -> list[Row]:
+    """The tickets that each month finds open: those whose last event before it leaves them so."""
+    days = [event["occurred_at"].date() for event in events]
+    between = (min(days) + timedelta(days=offset) for offset in range((max(days) - min(days)).days + 1))
+    months = [day for day in between if day.day == 1]
+    rows = []
+    for life in by_ticket(events).values():
+        for month in months:
+            before = [event for event in life if event["occurred_at"].date() < month]
+            if before and before[-1]["status"] not in DONE:
+                line = before[-1]["product_line"] or "unknown"
+                rows.append({"month_start": month, "ticket_id": life[0]["ticket_id"], "product_line": line})
+    return rows

@@ -48,6 +48,7 @@ MARKED = {
     "window": "/*window:at:timestamp*/ at is not null /*end window*/",
     "up_to_window": "/*up_to_window:at:date*/ at is not null /*end window*/",
     "before_window": "/*before_window:at:date*/ false /*end window*/",
+    "window_first_day": "/*window_first_day::date*/ min(at) /*end window*/",
     "window_last_day": "/*window_last_day::date*/ max(at) /*end window*/",
 }
 
@@ -62,6 +63,8 @@ MARKED = {
         ("up_to_window", Chunk(day(2), None), "at is not null"),
         ("before_window", Chunk(day(2), day(3)), "at < date '2026-04-02'"),
         ("before_window", Chunk(None, day(3)), "false"),
+        ("window_first_day", Chunk(day(2), None), "date '2026-04-02'"),
+        ("window_first_day", Chunk(None, day(3)), " min(at) "),
         ("window_last_day", Chunk(None, day(3)), "date '2026-04-02'"),
         ("window_last_day", Chunk(day(2), None), " max(at) "),
     ],

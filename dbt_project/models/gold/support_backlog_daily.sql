@@ -25,8 +25,25 @@ days as (
 
 ),
 
--- One pass over the history: the state of each ticket when the window begins.
-before as (
+checkpoint as (
+
+    select
+        month_start,
+        ticket_id,
+        product_line
+    from {{ ref('int_open_tickets__monthly') }}
+    where
+        {{ before_window('month_start', 'date') }}
+        and month_start = (
+            select max(month_start)
+            from {{ ref('int_open_tickets__monthly') }}
+            where {{ before_window('month_start', 'date') }}
+        )
+
+),
+
+-- Without a checkpoint, the whole history.
+since_checkpoint as (
 
     select
         ticket_id,
@@ -36,7 +53,27 @@ before as (
     where
         is_last
         and {{ before_window('kpi_date', 'date') }}
+        and kpi_date >= (select coalesce(max(month_start), date '0001-01-01') from checkpoint)
     group by ticket_id
+
+),
+
+-- The state of tickets when the window begins: all that are open, and others.
+before as (
+
+    select
+        ticket_id,
+        product_line,
+        is_open
+    from since_checkpoint
+    union all
+    select
+        checkpoint.ticket_id,
+        checkpoint.product_line,
+        true as is_open
+    from checkpoint
+    left join since_checkpoint on checkpoint.ticket_id = since_checkpoint.ticket_id
+    where since_checkpoint.ticket_id is null
 
 ),
 
