@@ -82,6 +82,7 @@ class Plugin(BasePlugin):
             run_id = self._settings.run_id or get_invocation_id()
             record_results(_cursor(), self._ledger, self._pinned.materializations, run_id, target_config.config)
             return
+        started_at = datetime.now(UTC)
         model = Model.from_config(target_config.config)
         scratch = self._settings.home / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,7 @@ class Plugin(BasePlugin):
             staging = Staging(model, load_table_if_exists(self._catalog, model.identifier), Path(folder))
             for chunk in self._chunks(model):
                 staging.add(chunk, _execute, _cursor())
-            self._commit(model, staging)
+            self._commit(model, staging, started_at)
 
     def _chunks(self, model: Model) -> list[Chunk]:
         if not model.is_partitioned or not has_marks(model.sql):
@@ -98,11 +99,11 @@ class Plugin(BasePlugin):
             rows = self._pinned.rows_of_day(name for name in model.upstream if model.mapping(name) != "all")
         return chunks_of(model.window, rows, self._settings.dbt_chunk_rows)
 
-    def _commit(self, model: Model, staged: Staging) -> None:
+    def _commit(self, model: Model, staged: Staging, started_at: datetime) -> None:
         """One commit, whatever the number of chunks: a reader sees all of the build or nothing of it."""
         partition_by = {model.time_column: "day"} if model.time_column else {}
         table = ensure_table(self._catalog, model.identifier, staged.lasting_schema, partition_by)
-        items = self._materializations(model, staged.rows_of)
+        items = self._materializations(model, staged, started_at)
         if items:  # none: an empty lakehouse built whole
             window = ALWAYS
             if model.window is not None and model.time_column is not None:
@@ -111,17 +112,17 @@ class Plugin(BasePlugin):
             self._remember(items, snapshot_id)
         self._register(table)
 
-    def _materializations(self, model: Model, rows_of: dict[str, int]) -> list[Materialization]:
+    def _materializations(self, model: Model, staged: Staging, started_at: datetime) -> list[Materialization]:
         """One per partition that the build covers, with what each was built from."""
         with self._lock:  # another thread may be recording its model
             versions = {name: self._pinned.versions(name) for name in model.upstream}
             snapshots = {name: at for name in model.upstream if (at := self._pinned.snapshot_ids.get(name)) is not None}
-            partitions = self._partitions(model, rows_of)
+            partitions = self._partitions(model, staged.rows_of)
         run_id = self._settings.run_id or get_invocation_id()
         found = []
         for partition in partitions:
             inputs = {name: of.input_version(model.mapping(name), partition) for name, of in versions.items()}
-            rows = rows_of.get(partition, 0)
+            rows = staged.rows_of.get(partition, 0)
             found.append(
                 Materialization(
                     asset=model.name,
@@ -134,6 +135,8 @@ class Plugin(BasePlugin):
                     inputs=inputs,
                     is_forced=model.is_forced,
                     read_snapshots=snapshots,
+                    started_at=started_at,
+                    size_bytes=staged.bytes_of.get(partition, 0),
                 )
             )
         return found

@@ -27,6 +27,8 @@ class Staging:
         self.files: list[Path] = []
         self.rows_of: dict[str, int] = {}
         """Partition → its rows; partitions without rows are left out."""
+        self.bytes_of: dict[str, int] = {}
+        """Partition → the size of its file."""
         self.schema: pa.Schema = pa.schema([])
         """Columns of the rows, as the model has them."""
         self.retyped: SchemaChange | None = None
@@ -70,6 +72,7 @@ class Staging:
                 )
                 self.files.append(file)
                 self.rows_of[partition] = count
+                self.bytes_of[partition] = file.stat().st_size
         finally:
             cursor.execute(f"drop table if exists {rows}")
 

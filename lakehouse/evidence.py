@@ -177,6 +177,10 @@ class Materialization:
     """Built on a person's word although what it reads was not ready."""
     read_snapshots: dict[str, int] = field(default_factory=dict)
     """Upstream asset → the Iceberg snapshot of its table that was read."""
+    started_at: datetime | None = None
+    """When the work on it began; None where that is not known. What one commit wrote together began together."""
+    size_bytes: int | None = None
+    """Size of its data files, as committed; None where that is not known."""
     id: int = 0
     """Key in the ledger; 0 before it is recorded."""
     held_by_snapshot_id: int | None = None

@@ -124,6 +124,8 @@ materializations = Table(
     Column("source_files", JSON, nullable=False),
     Column("is_forced", Boolean),
     Column("read_snapshots", JSON),
+    Column("started_at", UtcDateTime),
+    Column("size_bytes", BigInteger),
     Column("held_by_snapshot_id", BigInteger),
     Index("omni_materializations_latest", "asset", "partition", "id"),
     comment="One row per committed version of an asset partition; the highest id is the current one. Written by "

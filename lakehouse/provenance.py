@@ -46,6 +46,7 @@ def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
         "omni.manifest-sha256": ",".join(first.manifest_hashes),
         "omni.run-id": first.run_id,
         "omni.committed-at": first.committed_at.isoformat(),
+        **({"omni.started-at": first.started_at.isoformat()} if first.started_at else {}),
         **{name: str(total) for name, total in totals.items()},
         _EVIDENCE: json.dumps(details, separators=(",", ":")),
     }
@@ -53,12 +54,14 @@ def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
 
 def read_evidence(properties: dict[str, str], snapshot_id: int | None) -> list[Materialization]:
     """The materializations that a snapshot's properties speak of; none for a snapshot without evidence."""
+    started_at = properties.get("omni.started-at")
     return [
         Materialization(
             asset=properties["omni.asset"],
             partition=partition,
             snapshot_id=snapshot_id,
             committed_at=datetime.fromisoformat(properties["omni.committed-at"]),
+            started_at=datetime.fromisoformat(started_at) if started_at else None,
             run_id=properties["omni.run-id"],
             version=item["version"],
             inputs=item["inputs"],

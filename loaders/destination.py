@@ -3,7 +3,7 @@
 dlt carries the files here unread and unchanged; each says in its own metadata which table and partition it replaces.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,4 +79,6 @@ def _commit(sink: Sink, name: str, file: Path, properties: dict[str, str]) -> No
     has_rows = pq.read_metadata(file).num_rows > 0
     snapshot_id = replace_window(table, window, [file] if has_rows else [], properties)
     if name == asset:
-        sink.ledger.record_materializations(read_evidence(properties, snapshot_id))
+        size_bytes = file.stat().st_size if has_rows else 0
+        items = read_evidence(properties, snapshot_id)
+        sink.ledger.record_materializations(replace(item, size_bytes=size_bytes) for item in items)

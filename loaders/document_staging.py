@@ -42,10 +42,12 @@ class DocumentStager:
         Raises:
             SourceUnreadable: a file changed or vanished since coverage looked at it, or a batch lists a document twice.
         """
+        started_at = datetime.now(UTC)
         _refuse_repeated(plan)
         rows = _listing(self._settings, plan, self._run_id)
         counts = RowCounts(plan.rows_expected, len(plan.files), len(rows), len(plan.files) - len(rows))
-        evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id, with_files=False)])
+        item = planned_materialization(plan, counts, self._run_id, started_at, with_files=False)
+        evidence = snapshot_evidence([item])
         schema = schema_to_pyarrow(bronze_table(self._settings, DOC_ASSETS).schema, include_field_ids=False)
         yield write_staged(
             pa.Table.from_pylist(rows, schema=schema), {"omni.table": DOC_ASSETS, **evidence}, self._folder

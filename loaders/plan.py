@@ -92,7 +92,7 @@ def batch_order(covered: CoveredFile) -> tuple[object, ...]:
 
 
 def planned_materialization(
-    plan: PartitionPlan, counts: RowCounts, run_id: str, *, with_files: bool = True
+    plan: PartitionPlan, counts: RowCounts, run_id: str, started_at: datetime, *, with_files: bool = True
 ) -> Materialization:
     """What the commit of a plan will be recorded as; the sink adds the snapshot.
 
@@ -100,6 +100,7 @@ def planned_materialization(
         plan: What was computed.
         counts: What came of it.
         run_id: The run that computed it.
+        started_at: When it began to (UTC).
         with_files: Name the source files; a listing of documents names them itself, row by row.
     """
     batches = {covered.admission.manifest.manifest_id: covered.admission for covered in plan.files}
@@ -109,6 +110,7 @@ def planned_materialization(
         version=plan.version,
         snapshot_id=None,
         committed_at=datetime.now(UTC),
+        started_at=started_at,
         run_id=run_id,
         rows=counts,
         batch_ids=tuple(admission.manifest.batch_id for admission in batches.values()),

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ def write_staged(table: pa.Table, evidence: dict[str, str], folder: Path) -> Pat
 
 def stage_emptied(settings: LakehouseSettings, plan: PartitionPlan, run_id: str, folder: Path) -> Iterator[Path]:
     """Stage a partition that no source covers any more: no rows, so that the old ones go."""
-    evidence = snapshot_evidence([planned_materialization(plan, RowCounts(), run_id)])
+    evidence = snapshot_evidence([planned_materialization(plan, RowCounts(), run_id, datetime.now(UTC))])
     before: dict[str, str] = {}
     for name in (QUARANTINE, plan.asset):
         schema = schema_to_pyarrow(bronze_table(settings, name).schema, include_field_ids=False)

@@ -61,10 +61,11 @@ class TicketStager:
         Raises:
             SourceUnreadable: a file changed or vanished since coverage looked at it.
         """
+        started_at = datetime.now(UTC)
         views = [self._stage(covered) for covered in plan.files]
         counts = self._gather_day(plan, views)
         self._drift[plan.partition] = self._unknown_fields(views)
-        evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id)])
+        evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id, started_at)])
         yield (quarantine := self._write_quarantine(counts.quarantined, {"omni.table": QUARANTINE, **evidence}))
         named = {"omni.table": TICKET_EVENTS, QUARANTINE_FILE: str(quarantine), **evidence}
         names = [name for name, _, _ in (*contract_columns(self._contract), *EVENT_COLUMNS, *LINEAGE)]

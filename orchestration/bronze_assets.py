@@ -172,7 +172,9 @@ def _events(
     items = [current[load.asset, key] for key in window.keys if (load.asset, key) in current]
     results = [result for found in ledger.current_checks([item.id for item in items]).values() for result in found]
     for item in items:
-        yield materialized(item, partition_metadata(item, coverage.get((item.asset, item.partition), ())))
+        yield materialized(
+            item, partition_metadata(item, f"bronze.{item.asset}", coverage.get((item.asset, item.partition), ()))
+        )
     for key in window.keys:
         if not {(load.asset, key)} & (current.keys() | coverage.keys()) and key not in load.refused:
             yield nothing(load.asset, key)

@@ -93,8 +93,14 @@ def report_checks(context: dg.AssetExecutionContext, results: Sequence[CheckResu
         context.instance.report_dagster_event(event, run_id=context.run_id)
 
 
-def partition_metadata(item: Materialization, coverage: Sequence[Coverage] = ()) -> dict[str, Any]:
-    """What a person asks of a partition: its rows, its batches, its snapshot, what it was built from, where to look."""
+def partition_metadata(item: Materialization, table: str, coverage: Sequence[Coverage] = ()) -> dict[str, Any]:
+    """What a person asks of a partition: its rows, its batches, its snapshot, what it was built from, where to look.
+
+    Args:
+        item: What was written.
+        table: Identifier of its Iceberg table.
+        coverage: What the sources say of it.
+    """
     rows = item.rows
     first, last = [c.first_at for c in coverage if c.first_at], [c.last_at for c in coverage if c.last_at]
     found: dict[str, Any] = {
@@ -111,12 +117,21 @@ def partition_metadata(item: Materialization, coverage: Sequence[Coverage] = ())
         "inputs": item.inputs,
         "input_snapshots": {name: str(snapshot) for name, snapshot in item.read_snapshots.items()},
         "run_id": item.run_id,
+        "iceberg_table": table,
         "snapshot_id": str(item.readable_snapshot_id),
+        "look_at_snapshot": dg.MetadataValue.md(
+            f"```python\nfrom lakehouse.catalog import open_catalog\nfrom lakehouse.settings import load_settings\n\n"
+            f'open_catalog(load_settings()).load_table("{table}").scan(snapshot_id={item.readable_snapshot_id})\n```'
+        ),
         "version": item.version,
         "forced": item.is_forced,
         "committed_at": dg.MetadataValue.timestamp(item.committed_at),
         "ask": f"omni ready {item.asset} {item.partition}".rstrip(),
     }
+    if item.size_bytes is not None:
+        found["size_bytes"] = item.size_bytes
+    if item.started_at is not None:
+        found["seconds_from_start_to_commit"] = (item.committed_at - item.started_at).total_seconds()
     if item.partition:
         found["window"] = f"{item.partition}T00:00:00Z up to {parse_day(item.partition) + ONE_DAY}T00:00:00Z"
     if first and last:

@@ -201,7 +201,7 @@ def _events(
         keys = window.keys if window and graph[name].is_partitioned else [WHOLE]
         items = [current[name, key] for key in keys if (name, key) in current]
         if written := [item for item in items if item.run_id == context.run_id]:
-            yield from (materialized(item, partition_metadata(item)) for item in written)
+            yield from (materialized(item, partition_metadata(item, f"{graph[name].layer}.{name}")) for item in written)
             yield done(name)
     inside = {*(window.keys if window else ()), WHOLE}
     # Of this run only: where dbt ended early, an older result says nothing of what was written now.

@@ -72,7 +72,7 @@ def _materialization(item: Materialization) -> dict[str, Any]:
     rows = item.rows
     return {
         "run_id": item.run_id,
-        "started_at": None,  # the ledger records the commit only
+        "started_at": None if item.started_at is None else item.started_at.isoformat(),
         "finished_at": item.committed_at.isoformat(),
         "version": item.version,
         # A string: 64 bits are more than the numbers of JavaScript, and of tools made with it, keep.
@@ -82,6 +82,7 @@ def _materialization(item: Materialization) -> dict[str, Any]:
             {"manifest_id": name, "sha256": sha256}
             for name, sha256 in zip(item.manifest_ids, item.manifest_hashes, strict=True)
         ],
+        "size_bytes": item.size_bytes,
         "upstream_versions": dict(sorted(item.inputs.items())),
         "rows": {
             "expected": rows.expected,

@@ -18,7 +18,7 @@ from orchestration.report_pages import cell, instant, template_environment
 
 _MANIFESTS = "seed_manifests"
 _ROWS = ("dagster/partition_row_count", "rows_expected", "rows_read", "rows_deduplicated", "rows_quarantined")
-_EVERY = (*_ROWS, "run_id", "snapshot_id", "version")
+_EVERY = (*_ROWS, "run_id", "iceberg_table", "snapshot_id", "size_bytes", "version")
 EXPECTED_METADATA = {
     "manifests": (
         *("manifests", "sources", "batch_ids", "manifest_sha256"),

@@ -5,6 +5,8 @@ import os
 import dagster as dg
 import pytest
 
+from lakehouse.catalog import open_catalog
+from lakehouse.digest import find_table
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
 from loaders.ingest import ingest, refresh
@@ -77,6 +79,13 @@ def test_a_range_run_leaves_every_partition_ready_with_its_own_metadata(three_da
     records = instance.fetch_materializations(dg.AssetKey("raw_ticket_events"), limit=10).records
     loaded = {r.partition_key: r.asset_materialization.metadata["dagster/partition_row_count"].value for r in records}
     assert loaded == {"2026-04-14": 1, "2026-04-15": 1, "2026-04-16": 1}
+    for asset in ("raw_ticket_events", "ticket_events"):
+        listed = find_table(open_catalog(three_days), asset).inspect.files().to_pylist()
+        sizes = {str(file["partition"]["occurred_at_day"]): file["file_size_in_bytes"] for file in listed}
+        records = instance.fetch_materializations(dg.AssetKey(asset), limit=10).records
+        told = {r.partition_key: r.asset_materialization.metadata for r in records}
+        assert {day: of["size_bytes"].value for day, of in told.items()} == sizes, asset
+        assert all(0 < of["seconds_from_start_to_commit"].value < 600 for of in told.values()), asset
     # A day that no document belongs to is done, says so, and shows no rows.
     records = instance.fetch_materializations(dg.AssetKey("raw_doc_assets"), limit=10).records
     shown = {r.partition_key: r.asset_materialization for r in records}

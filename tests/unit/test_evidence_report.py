@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from jsonschema_rs import Draft202012Validator
@@ -130,6 +130,9 @@ def test_what_the_ledger_knows_is_told_and_what_it_does_not_know_is_null(lake):
     )
     lake.ledger.record_materializations([item])
     lake.check("raw", ONE)
+    timed = lake.ledger.current_materializations(["daily"])["daily", ONE]
+    began = timed.committed_at - timedelta(seconds=90)
+    lake.ledger.record_materializations([replace(timed, started_at=began, size_bytes=4711)])
 
     written = found(lake, "raw")["materialization"]
 
@@ -141,6 +144,9 @@ def test_what_the_ledger_knows_is_told_and_what_it_does_not_know_is_null(lake):
         {"manifest_id": "m2", "sha256": "b" * 64},
     ]
     assert (written["started_at"], written["finished_at"]) == (None, "2026-05-01T00:00:00+00:00")
+    assert written["size_bytes"] is None
+    daily = found(lake, "daily")["materialization"]
+    assert (daily["started_at"], daily["size_bytes"]) == ("2026-04-30T23:58:30+00:00", 4711)
     assert found(lake, "daily")["materialization"]["upstream_versions"].keys() == {"raw"}
     assert found(lake, "raw", TWO)["materialization"] is None
     assert found(lake, "whole")["partition"] is None
