@@ -90,6 +90,7 @@ class PartitionComparison:
             )
         elif reference is not None:
             yield from self._snapshot_findings(snapshots, reference)
+            yield from self._citation_findings(snapshots, reference)
         yield from self._row_findings(snapshots, reference)
 
     def _is_unrecorded(self, snapshots: TableSnapshots) -> bool:
@@ -134,6 +135,22 @@ class PartitionComparison:
                     f"snapshot {item.snapshot_id}: {name} {_short(written)}",
                     f"look who changed the ledger, then: {self._run}",
                 )
+
+    def _citation_findings(self, snapshots: TableSnapshots, item: Materialization) -> Iterator[Finding]:
+        """The later snapshot that maintenance found to hold the partition must be there, and be a later one."""
+        cited = item.held_by_snapshot_id
+        if cited is None:
+            return
+        if cited not in snapshots.by_id:
+            found = f"snapshot {cited}, which the ledger cites as one that holds it, is not on the table"
+            yield self._finding(
+                "citation_unknown", found, "a snapshot to read it in", "omni maintain, which cites another"
+            )
+        elif snapshots.order[cited] < snapshots.order.get(item.snapshot_id or 0, 0):
+            found = (
+                f"snapshot {cited}, which the ledger cites as one that holds it, is older than the one that wrote it"
+            )
+            yield self._finding("citation_unknown", found, f"snapshot {item.snapshot_id} or a later one", self._run)
 
     def _row_findings(self, snapshots: TableSnapshots, reference: Materialization | None) -> Iterator[Finding]:
         expected = reference.rows.loaded if reference else 0

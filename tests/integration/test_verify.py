@@ -174,6 +174,18 @@ def test_a_snapshot_that_never_was_is_found(lake):
     assert codes(lake) == [("snapshot_unknown", "ticket_fact", "")]
 
 
+@pytest.mark.parametrize("cited", ["gone", "older"])
+def test_a_citation_of_a_snapshot_that_cannot_hold_the_day_is_found(lake, cited):
+    snapshots = sorted(table(lake, EVENTS).snapshots(), key=lambda snapshot: snapshot.sequence_number)
+    other = 7 if cited == "gone" else snapshots[0].snapshot_id
+    written = {key: item.snapshot_id for (_, key), item in open_ledger(lake).current_materializations([EVENTS]).items()}
+    day = next(key for key, snapshot_id in written.items() if snapshot_id != snapshots[0].snapshot_id)
+    command = "update omni_materializations set held_by_snapshot_id = ? where asset = ? and partition = ?"
+    change_ledger(lake, command, other, EVENTS, day)
+
+    assert codes(lake) == [("citation_unknown", EVENTS, day)]
+
+
 def test_a_snapshot_that_speaks_of_other_days_is_found(lake):
     other = open_ledger(lake).current_materializations([EVENTS])[EVENTS, TWO].snapshot_id
     # The later of the two: an earlier one would leave a commit that the ledger lacks.
