@@ -134,6 +134,7 @@ def partition_metadata(item: Materialization, table: str, coverage: Sequence[Cov
         found["seconds_from_start_to_commit"] = (item.committed_at - item.started_at).total_seconds()
     if item.partition:
         found["window"] = f"{item.partition}T00:00:00Z up to {parse_day(item.partition) + ONE_DAY}T00:00:00Z"
+    found = {name: value for name, value in found.items() if value not in ([], {})}
     if first and last:
         found["first_record_at"] = dg.MetadataValue.timestamp(min(first))
         found["last_record_at"] = dg.MetadataValue.timestamp(max(last))

@@ -98,6 +98,8 @@ def test_the_partitions_of_an_asset_tell_good_failed_and_missing_days_apart(serv
     expect(page.get_by_text("rows_quarantined").first).to_be_visible()
     expect(page.get_by_text(re.compile("Failed")).first).to_be_visible()
     expect(page.get_by_text("Unsynced")).to_have_count(0)
+    expect(page.get_by_text("Failed (1)")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Missing \([1-9]\d*\)"))).to_be_visible()
     keep(page, "partitions")
 
 
@@ -120,6 +122,11 @@ def test_a_check_says_on_which_day_it_failed(server, page):
     checks = ask(server, query)["assetNodeOrError"]["assetChecksOrError"]["checks"]
     (found,) = (check["partitionStatuses"]["ranges"] for check in checks if check["name"] == "quarantine_share")
     assert {(each["startKey"], each["status"]) for each in found} == {(GOOD, "SUCCEEDED"), (FAILED, "FAILED")}
+    page.get_by_role("tab", name="Partitions").last.click()
+    expect(page.get_by_text("Failed (1)")).to_be_visible()
+    expect(page.get_by_text("Passed (1)")).to_be_visible()
+    page.get_by_text(FAILED, exact=True).filter(visible=True).first.click()
+    expect(page.get_by_text("of 2 records are held in quarantine").first).to_be_visible()
     keep(page, "check")
 
 
