@@ -6,8 +6,6 @@ process of its own, when the dbt project has changed.
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.evidence import Severity
 from lakehouse.lineage import PartitionMapping
 from lakehouse.settings import LakehouseSettings, load_settings
+from orchestration.dbt_forks import invoke_dbt
 
 BRONZE_CHECKS: dict[str, dict[str, Severity]] = {
     TICKET_EVENTS: {"conservation": "error", "quarantine_share": "error", "contract_drift": "warn"},
@@ -98,11 +97,11 @@ def ensure_dbt_manifest(settings: LakehouseSettings) -> Path:
     files = [p for p in project.rglob("*") if p.suffix in (".sql", ".yml", ".yaml")]
     if path.exists() and path.stat().st_mtime >= max(p.stat().st_mtime for p in files):
         return path
-    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "parse"]
     where = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project), **dbt_environment(settings)}
-    done = subprocess.run(command, env={**os.environ, **where}, capture_output=True, text=True, check=False)
-    if done.returncode != 0 or not path.exists():
-        raise ConfigurationError(f"dbt cannot parse {project.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    said: list[str] = []
+    status = invoke_dbt(["--quiet", "parse"], {**os.environ, **where}, said.append)
+    if status != 0 or not path.exists():
+        raise ConfigurationError(f"dbt cannot parse {project.name}: {''.join(said)[-4000:]}")
     path.touch()  # dbt leaves an unchanged manifest's time as it is
     return path
 

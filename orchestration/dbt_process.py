@@ -1,14 +1,12 @@
-"""One invocation of dbt in a process of its own, its events as they come.
+"""One invocation of dbt for a run of the graph, its events as they come.
 
 Not dagster-dbt's `DbtCliResource`: before dbt starts, that one asks `dbt --version` and loads the adapter, 5 seconds of
-each run. A process of its own, because dbt keeps state in the process and Dagster's may run for days.
+each run. Not in this process, because dbt keeps state in the process and Dagster's may run for days.
 """
 
 import json
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
@@ -17,6 +15,7 @@ from typing import Any
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from orchestration.asset_graph import dbt_environment
+from orchestration.dbt_forks import invoke_dbt
 
 Event = dict[str, Any]
 """A line of dbt's JSON log: `info` and `data`."""
@@ -41,32 +40,23 @@ def run_dbt(
 ) -> DbtOutcome:
     """Run dbt on a lakehouse, for a run; all it says goes to `OMNI_HOME/dbt/logs/dbt.log`, too."""
     bounds = ["--event-time-start", str(window.first), "--event-time-end", str(window.end)] if window else []
-    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--log-format", "json", "--no-use-colors"]
     project = str(settings.dbt_project_dir)
-    environment = {"DBT_PROJECT_DIR": project, "DBT_PROFILES_DIR": project, "OMNI_RUN_ID": run_id}
-    broken = set()
-    log = _log_file(settings)
-    with subprocess.Popen(
-        [*command, *arguments, *bounds],
-        env={**os.environ, **environment, **dbt_environment(settings)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None  # asked for above
-        try:
-            for line in process.stdout:
-                event = _parsed(line)
-                log.emit(logging.LogRecord("dbt", logging.INFO, "", 0, f"{run_id} {event['info']['msg']}", None, None))
-                if event["info"]["name"] == "LogModelResult" and event["data"]["status"] == "error":
-                    broken.add(event["data"]["node_info"]["node_name"])
-                on_event(event)
-        except BaseException:  # the run was stopped: so is dbt
-            process.terminate()
-            raise
-        finally:
-            log.close()
-    return DbtOutcome(process.returncode == 0, frozenset(broken))
+    named = {"DBT_PROJECT_DIR": project, "DBT_PROFILES_DIR": project, "OMNI_RUN_ID": run_id}
+    environment = {**os.environ, **named, **dbt_environment(settings)}
+    broken, log = set[str](), _log_file(settings)
+
+    def note(line: str) -> None:
+        event = _parsed(line)
+        log.emit(logging.LogRecord("dbt", logging.INFO, "", 0, f"{run_id} {event['info']['msg']}", None, None))
+        if event["info"]["name"] == "LogModelResult" and event["data"]["status"] == "error":
+            broken.add(event["data"]["node_info"]["node_name"])
+        on_event(event)
+
+    try:
+        status = invoke_dbt(["--log-format", "json", "--no-use-colors", *arguments, *bounds], environment, note)
+    finally:
+        log.close()
+    return DbtOutcome(status == 0, frozenset(broken))
 
 
 def _log_file(settings: LakehouseSettings) -> RotatingFileHandler:
