@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
 from orchestration.asset_graph import ensure_dbt_manifest
+from tests.parsed_project import ParsedProject
 
 CREATED_AT = "2026-05-01T00:00:00Z"
 
@@ -34,26 +34,29 @@ def _isolated_from_the_developer(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def parsed_project() -> Path:
-    """dbt's manifest, parsed once: a lakehouse that starts with it need not ask dbt for the asset graph."""
-    return ensure_dbt_manifest(load_settings())
+def parsed_project() -> ParsedProject:
+    """The dbt project, parsed once: a lakehouse that starts with it need not parse it again."""
+    settings = load_settings()
+    ensure_dbt_manifest(settings)
+    return ParsedProject(settings)
 
 
 @pytest.fixture
-def settings(tmp_path: Path, parsed_project: Path) -> LakehouseSettings:
+def settings(tmp_path: Path, parsed_project: ParsedProject) -> LakehouseSettings:
     """A lakehouse of its own, in a path with a space, with an empty manifest folder."""
     manifests = tmp_path / "the manifests"
     manifests.mkdir()
     settings = LakehouseSettings(home=tmp_path / "the home", manifests=manifests)
-    settings.dbt_target_dir.mkdir(parents=True)
-    shutil.copy(parsed_project, settings.dbt_target_dir)
+    parsed_project.give_to(settings)
     return settings
 
 
 @pytest.fixture
-def sample_settings(tmp_path: Path) -> LakehouseSettings:
+def sample_settings(tmp_path: Path, parsed_project: ParsedProject) -> LakehouseSettings:
     """A lakehouse of its own over the bundled sample."""
-    return LakehouseSettings(home=tmp_path / "the home", manifests=PROJECT_ROOT / "manifests")
+    settings = LakehouseSettings(home=tmp_path / "the home", manifests=PROJECT_ROOT / "manifests")
+    parsed_project.give_to(settings)
+    return settings
 
 
 def ticket_event(number: int, day: str = "2026-04-15", **fields: Any) -> dict[str, Any]:

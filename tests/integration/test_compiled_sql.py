@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -23,6 +22,7 @@ from lakehouse.digest import find_table
 from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import ingest
+from tests.dbt_shell import build, dbt
 
 DAY = "2026-04-15"
 WINDOW = ("--vars", "{start: 2026-04-15, end: 2026-04-16}")
@@ -54,7 +54,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> LakehouseSettings:
         home=tmp_path_factory.mktemp("compiled") / "home", manifests=PROJECT_ROOT / "manifests"
     )
     assert ingest(settings).is_complete
-    run(settings, str(Path(sys.executable).with_name("dbt")), "build")
+    done = build(settings)
+    assert done.returncode == 0, done.stdout
     return settings
 
 
@@ -155,8 +156,8 @@ def test_a_window_of_one_day_reads_the_files_of_that_day_and_no_others(lake, rea
 def windowed(lake: LakehouseSettings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Model or data test → its SQL for DuckDB and one day."""
     target = tmp_path_factory.mktemp("windowed")
-    dbt = str(Path(sys.executable).with_name("dbt"))
-    run(lake, dbt, "compile", "--target-path", str(target), *WINDOW)
+    done = dbt(lake, "compile", "--target-path", str(target), *WINDOW)
+    assert done.returncode == 0, done.stdout
     return {path.stem: path.read_text("utf-8") for path in (target / "compiled").rglob("*.sql")}
 
 

@@ -1,11 +1,7 @@
 """dbt on Iceberg: windows, evidence in the ledger, attribution of failures to days, discovery from any directory."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -18,20 +14,7 @@ from lakehouse.partitions import WHOLE
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import ingest
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
-
-DBT = Path(sys.executable).with_name("dbt")
-
-
-def dbt(settings: LakehouseSettings, *arguments: str, cwd: Path | None = None, **environment: str):
-    """Run dbt as a user does: from the project's folder, with nothing but OMNI_HOME set."""
-    env = {**os.environ, "OMNI_HOME": str(settings.home), "DBT_LOG_PATH": str(settings.home / "logs"), **environment}
-    where = cwd or PROJECT_ROOT / "dbt_project"
-    return subprocess.run([DBT, *arguments], cwd=where, env=env, capture_output=True, text=True, check=False)
-
-
-def build(settings: LakehouseSettings, *arguments: str, window: tuple[str, str] | None = None):
-    flags = ("--event-time-start", window[0], "--event-time-end", window[1]) if window else ()
-    return dbt(settings, "build", *arguments, *flags)
+from tests.dbt_shell import build, dbt
 
 
 def rows(settings: LakehouseSettings, table: str, columns: str, where: str = "true"):

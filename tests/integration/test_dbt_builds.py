@@ -17,7 +17,9 @@ from orchestration.asset_graph import read_asset_graph
 from orchestration.readiness import Readiness
 from orchestration.verdicts import Status
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
-from tests.integration.test_dbt import DBT, build, rows
+from tests.dbt_shell import build, dbt
+from tests.integration.test_dbt import rows
+from tests.parsed_project import KEPT
 
 DAILY = ("ticket_events", "support_kpi_daily", "support_backlog_daily")
 
@@ -44,6 +46,7 @@ def project(tmp_path, week):
     """A dbt project with our macros and Bronze, and models of its own."""
     folder = tmp_path / "project"
     shutil.copytree(PROJECT_ROOT / "dbt_project", folder, ignore=shutil.ignore_patterns("gold", "silver"))
+    (week.dbt_target_dir / KEPT).unlink()  # of another project
 
     def write(name: str, sql: str, columns: dict[str, str]) -> None:
         model = folder / "models" / "silver" / f"{name}.sql"
@@ -55,9 +58,7 @@ def project(tmp_path, week):
         model.with_suffix(".yml").write_text(json.dumps({"version": 2, "models": [described_model]}))
 
     def run(*arguments: str):
-        environment = {**os.environ, "OMNI_HOME": str(week.home), "DBT_LOG_PATH": str(week.home / "logs")}
-        command = [DBT, "build", "--exclude", "source:*", *arguments]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        return dbt(week, "build", "--exclude", "source:*", *arguments, cwd=folder)
 
     write.folder, write.run = folder, run
     return write

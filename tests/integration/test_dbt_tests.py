@@ -1,29 +1,18 @@
 """The data tests of the dbt project: each finds what it is there for, and blames the days that hold it."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from lakehouse.catalog import open_catalog
 from lakehouse.digest import find_table
 from lakehouse.ledger import open_ledger
-from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.settings import LakehouseSettings
 from loaders.ingest import ingest
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
-
-DBT = Path(sys.executable).with_name("dbt")
-
-
-def dbt(settings: LakehouseSettings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "OMNI_HOME": str(settings.home), "DBT_LOG_PATH": str(settings.home / "logs")}
-    where = PROJECT_ROOT / "dbt_project"
-    return subprocess.run([DBT, *arguments], cwd=where, env=env, capture_output=True, text=True, check=False)
+from tests.dbt_shell import dbt
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from orchestration.asset_graph import load_asset_graph
 from orchestration.readiness import Readiness
 from orchestration.verdicts import Status
 from tests.conftest import document_manifest, source
+from tests.dbt_shell import build
 from tests.integration.test_bronze import rows
-from tests.integration.test_dbt import build
 
 FIRST, SECOND, THIRD = "2026-04-01", "2026-04-08", "2026-04-15"
 

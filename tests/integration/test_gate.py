@@ -13,7 +13,8 @@ from orchestration.dbt_assets import BuildConfig
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.partitions import range_tags
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
-from tests.integration.test_dbt import build, checks_of
+from tests.dbt_shell import build
+from tests.integration.test_dbt import checks_of
 from tests.integration.test_graph import statuses
 
 DAYS = Window.of_keys("2026-04-14", "2026-04-16")

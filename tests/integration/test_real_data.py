@@ -5,9 +5,6 @@ except the one that writes its own rows.
 """
 
 import csv
-import os
-import subprocess
-import sys
 import tarfile
 from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
@@ -23,9 +20,9 @@ from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import IngestReport, ingest
 from tests.conftest import source, ticket_manifest
+from tests.dbt_shell import build
 
 DATA = PROJECT_ROOT.parent / "shared" / "data"
-DBT = Path(sys.executable).with_name("dbt")
 RECORDS, TICKETS = 5_998, 890
 COLUMNS = (
     "number,incident_state,active,reassignment_count,reopen_count,sys_mod_count,made_sla,caller_id,opened_by,"
@@ -76,14 +73,7 @@ def lakehouse(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lak
         home=folder / "home", manifests=PROJECT_ROOT / "manifests" / "examples", source_root=folder
     )
     report = ingest(settings)
-    env = {
-        **os.environ,
-        "OMNI_HOME": str(settings.home),
-        "DBT_PROJECT_DIR": str(settings.dbt_project_dir),
-        "DBT_PROFILES_DIR": str(settings.dbt_project_dir),
-        "DBT_LOG_PATH": str(folder / "logs"),
-    }
-    done = subprocess.run([DBT, "build"], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    done = build(settings)
     assert done.returncode == 0, done.stdout
     return settings, report
 

@@ -6,11 +6,8 @@ and corrected ones in later and earlier batches; real data, where they are there
 
 import gzip
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 import tarfile
 from collections import Counter, defaultdict
 from datetime import timedelta
@@ -28,12 +25,12 @@ from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import ingest
 from loaders.simulator.sample import simulate
 from tests.conftest import source, ticket_manifest
+from tests.dbt_shell import dbt
 from tests.recomputation import documents, servicenow, ticket_tables
 from tests.recomputation.ticket_sources import DERIVED, instant, read_events, read_records, ticket_manifests
 
 CONTRACTS = PROJECT_ROOT / "manifests" / "contracts"
 REAL_DATA = PROJECT_ROOT.parent / "shared" / "data"
-DBT = Path(sys.executable).with_name("dbt")
 KEYS = {
     "ticket_fact": ("ticket_id",),
     "support_kpi_daily": ("kpi_date", *ticket_tables.DIMENSIONS),
@@ -90,9 +87,7 @@ def build(settings: LakehouseSettings) -> None:
     """Load everything, then build and test everything."""
     report = ingest(settings)
     assert report.is_complete, report.lines()
-    env = {**os.environ, "OMNI_HOME": str(settings.home), "DBT_LOG_PATH": str(settings.home / "logs")}
-    where = PROJECT_ROOT / "dbt_project"
-    done = subprocess.run([DBT, "build"], cwd=where, env=env, capture_output=True, text=True, check=False)
+    done = dbt(settings, "build")
     assert done.returncode == 0, done.stdout
 
 

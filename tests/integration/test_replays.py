@@ -3,12 +3,8 @@
 And documents of random snapshots, read as of each day, are those that the snapshots say.
 """
 
-import os
 import random
-import subprocess
-import sys
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 from lakehouse.catalog import open_catalog
@@ -17,10 +13,10 @@ from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import ingest
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.dbt_shell import dbt
 from tests.recomputation import documents, ticket_tables
 from tests.recomputation.ticket_sources import read_events
 
-DBT = Path(sys.executable).with_name("dbt")
 FIRST, DAYS, TICKETS = date(2026, 4, 1), 3, 30
 TABLES = ("ticket_events", "ticket_fact", "support_kpi_daily")
 
@@ -28,9 +24,7 @@ TABLES = ("ticket_events", "ticket_fact", "support_kpi_daily")
 def build(settings: LakehouseSettings, day: date | None = None) -> None:
     """Build a day and what is whole, or everything; that it is also good is the recomputation's to say."""
     flags = ("--event-time-start", str(day), "--event-time-end", str(day + timedelta(days=1))) if day else ()
-    env = {**os.environ, "OMNI_HOME": str(settings.home), "DBT_LOG_PATH": str(settings.home / "logs")}
-    where = PROJECT_ROOT / "dbt_project"
-    done = subprocess.run([DBT, "run", *flags], cwd=where, env=env, capture_output=True, text=True, check=False)
+    done = dbt(settings, "run", *flags)
     assert done.returncode == 0, done.stdout
 
 

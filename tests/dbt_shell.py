@@ -1,0 +1,28 @@
+"""dbt as a shell runs it, in the project's folder with nothing but OMNI_HOME set.
+
+Each invocation is a fork of the server that the graph's invocations are forks of (`orchestration.dbt_server`), which
+saves the imports, half of what dbt costs here. The installed `dbt` command is tested in tests/e2e/test_commands.py.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from orchestration.dbt_forks import invoke_dbt
+
+
+def dbt(
+    settings: LakehouseSettings, *arguments: str, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run dbt on a lakehouse; what it printed is in `stdout`."""
+    env = {**os.environ, "OMNI_HOME": str(settings.home), "DBT_LOG_PATH": str(settings.home / "logs"), **environment}
+    said: list[str] = []
+    status = invoke_dbt(arguments, env, said.append, cwd or PROJECT_ROOT / "dbt_project")
+    return subprocess.CompletedProcess(["dbt", *arguments], status, "".join(said))
+
+
+def build(settings: LakehouseSettings, *arguments: str, window: tuple[str, str] | None = None):
+    """Run `dbt build`, of a window [from, to) or of everything."""
+    flags = ("--event-time-start", window[0], "--event-time-end", window[1]) if window else ()
+    return dbt(settings, "build", *arguments, *flags)

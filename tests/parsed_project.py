@@ -1,0 +1,34 @@
+"""A parse of the dbt project that many lakehouses start with: dbt's manifest and what dbt keeps of it for itself.
+
+Parsing is the same for every lakehouse, but dbt parses anew where an environment variable that dbt_project.yml reads has
+changed, and it reads OMNI_HOME, for the target folder. It compares a hash of that variable, which is put right here.
+Should dbt keep it in another way one day, it parses anew: slower, and no less right.
+"""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+
+from lakehouse.settings import LakehouseSettings
+
+KEPT = "partial_parse.msgpack"
+"""The file in which dbt keeps a parse."""
+
+
+@dataclass(frozen=True)
+class ParsedProject:
+    """The parse of one lakehouse."""
+
+    settings: LakehouseSettings
+
+    def give_to(self, settings: LakehouseSettings) -> None:
+        """Let a new lakehouse start with this parse."""
+        source, target = self.settings.dbt_target_dir, settings.dbt_target_dir
+        target.mkdir(parents=True)
+        shutil.copy(source / "manifest.json", target)
+        kept = (source / KEPT).read_bytes()
+        (target / KEPT).write_bytes(kept.replace(_hash(self.settings), _hash(settings)))
+
+
+def _hash(settings: LakehouseSettings) -> bytes:
+    return hashlib.sha256(f"OMNI_HOME:{settings.home}|".encode()).hexdigest().encode()
