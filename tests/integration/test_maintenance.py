@@ -42,15 +42,15 @@ DAY = timedelta(days=1)
 SOON = timedelta(hours=25)
 
 
-def maintained(settings, later=SOON, dry_run=False, keep_snapshots=1, table=None):
-    """Maintenance with an age limit of a day, at an instant from now."""
+def maintained(settings, later=SOON, dry_run=False, keep_snapshots=1, table=None, now=None):
+    """Maintenance with an age limit of a day, at an instant from now or at a given one."""
     return maintain(
         open_catalog(settings),
         open_ledger(settings),
         settings,
         older_than=DAY,
         dry_run=dry_run,
-        now=datetime.now(UTC) + later,
+        now=now or datetime.now(UTC) + later,
         keep_snapshots=keep_snapshots,
         table=table,
     )
@@ -321,7 +321,7 @@ def test_a_snapshot_that_was_current_within_the_age_limit_stays_however_long_ago
     first, second, third = table.snapshots()
     just_after_the_second = datetime.fromtimestamp(second.timestamp_ms / 1000, UTC) + timedelta(milliseconds=2)
 
-    report = maintained(settings, later=just_after_the_second + DAY - datetime.now(UTC))
+    report = maintained(settings, now=just_after_the_second + DAY)
 
     assert of(report, TICKET_EVENTS).snapshots_expired == (first.snapshot_id,)
     table.refresh()
