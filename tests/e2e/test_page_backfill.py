@@ -38,27 +38,34 @@ def manifests(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def expected(manifests, tmp_path_factory):
+def environment_of(manifests, parsed_project):
+    """The environment of a lakehouse in a folder, where nothing is loaded yet."""
+
+    def made(home):
+        settings = LakehouseSettings(home=home, manifests=manifests)
+        parsed_project.give_to(settings)
+        refresh(settings)
+        named = {"OMNI_HOME": str(home), "OMNI_MANIFESTS": str(manifests), "DAGSTER_HOME": str(settings.dagster_home)}
+        settings.dagster_home.mkdir(parents=True, exist_ok=True)
+        return {**os.environ, **named}
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def expected(environment_of, tmp_path_factory):
     """What `omni run` writes."""
-    environment = environment_of(tmp_path_factory.mktemp("by omni") / "home", manifests)
+    environment = environment_of(tmp_path_factory.mktemp("by omni") / "home")
     assert omni(environment, "run").returncode == 0
     return digests(environment)
-
-
-def environment_of(home, manifests):
-    settings = LakehouseSettings(home=home, manifests=manifests)
-    refresh(settings)
-    named = {"OMNI_HOME": str(home), "OMNI_MANIFESTS": str(manifests), "DAGSTER_HOME": str(settings.dagster_home)}
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    return {**os.environ, **named}
 
 
 def digests(environment):
     return {table: omni(environment, "digest", table).stdout for table in TABLES}
 
 
-def test_a_backfill_from_the_page_writes_what_omni_run_writes(manifests, expected, tmp_path):
-    environment = environment_of(tmp_path / "home", manifests)
+def test_a_backfill_from_the_page_writes_what_omni_run_writes(environment_of, expected, tmp_path):
+    environment = environment_of(tmp_path / "home")
     with serving(environment, "dagster", "dev") as server:
         nodes = ask(server, "{ assetNodes { assetKey { path } isPartitioned } }")["assetNodes"]
         daily = [node["assetKey"]["path"][0] for node in nodes if node["isPartitioned"]]
@@ -80,8 +87,8 @@ def end_of(server, backfill):
     return f"not ended within {ENDS_WITHIN_S} s"
 
 
-def test_a_partition_range_from_dagsters_command_line_writes_what_omni_run_writes(manifests, expected, tmp_path):
-    environment = environment_of(tmp_path / "home", manifests)
+def test_a_partition_range_from_dagsters_command_line_writes_what_omni_run_writes(environment_of, expected, tmp_path):
+    environment = environment_of(tmp_path / "home")
     selection = ["--select", "*support_kpi_daily,*doc_change_feed"]
     window = ["--partition-range", f"{DAYS[0]}...{DAYS[-1]}"]
 

@@ -28,7 +28,7 @@ STATUSES = """{ assetNodeOrError(assetKey: {path: ["raw_ticket_events"]}) { ... 
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
+def environment(tmp_path_factory, parsed_project):
     """A good day, a day half of which cannot be read, a day whose file was gone before it was loaded; one document."""
     root = tmp_path_factory.mktemp("pages")
     settings = LakehouseSettings(home=root / "home", manifests=root / "manifests")
@@ -39,6 +39,7 @@ def environment(tmp_path_factory):
     sources = [source("a", "a.jsonl"), source("b", "b.jsonl")]
     for declared in (ticket_manifest(sources), document_manifest(GOOD, [source("d", "d.md", "other")])):
         (settings.manifests / f"{declared['manifest_id']}.json").write_text(json.dumps(declared))
+    parsed_project.give_to(settings)
     refresh(settings)
     (settings.manifests / "b.jsonl").unlink()
     home = {"OMNI_HOME": str(settings.home), "OMNI_MANIFESTS": str(settings.manifests)}

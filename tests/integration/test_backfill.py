@@ -1,6 +1,8 @@
 """Backfills: exactly the plan, nothing else; mended states become ready; what was interrupted resumes."""
 
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,6 +10,7 @@ import pytest
 
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
+from lakehouse.settings import LakehouseSettings
 from loaders.ingest import refresh
 from orchestration.asset_graph import load_asset_graph
 from orchestration.backfill import Selection, find_unfinished, plan_backfill, request_backfill, run_backfill
@@ -38,16 +41,36 @@ def execute(settings, plan):
     return run_backfill(settings, backfill, quiet)
 
 
-@pytest.fixture
-def filled(settings, declare):
-    """Three days of tickets, two snapshots of one document; everything is ready."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, parsed_project):
+    """Three days of tickets, two snapshots of one document; everything is ready. Kept aside as it is."""
+    root = tmp_path_factory.mktemp("backfill")
+    settings = LakehouseSettings(home=root / "lake" / "home", manifests=root / "lake" / "manifests")
+    parsed_project.give_to(settings)
     write_lines(settings.manifests / "a.jsonl", events())
-    declare(ticket_manifest([source("a", "a.jsonl")]))
+    declared = [ticket_manifest([source("a", "a.jsonl")])]
     for day in ("2026-04-14", "2026-04-15"):
         (settings.manifests / f"{day}.md").write_text(day)
-        declare(document_manifest(day, [source("d", f"{day}.md", "other")]))
+        declared.append(document_manifest(day, [source("d", f"{day}.md", "other")]))
+    for manifest in declared:
+        (settings.manifests / f"{manifest['manifest_id']}.json").write_text(json.dumps(manifest))
     assert run_main_job(settings, None, quiet).is_complete
+    copy(root / "lake", root / "kept")
     return settings
+
+
+@pytest.fixture
+def filled(built):
+    """That lakehouse, put back in place afterwards: paths in Iceberg metadata are absolute."""
+    yield built
+    lake = built.home.parent
+    shutil.rmtree(lake)
+    copy(lake.with_name("kept"), lake)
+
+
+def copy(folder, to):
+    """By a process of its own: to close a file of SQLite's in this one would drop the locks that this one has on it."""
+    subprocess.run(["cp", "-a", folder, to], check=True)
 
 
 def written(settings):

@@ -21,8 +21,7 @@ from lakehouse.catalog import list_tables, open_catalog
 from lakehouse.digest import find_table
 from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from loaders.ingest import ingest
-from tests.dbt_shell import build, dbt
+from tests.dbt_shell import dbt
 
 DAY = "2026-04-15"
 WINDOW = ("--vars", "{start: 2026-04-15, end: 2026-04-16}")
@@ -48,15 +47,9 @@ WORDS_BEFORE_A_BRACKET = {"and", "as", "by", "from", "in", "not", "on", "or", "o
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> LakehouseSettings:
+def lake(filled_sample: LakehouseSettings) -> LakehouseSettings:
     """The bundled sample, built whole."""
-    settings = LakehouseSettings(
-        home=tmp_path_factory.mktemp("compiled") / "home", manifests=PROJECT_ROOT / "manifests"
-    )
-    assert ingest(settings).is_complete
-    done = build(settings)
-    assert done.returncode == 0, done.stdout
-    return settings
+    return filled_sample
 
 
 def run(settings: LakehouseSettings, *command: str) -> None:

@@ -21,6 +21,7 @@ from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import IngestReport, ingest
 from tests.conftest import source, ticket_manifest
 from tests.dbt_shell import build
+from tests.parsed_project import ParsedProject
 
 DATA = PROJECT_ROOT.parent / "shared" / "data"
 RECORDS, TICKETS = 5_998, 890
@@ -62,7 +63,9 @@ def log(data: Path) -> dict[str, list[dict[str, str]]]:
 
 
 @pytest.fixture(scope="module")
-def lakehouse(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[LakehouseSettings, IngestReport]:
+def lakehouse(
+    data: Path, tmp_path_factory: pytest.TempPathFactory, parsed_project: ParsedProject
+) -> tuple[LakehouseSettings, IngestReport]:
     """Everything ingested and built, once for all tests here."""
     folder = tmp_path_factory.mktemp("real data")
     (folder / "incident_event_log.csv").symlink_to(data / "incident_event_log.csv")
@@ -72,6 +75,7 @@ def lakehouse(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lak
     settings = LakehouseSettings(
         home=folder / "home", manifests=PROJECT_ROOT / "manifests" / "examples", source_root=folder
     )
+    parsed_project.give_to(settings)
     report = ingest(settings)
     done = build(settings)
     assert done.returncode == 0, done.stdout

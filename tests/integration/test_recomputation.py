@@ -26,6 +26,7 @@ from loaders.ingest import ingest
 from loaders.simulator.sample import simulate
 from tests.conftest import source, ticket_manifest
 from tests.dbt_shell import dbt
+from tests.parsed_project import ParsedProject
 from tests.recomputation import documents, servicenow, ticket_tables
 from tests.recomputation.ticket_sources import DERIVED, instant, read_events, read_records, ticket_manifests
 
@@ -47,28 +48,26 @@ Lake = tuple[LakehouseSettings, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def sample(filled_sample: LakehouseSettings) -> Lake:
     """The bundled sample."""
-    manifests = PROJECT_ROOT / "manifests"
-    settings = LakehouseSettings(home=tmp_path_factory.mktemp("the sample") / "home", manifests=manifests)
-    build(settings)
-    return settings, read_events(manifests, CONTRACTS)
+    return filled_sample, read_events(filled_sample.manifests, CONTRACTS)
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def simulated(tmp_path_factory: pytest.TempPathFactory, parsed_project: ParsedProject) -> Lake:
     """A month of about 105,000 events, and two more batches that disagree with it."""
     folder = tmp_path_factory.mktemp("simulated")
     manifests = folder / "manifests"
     simulate(manifests, seed=7, tickets=18_000)
     add_batches(manifests)
     settings = LakehouseSettings(home=folder / "home", manifests=manifests)
+    parsed_project.give_to(settings)
     build(settings)
     return settings, read_events(manifests, CONTRACTS)
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def real(tmp_path_factory: pytest.TempPathFactory, parsed_project: ParsedProject) -> Lake:
     """The ServiceNow log and the PEPs."""
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real data at {REAL_DATA}; manifests/examples/README.md says where they come from")
@@ -79,6 +78,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Lake:
             tar.extractall(folder / "pep_snapshots" / archive.name.removesuffix(".tar.gz"), filter="data")
     examples = PROJECT_ROOT / "manifests" / "examples"
     settings = LakehouseSettings(home=folder / "home", manifests=examples, source_root=folder)
+    parsed_project.give_to(settings)
     build(settings)
     return settings, servicenow.read_events(REAL_DATA / "incident_event_log.csv")
 

@@ -54,7 +54,9 @@ def some_events(dice: random.Random, number: int, count: int) -> list[dict[str, 
     return found
 
 
-def test_random_corrections_and_replays_of_random_days_end_as_a_rebuild_from_scratch(settings, declare, tmp_path):
+def test_random_corrections_and_replays_of_random_days_end_as_a_rebuild_from_scratch(
+    settings, declare, tmp_path, parsed_project
+):
     dice = random.Random(5)
     days = [FIRST + timedelta(days=n) for n in range(DAYS)]
     for number, replayed in ((1, []), (2, dice.sample(days, 1)), (3, dice.sample(days, DAYS))):
@@ -68,6 +70,7 @@ def test_random_corrections_and_replays_of_random_days_end_as_a_rebuild_from_scr
             build(settings, day)
 
     fresh = LakehouseSettings(home=tmp_path / "another home", manifests=settings.manifests)
+    parsed_project.give_to(fresh)
     ingest(fresh)
     build(fresh)
 

@@ -30,10 +30,11 @@ EVENTS = "raw_ticket_events"
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(tmp_path_factory, parsed_project):
     """Two days of tickets (the second with a broken line) and a document, loaded, built and checked."""
     root = tmp_path_factory.mktemp("verify")
     settings = LakehouseSettings(home=root / "home", manifests=root / "manifests", max_quarantined_share=0.9)
+    parsed_project.give_to(settings)
     events = [ticket_event(n, ONE, event_id=f"e{n}", product_line="cross_product") for n in (1, 2, 3)]
     write_lines(settings.manifests / f"{ONE}.jsonl", events)
     write_lines(settings.manifests / f"{TWO}.jsonl", [ticket_event(4, TWO, event_id="e4"), "broken"])
