@@ -21,20 +21,22 @@ IMPORTED = (
     "pyiceberg.catalog.sql",
     "pyiceberg.table",
 )
-"""What dbt and its plugins import, but for duckdb and pyarrow: those start a thread, which a fork would be without."""
+"""What a build imports beside, but for duckdb and pyarrow: those start a thread, which a fork would be without."""
 
 
 def main() -> None:
     """Serve until the input ends."""
     from dbt.cli.main import cli
 
-    for name in IMPORTED:
-        importlib.import_module(name)
-    gc.freeze()  # what is imported stays: no collection in a fork need look at it
     for line in sys.stdin:
+        request = json.loads(line)
+        if "parse" not in request["arguments"]:  # which may be all that is asked for
+            for name in IMPORTED:
+                importlib.import_module(name)
+        gc.freeze()  # what is imported stays: no collection in a fork need look at it
         fork = os.fork()
         if not fork:
-            _become(**json.loads(line))
+            _become(**request)
             cli()  # exits
         _, status = os.waitpid(fork, 0)
         print(f"\n{json.dumps({'exit_status': os.waitstatus_to_exitcode(status)})}", flush=True)
