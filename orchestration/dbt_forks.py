@@ -41,15 +41,23 @@ def invoke_dbt(
     except BaseException:
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
+        server.communicate()
         raise
     return server.wait() or 1  # it died, and dbt with it
+
+
+def end_servers() -> None:
+    """End the servers that wait, and their memory; an invocation after it starts one anew."""
+    while _idle:
+        _idle.pop().communicate()  # which closes its input
 
 
 def _free_server() -> subprocess.Popen[str]:
     while _idle:
         if (server := _idle.pop()).poll() is None:
             return server
-    server = subprocess.Popen(
+    atexit.register(end_servers)
+    return subprocess.Popen(
         [sys.executable, "-m", "orchestration.dbt_server"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -57,5 +65,3 @@ def _free_server() -> subprocess.Popen[str]:
         text=True,
         process_group=0,  # to be stopped with its forks
     )
-    atexit.register(server.communicate)  # which closes its input
-    return server

@@ -14,6 +14,7 @@ from orchestration.arrivals_sensor import build_arrivals_sensor
 from orchestration.asset_graph import load_asset_graph
 from orchestration.bronze_assets import build_bronze_asset, build_seed_manifests
 from orchestration.dbt_assets import build_dbt_assets
+from orchestration.dbt_forks import end_servers
 from orchestration.freshness_checks import build_freshness_checks
 from orchestration.maintenance_job import build_maintenance
 from orchestration.partitions import daily_partitions
@@ -55,4 +56,6 @@ def build_definitions(
 @dg.definitions
 def definitions() -> dg.Definitions:
     """The graph of the lakehouse that the environment names."""
-    return build_definitions(load_settings())
+    built = build_definitions(load_settings())
+    end_servers()  # a code server lives on, and may have parsed the dbt project for this once
+    return built

@@ -14,6 +14,7 @@ from lakehouse.settings import LakehouseSettings
 from loaders.ingest import ingest, refresh
 from orchestration.asset_graph import AssetGraph, AssetNode, ensure_dbt_manifest
 from orchestration.backfill import Selection, plan_backfill, request_backfill, run_backfill
+from orchestration.dbt_forks import end_servers
 from orchestration.dbt_process import run_dbt
 from orchestration.readiness import Readiness, open_readiness
 from orchestration.steps import plan_steps
@@ -84,6 +85,7 @@ def backfill(folder: str, days: int) -> None:
         result = run_backfill(settings, request, lambda _: None)
         if result.not_ready or len(plan.verdicts) < days:
             raise RuntimeError(f"{len(plan.verdicts)} planned, {len(result.not_ready)} not ready: {result.lines}")
+    end_servers()  # and count what they used
 
 
 def work_of_backfill(folder: str, days: int) -> None:
@@ -97,6 +99,7 @@ def work_of_backfill(folder: str, days: int) -> None:
         for step in plan_steps({(_BRONZE, key) for key in loaded}, [_BRONZE]):
             if not run_dbt(settings, ["build"], window=step.window, run_id="bench", on_event=lambda _: None).succeeded:
                 raise RuntimeError(f"dbt build of {step.window} failed")
+    end_servers()
 
 
 def ready(home: str, asset: str, partition: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.settings import PROJECT_ROOT
-from orchestration import dbt_forks
+from orchestration.dbt_forks import end_servers
 from orchestration.dbt_process import run_dbt
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -41,9 +41,9 @@ def threads_of(pid):
 
 
 @pytest.fixture(autouse=True)
-def no_server_of_another_test(monkeypatch):
+def no_server_of_another_test():
     """Each test starts a server of its own."""
-    monkeypatch.setattr(dbt_forks, "_idle", [])
+    end_servers()
 
 
 def invoke(settings, said, *arguments):
@@ -62,6 +62,9 @@ def test_each_invocation_ends_as_it_does_in_a_fork_of_one_server_that_has_one_th
     assert any("No such command" in message for message in said.messages)
     assert (len(said.forks), len(said.servers), set(threads)) == (2, 1, {1})
     assert not any(stat(pid) for pid in said.forks)
+    assert all(stat(pid) for pid in said.servers)
+    end_servers()
+    assert not any(stat(pid) for pid in said.servers)
     assert "a run Running with dbt" in (settings.home / "dbt" / "logs" / "dbt.log").read_text("utf-8")
 
 
