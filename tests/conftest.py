@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
@@ -13,6 +14,9 @@ from orchestration.asset_graph import ensure_dbt_manifest
 from tests.parsed_project import ParsedProject
 
 CREATED_AT = "2026-05-01T00:00:00Z"
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one may take its time over an example
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -310,7 +310,7 @@ ODD_LINES = st.sampled_from(
 )
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(lines=st.lists(st.one_of(RECORDS, ODD_LINES), max_size=8))
 def test_the_quick_way_to_count_finds_what_the_careful_way_finds(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("lines")
@@ -355,7 +355,7 @@ EVENTS = st.builds(
 )
 
 
-@hypothesis_settings(max_examples=80, deadline=None)
+@hypothesis_settings(max_examples=80)
 @example(lines=[{**ticket_event(1), "occurred_at": None, "event_type": None}])
 @given(lines=st.lists(st.one_of(EVENTS, EVENTS, ODD_LINES), max_size=6))
 def test_the_quick_way_to_type_gives_what_the_careful_way_gives(tmp_path_factory, lines):
