@@ -31,6 +31,7 @@ FUNCTIONS = {
     "coalesce",
     "concat_ws",
     "count",
+    "extract",
     "floor",
     "lag",
     "lead",
