@@ -4,7 +4,7 @@ Frozen values without I/O; the ledger stores them, the verdict judges them. All 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -206,3 +206,36 @@ class CheckResult:
     observed_at: datetime
     run_id: str
     failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcomes:
+    """The last outcome of each check on one materialization: what a verdict needs of the results."""
+
+    passed: Mapping[str, str] = field(default_factory=dict)
+    """Check that passed → the run that ran it."""
+    failed: tuple[CheckResult, ...] = ()
+
+    @classmethod
+    def of(cls, results: Iterable[CheckResult]) -> "CheckOutcomes":
+        """Outcomes of results, one of each check."""
+        found = list(results)
+        passed = {result.check: result.run_id for result in found if result.passed}
+        return cls(passed, tuple(result for result in found if not result.passed))
+
+    @property
+    def names(self) -> Set[str]:
+        """Checks that have run."""
+        return self.passed.keys() | {result.check for result in self.failed} if self.failed else self.passed.keys()
+
+    def of_run(self, run_id: str | None) -> set[str]:
+        """Checks whose last result is of a run."""
+        passed = {name for name, run in self.passed.items() if run == run_id}
+        return passed | {result.check for result in self.failed if result.run_id == run_id}
+
+    def only(self, names: Set[str]) -> "CheckOutcomes":
+        """Outcomes of some checks."""
+        if self.names <= names:
+            return self
+        passed = {name: run for name, run in self.passed.items() if name in names}
+        return CheckOutcomes(passed, tuple(result for result in self.failed if result.check in names))

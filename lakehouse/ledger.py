@@ -32,6 +32,9 @@ from lakehouse.evidence import (
 from lakehouse.ledger_rows import CHECK, MATERIALIZATION, check_row, materialization_row, read_materialization
 from lakehouse.settings import LakehouseSettings
 
+_MOST_VALUES = 10_000
+"""In one statement: SQLite takes 32,766, Postgres 65,535."""
+
 
 def open_ledger(settings: LakehouseSettings) -> "Ledger":
     """Open the ledger, creating its tables on first use.
@@ -267,14 +270,18 @@ class Ledger:
     def current_checks(self, materialization_ids: Iterable[int] | None = None) -> dict[int, list[CheckResult]]:
         """The last result of each check on each current materialization, by materialization id."""
         c, m = t.checks, t.materializations
-        current = select(func.max(m.c.id)).group_by(m.c.asset, m.c.partition)
-        wanted = c.c.materialization_id.in_(current if materialization_ids is None else list(materialization_ids))
-        latest = select(func.max(c.c.id)).where(wanted).group_by(c.c.materialization_id, c.c.check_name)
+        wanted: list[Any] = [select(func.max(m.c.id)).group_by(m.c.asset, m.c.partition)]
+        if materialization_ids is not None:
+            ids = list(materialization_ids)
+            wanted = [ids[start : start + _MOST_VALUES] for start in range(0, len(ids), _MOST_VALUES)]
         found: dict[int, list[CheckResult]] = {}
         with self.engine.connect() as connection:
-            rows: Iterable[Any] = connection.execute(select(*CHECK).where(c.c.id.in_(latest)))
-            for result in (CheckResult(*row) for row in rows):
-                found.setdefault(result.materialization_id, []).append(result)
+            for some in wanted:
+                latest = select(func.max(c.c.id)).where(c.c.materialization_id.in_(some))
+                latest = latest.group_by(c.c.materialization_id, c.c.check_name)
+                rows: Iterable[Any] = connection.execute(select(*CHECK).where(c.c.id.in_(latest)))
+                for result in (CheckResult(*row) for row in rows):
+                    found.setdefault(result.materialization_id, []).append(result)
         return found
 
 

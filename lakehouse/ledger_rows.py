@@ -10,11 +10,14 @@ from lakehouse import ledger_tables as t
 from lakehouse.evidence import CheckResult, Materialization, RowCounts
 
 _COUNTS = tuple(field.name for field in fields(RowCounts))
-_PLAIN = tuple(field.name for field in fields(Materialization) if field.name != "rows")
+_FIELDS = [field.name for field in fields(Materialization)]
+_ROWS = _FIELDS.index("rows")
 _LISTS = ("batch_ids", "manifest_ids", "manifest_hashes", "source_files")
-MATERIALIZATION = [*(t.materializations.c[name] for name in _PLAIN)] + [
-    t.materializations.c[f"rows_{name}"] for name in _COUNTS
-]
+_LISTS_AT = [_FIELDS.index(name) for name in _LISTS]
+_FORCED, _READ = _FIELDS.index("is_forced"), _FIELDS.index("read_snapshots")
+_COLUMNS = [*_FIELDS[:_ROWS], *(f"rows_{name}" for name in _COUNTS), *_FIELDS[_ROWS + 1 :]]
+MATERIALIZATION = [t.materializations.c[name] for name in _COLUMNS]
+"""Columns in the order of the fields of `Materialization`, those of `RowCounts` in the place of `rows`."""
 _CHECK_COLUMNS = {field.name: "check_name" if field.name == "check" else field.name for field in fields(CheckResult)}
 CHECK = [t.checks.c[column] for column in _CHECK_COLUMNS.values()]
 """Columns in the order of the fields of `CheckResult`."""
@@ -24,17 +27,19 @@ def materialization_row(item: Materialization) -> dict[str, Any]:
     """What is inserted; the database gives the id."""
     counts = {f"rows_{name}": getattr(item.rows, name) for name in _COUNTS}
     lists = {name: list(getattr(item, name)) for name in _LISTS}
-    return {name: getattr(item, name) for name in _PLAIN if name != "id"} | counts | lists
+    return {name: getattr(item, name) for name in _FIELDS if name not in ("id", "rows")} | counts | lists
 
 
 def read_materialization(row: Any) -> Materialization:
     """A row of the columns `MATERIALIZATION`."""
-    values = dict(zip(_PLAIN, row, strict=False))
-    for name in _LISTS:
-        values[name] = tuple(values[name])
-    values["read_snapshots"] = values["read_snapshots"] or {}  # null in rows of earlier versions
-    values["is_forced"] = bool(values["is_forced"])
-    return Materialization(**values, rows=RowCounts(*row[len(_PLAIN) :]))
+    counted = slice(_ROWS, _ROWS + len(_COUNTS))
+    values = list(row)
+    values[counted] = [RowCounts(*values[counted])]
+    for at in _LISTS_AT:
+        values[at] = tuple(values[at])
+    values[_READ] = values[_READ] or {}  # null in rows of earlier versions
+    values[_FORCED] = bool(values[_FORCED])
+    return Materialization(*values)
 
 
 def check_row(result: CheckResult) -> dict[str, Any]:

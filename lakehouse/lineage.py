@@ -7,6 +7,7 @@ computes it again from the ledger; a difference means STALE.
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Literal
 
 from lakehouse.evidence import Materialization
@@ -24,11 +25,6 @@ class AssetVersions:
     def __init__(self, materializations: Iterable[Materialization]) -> None:
         """Take the current materializations of one asset."""
         self._versions = {item.partition: item.version for item in materializations if item.rows.loaded}
-        self._keys = sorted(self._versions)
-        self._chain = [""]
-        for key in self._keys:
-            link = f"{self._chain[-1]}\n{key}\n{self._versions[key]}"
-            self._chain.append(hashlib.sha256(link.encode()).hexdigest())
 
     def input_version(self, mapping: PartitionMapping, partition: str) -> str:
         """Version of what `partition` reads through the mapping; empty where there is nothing to read."""
@@ -37,6 +33,19 @@ class AssetVersions:
         if mapping == "up_to_day":
             return self._chain[bisect_right(self._keys, partition)]
         return self._chain[-1]
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        return sorted(self._versions)
+
+    @cached_property
+    def _chain(self) -> list[str]:
+        """Version of the first n partitions, for each n."""
+        chain = [""]
+        for key in self._keys:
+            link = f"{chain[-1]}\n{key}\n{self._versions[key]}"
+            chain.append(hashlib.sha256(link.encode()).hexdigest())
+        return chain
 
 
 def derived_version(code_version: str, inputs: dict[str, str]) -> str:

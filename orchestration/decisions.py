@@ -38,4 +38,4 @@ def failed_warnings(verdict: Verdict) -> list[CheckResult]:
     """Failed checks that block nothing, by the severity that the asset requires now, whatever it was then."""
     evidence = verdict.evidence
     required = evidence.required_checks
-    return [c for c in evidence.checks if not c.passed and required.get(c.check, c.severity) == "warn"]
+    return [c for c in evidence.checks.failed if required.get(c.check, c.severity) == "warn"]

@@ -4,11 +4,11 @@ Pure over the verdicts: whatever the ledger does not know is null. Called by `om
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from lakehouse.evidence import Materialization
+from lakehouse.evidence import CheckResult, Materialization
 from lakehouse.partitions import WHOLE
 from orchestration.asset_graph import AssetGraph
 from orchestration.decisions import decision_on
@@ -29,17 +29,23 @@ def verdicts_on(readiness: Readiness, days: Iterable[str]) -> list[Verdict]:
 
 
 def evidence_document(
-    graph: AssetGraph, verdicts: list[Verdict], *, generated_at: datetime, run_id: str | None = None
+    graph: AssetGraph,
+    verdicts: list[Verdict],
+    results: Mapping[int, Sequence[CheckResult]],
+    *,
+    generated_at: datetime,
+    run_id: str | None = None,
 ) -> dict[str, Any]:
     """The whole document.
 
     Args:
         graph: Declares the assets.
         verdicts: What to report on.
+        results: Check results, by the materialization that they speak for.
         generated_at: The clock (UTC).
         run_id: The run whose partitions these are; None for a range of days.
     """
-    partitions = [partition_evidence(graph, verdict) for verdict in verdicts]
+    partitions = [partition_evidence(graph, verdict, results) for verdict in verdicts]
     days = sorted(verdict.partition for verdict in verdicts if verdict.partition)
     return {
         "format": FORMAT,
@@ -52,7 +58,9 @@ def evidence_document(
     }
 
 
-def partition_evidence(graph: AssetGraph, verdict: Verdict) -> dict[str, Any]:
+def partition_evidence(
+    graph: AssetGraph, verdict: Verdict, results: Mapping[int, Sequence[CheckResult]]
+) -> dict[str, Any]:
     """Everything that is known of one asset partition."""
     item = verdict.evidence.materialization
     return {
@@ -64,7 +72,7 @@ def partition_evidence(graph: AssetGraph, verdict: Verdict) -> dict[str, Any]:
         "reasons": list(verdict.reasons),
         "next": next_command(verdict),
         "materialization": None if item is None else _materialization(item),
-        "checks": list(_checks(verdict.evidence)),
+        "checks": list(_checks(verdict.evidence, results.get(item.id, ()) if item else ())),
     }
 
 
@@ -94,9 +102,9 @@ def _materialization(item: Materialization) -> dict[str, Any]:
     }
 
 
-def _checks(evidence: PartitionEvidence) -> Iterator[dict[str, Any]]:
+def _checks(evidence: PartitionEvidence, results: Sequence[CheckResult]) -> Iterator[dict[str, Any]]:
     """Every check that the asset requires now, whether or not it has run on the current materialization."""
-    found = {check.check: check for check in evidence.checks}
+    found = {result.check: result for result in results}
     for name, severity in sorted(evidence.required_checks.items()):
         result = found.get(name)
         outcome = "not_run" if result is None else "passed" if result.passed else "failed"

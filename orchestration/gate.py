@@ -45,10 +45,9 @@ class Gate:
     def _judged(self, verdict: Verdict) -> Verdict:
         """The verdict without the checks that are about to run."""
         evidence = verdict.evidence
-        seen = {check.check for check in evidence.checks if check.run_id == self.run_id}
-        pending = set(self.pending.get(verdict.asset, ())) - seen
+        pending = set(self.pending.get(verdict.asset, ())) - evidence.checks.of_run(self.run_id)
         required = {name: severity for name, severity in evidence.required_checks.items() if name not in pending}
-        checks = [check for check in evidence.checks if check.check not in pending]
+        checks = evidence.checks.only(evidence.checks.names - pending)
         return decide(replace(evidence, required_checks=required, checks=checks))
 
     def _hinders(self, verdict: Verdict) -> bool:
@@ -62,6 +61,6 @@ class Gate:
 
 def _is_unchecked_by_its_loader(verdict: Verdict) -> bool:
     """Dbt's own tests may come later: they are dbt's user's to run. Until they have run, nothing is READY."""
-    seen = {check.check for check in verdict.evidence.checks}
+    seen = verdict.evidence.checks.names
     own = BRONZE_CHECKS.get(verdict.asset, {})
     return verdict.status is Status.UNCHECKED and any(s == "error" and name not in seen for name, s in own.items())

@@ -1,12 +1,16 @@
 """From the ledger to verdicts: collects the evidence of asset partitions and judges them in the graph's order.
 
-Reads the ledger (three queries, whatever the number of partitions) and dbt's manifest; imports no engine.
+Reads the ledger (three queries whatever the number of partitions, and the checks that failed) and dbt's manifest;
+imports no engine.
 """
 
+import gc
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from lakehouse.evidence import CheckResult, Coverage, Materialization, coverage_version
+from lakehouse.check_outcomes import current_outcomes
+from lakehouse.evidence import CheckOutcomes, Coverage, Materialization, coverage_version
 from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.lineage import AssetVersions, PartitionMapping
 from lakehouse.partitions import WHOLE
@@ -30,16 +34,23 @@ class Readiness:
 
     def __init__(self, graph: AssetGraph, ledger: Ledger) -> None:
         """Read the ledger and judge."""
+        with _uncollected():
+            self._read_and_judge(graph, ledger)
+
+    def _read_and_judge(self, graph: AssetGraph, ledger: Ledger) -> None:
         self.graph = graph
         self.coverage = ledger.coverage()
         self.materializations = ledger.current_materializations()
-        self._checks = ledger.current_checks()
+        self._checks = current_outcomes(ledger)
         self._versions: dict[str, AssetVersions] = {}
         self._expected: dict[str, set[str]] = {}
         self._verdicts: dict[str, dict[str, Verdict]] = {}
         self._not_ready: dict[str, list[str]] = {}
+        written: dict[str, dict[str, Materialization]] = {}
+        for (asset, key), item in self.materializations.items():
+            written.setdefault(asset, {})[key] = item
         for node in graph.nodes.values():
-            self._judge_asset(node)
+            self._judge_asset(node, written.get(node.name, {}))
 
     def verdict(self, asset: str, partition: str) -> Verdict:
         """The verdict on one partition; EMPTY where nothing is expected and nothing was ever written.
@@ -75,8 +86,7 @@ class Readiness:
             if self._verdicts[asset][key].is_mendable
         ]
 
-    def _judge_asset(self, node: AssetNode) -> None:
-        written = {key: item for (asset, key), item in self.materializations.items() if asset == node.name}
+    def _judge_asset(self, node: AssetNode, written: dict[str, Materialization]) -> None:
         self._versions[node.name] = AssetVersions(written.values())
         self._expected[node.name] = self._expected_partitions(node)
         keys = sorted(self._expected[node.name] | written.keys())
@@ -96,7 +106,7 @@ class Readiness:
 
     def _evidence(self, node: AssetNode, partition: str) -> PartitionEvidence:
         item = self.materializations.get((node.name, partition))
-        coverage = self.coverage.get((node.name, partition), [])
+        coverage = self.coverage.get((node.name, partition), ())
         return PartitionEvidence(
             asset=node.name,
             partition=partition,
@@ -105,26 +115,28 @@ class Readiness:
             materialization=item,
             required_checks=node.checks,
             checks=self._current_checks(node, item),
-            source_problems=sorted({row.problem for row in coverage if row.problem}),
+            source_problems=tuple(sorted({row.problem for row in coverage if row.problem})),
             changed_inputs=self._changed_inputs(node, partition, item, coverage),
-            blockers=[item for up, mapping in node.inputs.items() for item in self.not_ready(up, mapping, partition)],
+            blockers=tuple(b for up, mapping in node.inputs.items() for b in self.not_ready(up, mapping, partition)),
         )
 
-    def _current_checks(self, node: AssetNode, item: Materialization | None) -> Sequence[CheckResult]:
-        """Results that still count: of checks that the asset still has."""
-        found = self._checks.get(item.id, []) if item else []
-        return [check for check in found if check.check in node.checks]
+    def _current_checks(self, node: AssetNode, item: Materialization | None) -> CheckOutcomes:
+        """Outcomes that still count: of checks that the asset still has."""
+        found = self._checks.get(item.id) if item else None
+        return found.only(node.checks.keys()) if found else CheckOutcomes()
 
     def _changed_inputs(
-        self, node: AssetNode, partition: str, item: Materialization | None, coverage: list[Coverage]
-    ) -> list[str]:
+        self, node: AssetNode, partition: str, item: Materialization | None, coverage: Sequence[Coverage]
+    ) -> tuple[str, ...]:
         if item is None:
-            return []
+            return ()
         if node.layer == "bronze":
             is_same = coverage_version(coverage) == item.version or not (coverage or item.rows.read)
-            return [] if is_same else ["the coverage of its sources"]
+            return () if is_same else ("the coverage of its sources",)
         current = {up: self._versions[up].input_version(mapping, partition) for up, mapping in node.inputs.items()}
-        return [name for name in sorted(current | item.inputs) if current.get(name) != item.inputs.get(name)]
+        if current == item.inputs:
+            return ()
+        return tuple(name for name in sorted(current | item.inputs) if current.get(name) != item.inputs.get(name))
 
     def not_ready(self, upstream: str, mapping: PartitionMapping, partition: str) -> list[Verdict]:
         """Verdicts on the partitions that `partition` reads of an asset and that are not ready, the latest first."""
@@ -135,6 +147,22 @@ class Readiness:
         if mapping == "up_to_day":
             keys = keys[: bisect_right(keys, partition)]
         return [self._verdicts[upstream][key] for key in reversed(keys)]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection for a moment.
+
+    What is read and judged stays; a collection in the midst of it would walk all of it, and all that is imported, to
+    find nothing: a quarter of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def next_command(verdict: Verdict) -> str | None:

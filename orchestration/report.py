@@ -174,7 +174,8 @@ def build_report(
     # Before any manifest was admitted, no partition may be called empty, or ready.
     verdicts = verdicts_on(readiness, days) if ledger.has_admissions() else []
     causes, waiting = explain(verdicts)
-    evidence = evidence_document(graph, verdicts, generated_at=generated_at, run_id=run_id)
+    results = ledger.current_checks([item.id for v in verdicts if (item := v.evidence.materialization)])
+    evidence = evidence_document(graph, verdicts, results, generated_at=generated_at, run_id=run_id)
     series, absent = kpi_series(catalog, window)
     return Report(
         title=_title(days, run_id),

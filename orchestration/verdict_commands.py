@@ -139,6 +139,6 @@ def _evidence(verdict: Verdict) -> Iterator[str]:
     )
     yield from (f"  from {name}" for name in item.source_files)
     yield from (f"  from {name}, version {version[:12]}" for name, version in sorted(item.inputs.items()) if version)
-    passed = sum(check.passed for check in verdict.evidence.checks)
-    yield f"  {passed} of {len(verdict.evidence.checks)} checks passed"
-    yield from (f"  warning: {c.check}: {c.message}" for c in verdict.evidence.checks if not c.passed)
+    checks = verdict.evidence.checks
+    yield f"  {len(checks.passed)} of {len(checks.names)} checks passed"
+    yield from (f"  warning: {c.check}: {c.message}" for c in checks.failed)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lakehouse.evidence import CheckResult, Materialization, Severity
+from lakehouse.evidence import CheckOutcomes, Materialization, Severity
 
 _NAMED_BLOCKERS = 3
 
@@ -24,7 +24,7 @@ class Status(StrEnum):
     EMPTY = "EMPTY"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PartitionEvidence:
     """All that is known of one asset partition."""
 
@@ -36,8 +36,8 @@ class PartitionEvidence:
     """Records that its sources hold; None for what is computed from other assets."""
     materialization: Materialization | None = None
     required_checks: Mapping[str, Severity] = field(default_factory=dict)
-    checks: Sequence[CheckResult] = ()
-    """Results on this materialization, the last of each check."""
+    checks: CheckOutcomes = CheckOutcomes()
+    """Of the checks that have run on this materialization."""
     source_problems: Sequence[str] = ()
     """Why source files that it needs cannot be read."""
     changed_inputs: Sequence[str] = ()
@@ -46,7 +46,7 @@ class PartitionEvidence:
     """Verdicts on upstream partitions that are not ready."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The answer for one asset partition."""
 
@@ -80,7 +80,9 @@ def decide(evidence: PartitionEvidence) -> Verdict:
     if not evidence.is_expected and (item is None or item.rows.loaded == 0) and not evidence.changed_inputs:
         return Verdict(evidence.asset, evidence.partition, Status.EMPTY, (), evidence, True)
     findings = [*_missing(evidence), *_failed(evidence), *_unchecked(evidence), *_stale(evidence), *_blocked(evidence)]
-    status = findings[0][0] if findings else Status.READY
+    if not findings:
+        return Verdict(evidence.asset, evidence.partition, Status.READY, (), evidence, True)
+    status = findings[0][0]
     has_new_data = bool(evidence.changed_inputs)
     is_sound = (status is not Status.FAILED or has_new_data) and not evidence.source_problems
     is_mendable = is_sound and all(blocker.is_mendable for blocker in evidence.blockers)
@@ -102,14 +104,16 @@ def _missing(evidence: PartitionEvidence) -> Findings:
 def _failed(evidence: PartitionEvidence) -> Findings:
     # By the severity that the asset requires now, whatever it was when the check ran.
     required = evidence.required_checks
-    failed = (c for c in evidence.checks if not c.passed and required.get(c.check, c.severity) == "error")
+    failed = (c for c in evidence.checks.failed if required.get(c.check, c.severity) == "error")
     return [(Status.FAILED, f"check {check.check} failed: {check.message}") for check in failed]
 
 
 def _unchecked(evidence: PartitionEvidence) -> Findings:
     if evidence.materialization is None:
         return []
-    seen = {check.check for check in evidence.checks}
+    seen = evidence.checks.names
+    if evidence.required_checks.keys() <= seen:
+        return []
     missing = [name for name, severity in evidence.required_checks.items() if severity == "error" and name not in seen]
     return [(Status.UNCHECKED, f"check {name} has not run on this materialization") for name in sorted(missing)]
 

@@ -144,7 +144,7 @@ def verdicts(events: int) -> Iterator[Figure]:
     yield Figure("verdict matrix: CPU", sample.value, "s", 0.3, details, sample.cpu_s, sample.peak_mb)
     home = _built(events // 10, DAYS // 10)[0]
     cold = fresh("graph_jobs.ready", home, "raw_ticket_events", "2026-04-02")
-    yield Figure("omni ready: CPU", cold.cpu_s, "s", 1.5, "cold, from a shell", cold.cpu_s, cold.peak_mb)
+    yield Figure("omni ready: CPU", cold.value, "s", 1.5, "cold, from a shell", cold.cpu_s, cold.peak_mb)
 
 
 def backfill(events: int) -> Iterator[Figure]:

@@ -28,7 +28,7 @@ def lake(tmp_path):
 
 
 def document(lake, *days):
-    return evidence_document(GRAPH, verdicts_on(lake.read(), days), generated_at=NOW)
+    return evidence_document(GRAPH, verdicts_on(lake.read(), days), lake.ledger.current_checks(), generated_at=NOW)
 
 
 def found(lake, asset, day=ONE):
@@ -93,7 +93,7 @@ def test_every_kind_of_verdict_fits_the_schema(lake):
 
 
 def test_an_empty_document_fits_the_schema_too():
-    content = evidence_document(GRAPH, [], generated_at=NOW, run_id="r")
+    content = evidence_document(GRAPH, [], {}, generated_at=NOW, run_id="r")
 
     assert VALIDATOR.is_valid(content)
     assert (content["first_day"], content["decisions"], content["generated_at"]) == (

@@ -288,6 +288,13 @@ def test_checks_of_named_materializations_leave_out_the_others(ledger):
     assert ledger.current_checks([]) == {}
 
 
+def test_more_materializations_can_be_named_than_a_statement_takes_values(ledger):
+    first, second = ledger.record_materializations([written("2026-04-15"), written("2026-04-16")])
+    ledger.record_checks([checked(first), checked(second, partition="2026-04-16")])
+
+    assert set(ledger.current_checks([first, *range(1_000, 300_000), second])) == {first, second}
+
+
 def test_recording_no_check_is_fine(ledger):
     ledger.record_checks([])
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.evidence import CheckResult, Materialization, RowCounts
+from lakehouse.evidence import CheckOutcomes, CheckResult, Materialization, RowCounts
 from orchestration.verdicts import PartitionEvidence, Status, Verdict, decide
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
@@ -24,12 +24,21 @@ def check(name="conservation", passed=True, severity="error", message="3 rows lo
     return CheckResult("asset", DAY, name, severity, passed, message, 7, AT, "run")
 
 
+def outcomes(*results):
+    return CheckOutcomes.of(results)
+
+
 PASSED = (check("conservation"), check("unique"))
 
 
 def evidence(**known):
     """Evidence of a partition that lacks nothing, but for what is given."""
-    ready = {"materialization": written(), "required_checks": REQUIRED, "checks": PASSED, "is_expected": True}
+    ready = {
+        "materialization": written(),
+        "required_checks": REQUIRED,
+        "checks": outcomes(*PASSED),
+        "is_expected": True,
+    }
     return PartitionEvidence("asset", DAY, **{**ready, **known})
 
 
@@ -42,31 +51,31 @@ def upstream(status=Status.FAILED, is_mendable=False, partition=DAY):
     [
         pytest.param({}, Status.READY, (), id="lacks nothing"),
         pytest.param(
-            {"materialization": None, "checks": ()},
+            {"materialization": None, "checks": outcomes()},
             Status.MISSING,
             ("expected, never materialized",),
             id="never written",
         ),
         pytest.param(
-            {"materialization": None, "checks": (), "source_problems": ["a.gz: gone", "b.gz: cut"]},
+            {"materialization": None, "checks": outcomes(), "source_problems": ["a.gz: gone", "b.gz: cut"]},
             Status.MISSING,
             ("a.gz: gone", "b.gz: cut"),
             id="never written because of its sources",
         ),
         pytest.param(
-            {"checks": (check(passed=False), check("unique"))},
+            {"checks": outcomes(check(passed=False), check("unique"))},
             Status.FAILED,
             ("check conservation failed: 3 rows lost",),
             id="a check failed",
         ),
         pytest.param(
-            {"checks": (check(),)},
+            {"checks": outcomes(check())},
             Status.UNCHECKED,
             ("check unique has not run on this materialization",),
             id="a check has not run",
         ),
         pytest.param(
-            {"checks": ()},
+            {"checks": outcomes()},
             Status.UNCHECKED,
             (
                 "check conservation has not run on this materialization",
@@ -85,11 +94,16 @@ def upstream(status=Status.FAILED, is_mendable=False, partition=DAY):
             {"blockers": [upstream()]}, Status.BLOCKED, (f"upstream upstream {DAY} is FAILED",), id="upstream failed"
         ),
         pytest.param(
-            {"checks": (*PASSED, check("freshness", passed=False, severity="warn"))}, Status.READY, (), id="a warning"
+            {"checks": outcomes(*PASSED, check("freshness", passed=False, severity="warn"))},
+            Status.READY,
+            (),
+            id="a warning",
         ),
-        pytest.param({"is_expected": False, "materialization": None, "checks": ()}, Status.EMPTY, (), id="empty day"),
         pytest.param(
-            {"is_expected": False, "materialization": written(0), "checks": ()},
+            {"is_expected": False, "materialization": None, "checks": outcomes()}, Status.EMPTY, (), id="empty day"
+        ),
+        pytest.param(
+            {"is_expected": False, "materialization": written(0), "checks": outcomes()},
             Status.EMPTY,
             (),
             id="empty day, written",
@@ -102,7 +116,7 @@ def upstream(status=Status.FAILED, is_mendable=False, partition=DAY):
             id="all its rows went away",
         ),
         pytest.param(
-            {"materialization": written(0), "checks": ()},
+            {"materialization": written(0), "checks": outcomes()},
             Status.UNCHECKED,
             (
                 "check conservation has not run on this materialization",
@@ -126,9 +140,9 @@ def test_ready_and_empty_are_safe_to_consume_and_nothing_else(status):
 
 
 WORSE = {
-    Status.MISSING: {"materialization": None, "checks": ()},
-    Status.FAILED: {"checks": (check("conservation", passed=False), check("unique"))},
-    Status.UNCHECKED: {"checks": (check("conservation"),)},
+    Status.MISSING: {"materialization": None, "checks": outcomes()},
+    Status.FAILED: {"checks": outcomes(check("conservation", passed=False), check("unique"))},
+    Status.UNCHECKED: {"checks": outcomes(check("conservation"))},
     Status.STALE: {"changed_inputs": ["an input"]},
     Status.BLOCKED: {"blockers": [upstream()]},
 }
@@ -147,7 +161,7 @@ def test_of_two_findings_the_one_that_comes_first_in_the_order_decides(first, se
 def test_every_unmet_requirement_is_named_the_decisive_one_first():
     verdict = decide(
         evidence(
-            checks=(check("conservation", passed=False),),
+            checks=outcomes(check("conservation", passed=False)),
             changed_inputs=["ticket_events", "knowledge_doc"],
             source_problems=["a.gz: cut"],
             blockers=[upstream(Status.STALE)],
@@ -165,7 +179,7 @@ def test_every_unmet_requirement_is_named_the_decisive_one_first():
 
 
 def test_a_missing_partition_names_what_blocks_it_too():
-    verdict = decide(evidence(materialization=None, checks=(), blockers=[upstream()]))
+    verdict = decide(evidence(materialization=None, checks=outcomes(), blockers=[upstream()]))
 
     assert verdict.reasons == ("expected, never materialized", f"upstream upstream {DAY} is FAILED")
 
@@ -205,7 +219,7 @@ def test_a_run_can_mend_what_no_failed_check_and_no_unreadable_source_holds(know
 def test_a_failed_check_counts_by_the_severity_that_the_asset_requires_now():
     recorded_as_warning = check("unique", passed=False, severity="warn")
 
-    verdict = decide(evidence(checks=(check("conservation"), recorded_as_warning)))
+    verdict = decide(evidence(checks=outcomes(check("conservation"), recorded_as_warning)))
 
     assert verdict.status is Status.FAILED
 
@@ -224,7 +238,7 @@ def test_a_verdict_carries_the_materialization_it_speaks_for():
 # ── properties ───────────────────────────────────────────────────────────────────────────────────────────────────────
 NAMES = st.sampled_from(["conservation", "unique", "other"])
 CHECKS = st.dictionaries(NAMES, st.booleans()).map(
-    lambda outcomes: tuple(check(name, passed) for name, passed in outcomes.items())
+    lambda found: outcomes(*(check(name, passed) for name, passed in found.items()))
 )
 EVIDENCE = st.builds(
     PartitionEvidence,
@@ -246,10 +260,11 @@ def test_nothing_is_ready_with_an_unmet_requirement(known):
     verdict = decide(known)
 
     if verdict.status is Status.READY:
-        passed = {result.check for result in known.checks if result.passed}
         assert known.materialization is not None
-        assert {name for name, severity in known.required_checks.items() if severity == "error"} <= passed
-        assert all(c.passed or known.required_checks.get(c.check, c.severity) == "warn" for c in known.checks)
+        assert {
+            name for name, severity in known.required_checks.items() if severity == "error"
+        } <= known.checks.passed.keys()
+        assert all(known.required_checks.get(c.check, c.severity) == "warn" for c in known.checks.failed)
         assert not (known.source_problems or known.changed_inputs or known.blockers)
 
 
@@ -282,8 +297,9 @@ def test_a_verdict_gives_reasons_exactly_where_it_is_not_ready(known):
 def test_one_more_failure_never_makes_a_verdict_better_and_silences_no_reason(known, failure):
     ((name, added),) = failure.items()
     before = decide(known)
+    checks = CheckOutcomes(known.checks.passed, (*known.checks.failed, added))
 
-    after = decide(replace(known, **{name: [*getattr(known, name), added]}))
+    after = decide(replace(known, **{name: checks if name == "checks" else [*getattr(known, name), added]}))
 
     assert RANK[after.status] <= RANK[before.status]
     # New data make even a failed partition worth computing again.
