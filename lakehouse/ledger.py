@@ -7,10 +7,10 @@ dbt or Dagster.
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Engine, Table, bindparam, delete, func, insert, inspect, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
@@ -287,7 +287,8 @@ class Ledger:
 
 def _insert_new(connection: Connection, table: Table) -> Any:
     """An insert that leaves a row that is already there as it is."""
-    dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
+    # Only the dialect in use: SQLAlchemy's for Postgres imports every driver that it knows.
+    dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     return dialect.insert(table).on_conflict_do_nothing()
 
 

@@ -1,25 +1,22 @@
-"""Silver and Gold as Dagster assets: specs from dagster-dbt, checks of tests and unit tests, evidence from the ledger.
+"""Silver and Gold as Dagster assets, with the checks that dbt runs: its tests and unit tests; evidence from the ledger.
 
 dbt itself writes the tables and the ledger, from the graph as from a shell. What is reported here per day is read from
 the ledger. A range is built in as few invocations of dbt as hold back the bad days and nothing else
 (`orchestration.build_plan`).
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator
 
 from lakehouse.evidence import CheckResult
 from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
-from orchestration.asset_graph import BRONZE_CHECKS, AssetGraph, ensure_dbt_manifest
+from orchestration.asset_graph import BRONZE_CHECKS, AssetGraph
 from orchestration.build_plan import BuildPlan, held_lines, plan_build
 from orchestration.dagster_events import (
-    OWNERS,
     WRITES,
     done,
     materialized,
@@ -28,6 +25,7 @@ from orchestration.dagster_events import (
     report_failed,
 )
 from orchestration.dbt_process import DbtOutcome, Event, run_dbt
+from orchestration.dbt_specs import model_specs
 from orchestration.gate import Gate
 from orchestration.readiness import Readiness
 from orchestration.steps import Step
@@ -43,55 +41,14 @@ class BuildConfig(dg.Config):
     """Build upon what is not ready, too; what is built says so."""
 
 
-class OmniDbtTranslator(DagsterDbtTranslator):
-    """dbt nodes in the words of this project: an asset is named by its table, whatever its schema.
-
-    Dagster allows one partition mapping per upstream asset of a definition, and all models are one definition, so that
-    one dbt process builds them. Dagster therefore draws same-day edges where a model reads every day up to its own;
-    the verdicts know better (`lakehouse.lineage`).
-    """
-
-    def __init__(self, graph: AssetGraph, partitions: dg.DailyPartitionsDefinition) -> None:
-        """Take the partitions from the asset graph, so that Dagster and the verdicts agree."""
-        super().__init__()
-        self._graph, self._partitions = graph, partitions
-
-    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """The table's name."""
-        return dg.AssetKey(dbt_resource_props["name"])
-
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """The schema: silver or gold."""
-        return str(dbt_resource_props["schema"])
-
-    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
-        """The team that answers for all of it."""
-        return OWNERS
-
-    def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
-        """The layer, beside dbt's own tags."""
-        return {**super().get_tags(dbt_resource_props), "layer": str(dbt_resource_props["schema"])}
-
-    def get_partitions_def(self, dbt_resource_props: Mapping[str, Any]) -> dg.PartitionsDefinition[str] | None:
-        """The one daily definition, for models that are partitioned."""
-        node = self._graph.nodes.get(dbt_resource_props["name"])
-        return self._partitions if node is not None and node.is_partitioned else None
-
-
 def build_dbt_assets(
     settings: LakehouseSettings, graph: AssetGraph, partitions: dg.DailyPartitionsDefinition
 ) -> dg.AssetsDefinition:
     """All dbt models as one subsettable definition."""
-    manifest = json.loads(ensure_dbt_manifest(settings).read_text("utf-8"))
-    translator = OmniDbtTranslator(graph, partitions)
 
     @dg.multi_asset(
         name=DBT_MODELS,
-        specs=[
-            translator.get_asset_spec(manifest, unique_id, None)
-            for unique_id, node in manifest["nodes"].items()
-            if node["resource_type"] == "model"
-        ],
+        specs=model_specs(settings, graph, partitions),
         check_specs=list(_check_specs(graph, partitions)),
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),

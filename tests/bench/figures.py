@@ -147,6 +147,12 @@ def verdicts(events: int) -> Iterator[Figure]:
     yield Figure("omni ready: CPU", cold.value, "s", 1.5, "cold, from a shell", cold.cpu_s, cold.peak_mb)
 
 
+def definitions(events: int) -> Iterator[Figure]:
+    """Loading Dagster's definitions, imports included."""
+    sample = fresh("graph_jobs.load_definitions", _built(events // 10, DAYS // 10)[0])
+    yield Figure("definitions: CPU", sample.value, "s", 3, "imports included", sample.cpu_s, sample.peak_mb)
+
+
 def backfill(events: int) -> Iterator[Figure]:
     """A year of small days from files to Gold through the graph, beyond the load and dbt themselves."""
     days = 365
@@ -173,6 +179,7 @@ FIGURES: dict[str, Callable[[int], Iterator[Figure]]] = {
         dbt_range,
         dbt_floor,
         verdicts,
+        definitions,
         backfill,
     )
 }
