@@ -61,6 +61,13 @@ class LakehouseSettings(BaseSettings):
         default=500_000, ge=1, description="Upstream rows that a daily dbt model is built from at a time."
     )
 
+    git_url: str | None = Field(
+        default=None,
+        pattern="github|gitlab",
+        description="Page of this repository on GitHub or GitLab, to which the graph's code references then lead.",
+    )
+    git_branch: str = Field(default="main", description="Branch that they lead to.")
+
     run_id: str | None = Field(default=None, description="Run that dbt works for; default: dbt's invocation id.")
     partition_start: date | None = Field(default=None, description="First day partition. Default: first covered day.")
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import dagster as dg
 
-from lakehouse.evidence import CheckResult
+from lakehouse.evidence import CheckResult, Materialization
 from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
 from orchestration.asset_graph import BRONZE_CHECKS, AssetGraph
 from orchestration.build_plan import BuildPlan, held_lines, plan_build
+from orchestration.column_lineage import column_lineage
 from orchestration.dagster_events import (
     WRITES,
     done,
@@ -25,7 +26,7 @@ from orchestration.dagster_events import (
     report_failed,
 )
 from orchestration.dbt_process import DbtOutcome, Event, run_dbt
-from orchestration.dbt_specs import model_specs
+from orchestration.dbt_specs import OmniDbtTranslator, model_specs
 from orchestration.gate import Gate
 from orchestration.readiness import Readiness
 from orchestration.steps import Step
@@ -48,7 +49,7 @@ def build_dbt_assets(
 
     @dg.multi_asset(
         name=DBT_MODELS,
-        specs=model_specs(settings, graph, partitions),
+        specs=model_specs(settings, OmniDbtTranslator(graph, partitions)),
         check_specs=list(_check_specs(graph, partitions)),
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -59,7 +60,8 @@ def build_dbt_assets(
         window = _window(context)
         build = _Build(context, settings, graph, window, config.force)
         build.run()
-        yield from _events(context, settings, graph, window)
+        # A translator of its own: it keeps every manifest that it has seen.
+        yield from _events(context, settings, graph, window, OmniDbtTranslator(graph, partitions))
         if build.problems:
             raise dg.Failure("; ".join(build.problems))
 
@@ -146,7 +148,11 @@ def _window(context: dg.AssetExecutionContext) -> Window | None:
 
 
 def _events(
-    context: dg.AssetExecutionContext, settings: LakehouseSettings, graph: AssetGraph, window: Window | None
+    context: dg.AssetExecutionContext,
+    settings: LakehouseSettings,
+    graph: AssetGraph,
+    window: Window | None,
+    translator: OmniDbtTranslator,
 ) -> Iterator[Any]:
     """Report what this run recorded: per day its metadata and check results, per asset one result that blocks."""
     ledger = open_ledger(settings)
@@ -154,16 +160,24 @@ def _events(
     selected = {(key.asset_key.to_user_string(), key.name) for key in context.selected_asset_check_keys}
     current = ledger.current_materializations({*names, *(asset for asset, _ in selected)})
     checks = ledger.current_checks([item.id for item in current.values()])
+    written: dict[str, list[Materialization]] = {}
     for name in [name for name in graph.nodes if name in names]:
         keys = window.keys if window and graph[name].is_partitioned else [WHOLE]
         items = [current[name, key] for key in keys if (name, key) in current]
-        if written := [item for item in items if item.run_id == context.run_id]:
-            yield from (materialized(item, partition_metadata(item, f"{graph[name].layer}.{name}")) for item in written)
-            yield done(name)
+        if mine := [item for item in items if item.run_id == context.run_id]:
+            written[name] = mine
+    lineage = column_lineage(settings, translator, written)
+    for name, items in written.items():
+        # The lineage is the table's, not the day's: Dagster reads it from the last event.
+        about_table = {"dagster/column_lineage": lineage[name]} if name in lineage else {}
+        table = f"{graph[name].layer}.{name}"
+        yield from (materialized(item, partition_metadata(item, table)) for item in items[:-1])
+        yield materialized(items[-1], partition_metadata(items[-1], table) | about_table)
+        yield done(name)
     inside = {*(window.keys if window else ()), WHOLE}
     # Of this run only: where dbt ended early, an older result says nothing of what was written now.
-    mine = (r for found in checks.values() for r in found if r.run_id == context.run_id and r.partition in inside)
-    results = [r for r in mine if (r.asset, r.check) in selected]
+    own = (r for found in checks.values() for r in found if r.run_id == context.run_id and r.partition in inside)
+    results = [r for r in own if (r.asset, r.check) in selected]
     report_checks(context, [result for result in results if result.partition])
     for asset in names:
         failed = {r.partition for r in results if r.asset == asset and not r.passed and r.severity == "error"}

@@ -32,17 +32,20 @@ def _without_dbt_core() -> Iterator[None]:
 
 
 with _without_dbt_core():
-    from dagster_dbt import DagsterDbtTranslator
+    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 
 
-def model_specs(
-    settings: LakehouseSettings, graph: AssetGraph, partitions: dg.DailyPartitionsDefinition
-) -> list[dg.AssetSpec]:
-    """A spec for each model."""
+def dbt_project(settings: LakehouseSettings) -> DbtProject:
+    """The project, in dagster-dbt's words."""
+    return DbtProject(settings.dbt_project_dir, target_path=settings.dbt_target_dir)
+
+
+def model_specs(settings: LakehouseSettings, translator: "OmniDbtTranslator") -> list[dg.AssetSpec]:
+    """A spec for each model, with a reference to its SQL."""
     manifest = json.loads(ensure_dbt_manifest(settings).read_text("utf-8"))
-    translator = OmniDbtTranslator(graph, partitions)
+    project = dbt_project(settings)
     return [
-        translator.get_asset_spec(manifest, unique_id, None)
+        translator.get_asset_spec(manifest, unique_id, project)
         for unique_id, node in manifest["nodes"].items()
         if node["resource_type"] == "model"
     ]
@@ -58,7 +61,7 @@ class OmniDbtTranslator(DagsterDbtTranslator):
 
     def __init__(self, graph: AssetGraph, partitions: dg.DailyPartitionsDefinition) -> None:
         """Take the partitions from the asset graph, so that Dagster and the verdicts agree."""
-        super().__init__()
+        super().__init__(DagsterDbtTranslatorSettings(enable_code_references=True))
         self._graph, self._partitions = graph, partitions
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:

@@ -13,6 +13,7 @@ from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.arrivals_sensor import build_arrivals_sensor
 from orchestration.asset_graph import load_asset_graph
 from orchestration.bronze_assets import build_bronze_asset, build_seed_manifests
+from orchestration.code_references import with_code_references
 from orchestration.dbt_assets import build_dbt_assets
 from orchestration.dbt_forks import end_servers
 from orchestration.freshness_checks import build_freshness_checks
@@ -39,11 +40,14 @@ def build_definitions(
     )
     maintenance, nightly = build_maintenance(settings)
     return dg.Definitions(
-        assets=[
-            build_seed_manifests(settings),
-            *(build_bronze_asset(settings, name, partitions) for name in BRONZE_ASSETS),
-            build_dbt_assets(settings, load_asset_graph(settings), partitions),
-        ],
+        assets=with_code_references(
+            settings,
+            [
+                build_seed_manifests(settings),
+                *(build_bronze_asset(settings, name, partitions) for name in BRONZE_ASSETS),
+                build_dbt_assets(settings, load_asset_graph(settings), partitions),
+            ],
+        ),
         asset_checks=freshness,
         jobs=[job, maintenance],
         schedules=[nightly, *build_schedules(job, freshness)],

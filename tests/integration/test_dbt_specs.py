@@ -12,19 +12,20 @@ import json, sys
 import {first}
 from lakehouse.settings import load_settings
 from orchestration.asset_graph import load_asset_graph
-from orchestration.dbt_specs import model_specs
+from orchestration.dbt_specs import OmniDbtTranslator, model_specs
 from orchestration.partitions import daily_partitions
 from lakehouse.ledger import open_ledger
 
 settings = load_settings()
-specs = model_specs(settings, load_asset_graph(settings), daily_partitions(settings, open_ledger(settings)))
-own = ("dagster-dbt/manifest", "dagster-dbt/dagster-dbt-translator")  # objects, not values
+partitions = daily_partitions(settings, open_ledger(settings))
+specs = model_specs(settings, OmniDbtTranslator(load_asset_graph(settings), partitions))
+objects = ("dagster_dbt/manifest", "dagster_dbt/dagster_dbt_translator", "dagster_dbt/project")
 said = [
     {{
         "key": spec.key.to_user_string(),
         "deps": sorted((dep.asset_key.to_user_string(), repr(dep.metadata)) for dep in spec.deps),
         "about": [spec.description, spec.group_name, spec.code_version, spec.owners, dict(spec.tags), sorted(spec.kinds)],
-        "metadata": {{name: repr(value) for name, value in spec.metadata.items() if name.replace("_", "-") not in own}},
+        "metadata": {{name: repr(value) for name, value in spec.metadata.items() if name not in objects}},
     }}
     for spec in specs
 ]

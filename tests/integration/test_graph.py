@@ -96,6 +96,21 @@ def test_a_range_run_leaves_every_partition_ready_with_its_own_metadata(three_da
         found = instance.event_log_storage.get_asset_check_partition_info([dg.AssetCheckKey(dg.AssetKey(asset), check)])
         days = {info.partition_key: (info.latest_execution_status.value, info.is_current) for info in found}
         assert {key: value for key, value in days.items() if key} == dict.fromkeys(loaded, ("SUCCEEDED", True)), asset
+    # As the models' SQL says: a class of ticket, and what depends on two columns.
+    events = "ticket_events"
+    assert upstream_columns(instance, "support_kpi_daily", "category") == {(events, "category")}
+    assert upstream_columns(instance, "support_kpi_daily", "p1_created") == {
+        (events, "event_type"),
+        (events, "priority"),
+    }
+    assert upstream_columns(instance, events, "subject") == {("raw_ticket_events", "subject")}
+
+
+def upstream_columns(instance, asset, column):
+    """What the column lineage of an asset's last event says of a column."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset)).asset_materialization
+    deps = event.metadata["dagster/column_lineage"].column_lineage.deps_by_column[column]
+    return {(dep.asset_key.to_user_string(), dep.column_name) for dep in deps}
 
 
 def test_a_day_that_fails_its_check_is_materialized_and_drawn_as_failed_until_it_is_mended(three_days):
