@@ -19,6 +19,7 @@ from orchestration.dagster_events import (
     done,
     materialized,
     nothing,
+    nothing_to_check,
     partition_metadata,
     report_checks,
     report_failed,
@@ -175,13 +176,14 @@ def _events(
         yield materialized(
             item, partition_metadata(item, f"bronze.{item.asset}", coverage.get((item.asset, item.partition), ()))
         )
-    for key in window.keys:
-        if not {(load.asset, key)} & (current.keys() | coverage.keys()) and key not in load.refused:
-            yield nothing(load.asset, key)
+    known = current.keys() | coverage.keys()
+    empty = [key for key in window.keys if (load.asset, key) not in known and key not in load.refused]
+    yield from (nothing(load.asset, key) for key in empty)
     context.log.info(load.summary())
     yield done(load.asset)
     # After the materialization: Dagster takes an older evaluation for one of the version before.
-    report_checks(context, [result for result in results if result.check in BRONZE_CHECKS[load.asset]])
+    own = [result for result in results if result.check in BRONZE_CHECKS[load.asset]]
+    report_checks(context, own + nothing_to_check(load.asset, empty, BRONZE_CHECKS[load.asset], context.run_id))
     failed = [result for result in results if not result.passed]
     report_failed(context, load.asset, sorted({r.partition for r in failed if r.severity == "error"}))
     stopped = {result.partition for result in failed if result.severity == "error"} | load.refused.keys()

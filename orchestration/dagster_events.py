@@ -1,6 +1,7 @@
 """Evidence from the ledger as Dagster events, per partition: materializations with metadata, check evaluations."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -36,6 +37,13 @@ def materialized(item: Materialization, metadata: dict[str, Any]) -> dg.AssetMat
 def nothing(asset: str, partition: str) -> dg.AssetMaterialization:
     """The event of a day that was looked at and on which nothing is expected: a backfill that asked for it can end."""
     return dg.AssetMaterialization(asset, partition=partition, description="nothing is expected on this day")
+
+
+def nothing_to_check(asset: str, partitions: Iterable[str], checks: Iterable[str], run_id: str) -> list[CheckResult]:
+    """Results for days on which nothing is expected, for Dagster alone: there a day without one is not passed."""
+    now, why = datetime.now(UTC), "nothing is expected on this day"
+    days_and_checks = ((day, check) for day in partitions for check in checks)
+    return [CheckResult(asset, day, check, "error", True, why, 0, now, run_id) for day, check in days_and_checks]
 
 
 def done(asset: str) -> dg.MaterializeResult[Any]:

@@ -5,7 +5,7 @@ the ledger. A range is built in as few invocations of dbt as hold back the bad d
 (`orchestration.build_plan`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 import dagster as dg
@@ -21,6 +21,7 @@ from orchestration.dagster_events import (
     WRITES,
     done,
     materialized,
+    nothing_to_check,
     partition_metadata,
     report_checks,
     report_failed,
@@ -178,12 +179,29 @@ def _events(
     # Of this run only: where dbt ended early, an older result says nothing of what was written now.
     own = (r for found in checks.values() for r in found if r.run_id == context.run_id and r.partition in inside)
     results = [r for r in own if (r.asset, r.check) in selected]
-    report_checks(context, [result for result in results if result.partition])
+    empty = _nothing_to_check(context, ledger, window, current.keys(), selected)
+    report_checks(context, [result for result in results if result.partition] + empty)
     for asset in names:
         failed = {r.partition for r in results if r.asset == asset and not r.passed and r.severity == "error"}
         report_failed(context, asset, sorted(failed - {WHOLE}))
     for asset, check in sorted(selected):
         yield from _check_events(asset, check, [r for r in results if (r.asset, r.check) == (asset, check)])
+
+
+def _nothing_to_check(
+    context: dg.AssetExecutionContext,
+    ledger: Ledger,
+    window: Window | None,
+    written: Set[tuple[str, str]],
+    selected: Set[tuple[str, str]],
+) -> list[CheckResult]:
+    """Dbt's tests of Bronze on the days of the window on which nothing is expected there and nothing is."""
+    found: list[CheckResult] = []
+    for asset in {asset for asset, _ in selected} & BRONZE_CHECKS.keys():
+        known = written | ledger.coverage(asset).keys()
+        empty = [day for day in (window.keys if window else ()) if (asset, day) not in known]
+        found += nothing_to_check(asset, empty, [check for a, check in selected if a == asset], context.run_id)
+    return found
 
 
 def _check_events(asset: str, check: str, results: list[CheckResult]) -> Iterator[Any]:

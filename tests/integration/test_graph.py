@@ -96,6 +96,12 @@ def test_a_range_run_leaves_every_partition_ready_with_its_own_metadata(three_da
         found = instance.event_log_storage.get_asset_check_partition_info([dg.AssetCheckKey(dg.AssetKey(asset), check)])
         days = {info.partition_key: (info.latest_execution_status.value, info.is_current) for info in found}
         assert {key: value for key, value in days.items() if key} == dict.fromkeys(loaded, ("SUCCEEDED", True)), asset
+    # So has a day on which nothing is expected, in Bronze's own checks and in dbt's: the graph counts a day without one.
+    of_documents = [c.key for c in build_definitions(three_days).resolve_asset_graph().asset_check_nodes]
+    of_documents = [key for key in of_documents if key.asset_key == dg.AssetKey("raw_doc_assets")]
+    found = instance.event_log_storage.get_asset_check_partition_info(of_documents)
+    drawn = {(i.check_key.name, i.partition_key): i.latest_execution_status.value for i in found if i.partition_key}
+    assert drawn == {(key.name, day): "SUCCEEDED" for key in of_documents for day in loaded}
     # As the models' SQL says: a class of ticket, and what depends on two columns.
     events = "ticket_events"
     assert upstream_columns(instance, "support_kpi_daily", "category") == {(events, "category")}
