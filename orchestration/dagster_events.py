@@ -13,7 +13,6 @@ from dagster._core.events import AssetMaterializationPlannedData
 
 from lakehouse.evidence import CheckResult, Coverage, Materialization
 from lakehouse.partitions import ONE_DAY, parse_day
-from orchestration.sqlite_events import report_events, takes_many
 
 OWNERS = ["team:data-platform"]
 
@@ -80,6 +79,9 @@ def report_checks(context: dg.AssetExecutionContext, results: Sequence[CheckResu
     Beyond `_MOST_EVALUATIONS` (`_MOST_AT_ONCE`) only the checks that failed on some day are recorded per day; the rest
     have their one result over the run, and Dagster's graph counts a check whose days have none as not passed.
     """
+    # Here, not above: a storage brings Alembic in, half a second of each load of the definitions.
+    from orchestration.sqlite_events import report_events, takes_many
+
     if len(results) > (_MOST_AT_ONCE if takes_many(context.instance) else _MOST_EVALUATIONS):
         failed = {(result.asset, result.check) for result in results if not result.passed}
         results = [result for result in results if (result.asset, result.check) in failed]
