@@ -85,7 +85,7 @@ def test_days_built_from_a_checkpoint_are_exact_and_wait_for_it_after_a_correcti
     built(months, "2026-04-06", "2026-04-10")
 
     stale = evidence(months, "int_open_tickets__monthly", "2026-04-01")
-    assert stale.changed_inputs == ["int_ticket_states__daily"]
+    assert stale.changed_inputs == ("int_ticket_states__daily",)
     waiting = evidence(months, "support_backlog_daily", "2026-04-06").blockers
     assert "int_open_tickets__monthly 2026-04-01" in [blocker.name for blocker in waiting]
 

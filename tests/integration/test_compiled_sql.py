@@ -44,7 +44,7 @@ FUNCTIONS = {
 """Functions that DuckDB and Spark both have, with the same arguments and the same meaning."""
 SPARK_FUNCTIONS = {"explode", "sequence", "unix_micros"}
 """Functions that macros/spark/ may use beside them."""
-WORDS_BEFORE_A_BRACKET = {"and", "as", "by", "from", "in", "not", "on", "or", "over", "then", "where"}
+WORDS_BEFORE_A_BRACKET = {"and", "as", "by", "from", "in", "not", "on", "or", "over", "select", "then", "where"}
 
 
 @pytest.fixture(scope="module")

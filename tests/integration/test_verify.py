@@ -82,7 +82,7 @@ def test_ledger_and_tables_of_a_run_agree(built):
 
     assert report.findings == []
     # Days: 2 of events and of KPIs, 1 of documents, 2 of each other daily model; 3 assets that are not partitioned.
-    assert (report.partitions, report.objects) == (2 + 1 + 6 * 2 + 3, 1)
+    assert (report.partitions, report.objects) == (2 + 1 + 7 * 2 + 3, 1)
     assert report.snapshots == 2 + 1 + 6 + 3
 
 
