@@ -32,6 +32,8 @@ class Gate:
     """The run that builds: a result of its own counts, pending or not."""
     is_forced: bool = False
     """Nothing is an obstacle."""
+    _seen: dict[str, Verdict | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `_hindering` found: a model that reads all days up to its own meets the same verdicts day after day."""
 
     def obstacles(self, asset: str, partition: str, is_rebuilt: Callable[[Verdict], bool]) -> list[Verdict]:
         """Verdicts on upstream partitions that hold a partition back, but for those that the build rewrites."""
@@ -39,8 +41,15 @@ class Gate:
             return []
         inputs = self.readiness.graph[asset].inputs.items()
         verdicts = (verdict for up, mapping in inputs for verdict in self.readiness.not_ready(up, mapping, partition))
-        judged = (self._judged(verdict) for verdict in verdicts if not is_rebuilt(verdict))
-        return [verdict for verdict in judged if self._hinders(verdict)]
+        found = (self._hindering(verdict) for verdict in verdicts if not is_rebuilt(verdict))
+        return [verdict for verdict in found if verdict]
+
+    def _hindering(self, verdict: Verdict) -> Verdict | None:
+        """The verdict without the checks that are about to run, where that still holds a build back."""
+        if verdict.name not in self._seen:
+            judged = self._judged(verdict)
+            self._seen[verdict.name] = judged if self._hinders(judged) else None
+        return self._seen[verdict.name]
 
     def _judged(self, verdict: Verdict) -> Verdict:
         """The verdict without the checks that are about to run."""
@@ -54,7 +63,7 @@ class Gate:
         if verdict.status is Status.FAILED:
             return True
         if verdict.status is Status.BLOCKED:
-            return any(self._hinders(self._judged(blocker)) for blocker in verdict.evidence.blockers)
+            return any(self._hindering(blocker) for blocker in verdict.evidence.blockers)
         is_inside = self.window is None or verdict.partition == WHOLE or parse_day(verdict.partition) in self.window
         return is_inside and (verdict.status in _IN_WINDOW or _is_unchecked_by_its_loader(verdict))
 
