@@ -31,9 +31,11 @@ TABLE_PROPERTIES = {
     "write.parquet.compression-codec": "zstd",
     # Writers of other days commit in between: try again on top of them.
     "commit.retry.num-retries": "20",
-    # Keep the metadata of a table with many small daily commits small.
+    # Keep the metadata of a table with many small daily commits small. A manifest of 40 files is full: with iceberg's
+    # 8 MB, every tenth commit would write the entries of all days again.
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "10",
+    "commit.manifest.target-size-bytes": "32768",
     # A reader holds on to a metadata file while its run lasts: `lakehouse.maintenance` removes old ones by age.
     "write.metadata.delete-after-commit.enabled": "false",
     "write.metadata.previous-versions-max": "20",

@@ -163,6 +163,18 @@ def backfill(events: int) -> Iterator[Figure]:
     yield Figure("backfill: graph, a day", beyond, "s", 0.06, details, whole.cpu_s, whole.peak_mb)
 
 
+def graph_day(events: int) -> Iterator[Figure]:
+    """Everything of one day in a warm run of the graph, beyond its load and its dbt build. Reported, with the parts."""
+    folder, times = _daily_files(events // 100, DAYS // 10), 4
+    idle, run, load, build = (
+        fresh("graph_jobs.day", folder, "2026-04-03", *(times if part == n else 0 for n in (1, 2, 3)))
+        for part in range(4)
+    )
+    run_s, load_s, dbt_s = ((sample.cpu_s - idle.cpu_s) / times for sample in (run, load, build))
+    base = f"load {load_s:.2f} s, dbt build {dbt_s:.2f} s"
+    yield _ratio("graph: a day to its work", run_s, load_s + dbt_s, base, 3, run)
+
+
 FIGURES: dict[str, Callable[[int], Iterator[Figure]]] = {
     function.__name__: function
     for function in (
@@ -180,6 +192,7 @@ FIGURES: dict[str, Callable[[int], Iterator[Figure]]] = {
         dbt_floor,
         verdicts,
         definitions,
+        graph_day,
         backfill,
     )
 }

@@ -10,12 +10,14 @@ from pathlib import Path
 from lakehouse.evidence import CheckResult, Coverage, Materialization, RowCounts, SourceFileRecord, coverage_version
 from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.lineage import AssetVersions, derived_version
+from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import ingest, refresh
 from orchestration.asset_graph import AssetGraph, AssetNode, ensure_dbt_manifest
 from orchestration.backfill import Selection, plan_backfill, request_backfill, run_backfill
 from orchestration.dbt_forks import end_servers
 from orchestration.dbt_process import run_dbt
+from orchestration.main_job import run_main_job
 from orchestration.readiness import Readiness, open_readiness
 from orchestration.steps import plan_steps
 from orchestration.verdicts import Status
@@ -100,6 +102,22 @@ def work_of_backfill(folder: str, days: int) -> None:
             if not run_dbt(settings, ["build"], window=step.window, run_id="bench", on_event=lambda _: None).succeeded:
                 raise RuntimeError(f"dbt build of {step.window} failed")
     end_servers()
+
+
+def day(folder: str, day: str, runs: int, loads: int, builds: int) -> None:
+    """One day, over and over, after a run of all days: runs of the graph, loads alone, dbt builds alone."""
+    with tempfile.TemporaryDirectory() as home:
+        settings = LakehouseSettings(_env_file=None, home=_made(home), manifests=Path(folder))
+        window = Window.of_keys(day, day)
+        for each in [None, *[window] * runs]:
+            if not (outcome := run_main_job(settings, each, lambda _: None)).is_complete:
+                raise RuntimeError(f"{outcome.lines}; next: find the bug before the cost")
+        for _ in range(loads):
+            ingest(settings, window=window)
+        for _ in range(builds):
+            if not run_dbt(settings, ["build"], window=window, run_id="bench", on_event=lambda _: None).succeeded:
+                raise RuntimeError(f"dbt build of {day} failed; next: find the bug before the cost")
+    end_servers()  # and count what they used
 
 
 def ready(home: str, asset: str, partition: str) -> float:
