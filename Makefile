@@ -12,9 +12,9 @@ PARSE_DBT := from lakehouse.settings import load_settings as s; from orchestrati
 run: setup
 	@$(BIN)/omni run
 
-# In the order of the folders, since the tests that take long come first there; three, since some of them wait.
+# In the order of the folders, since the tests that take long come first there; four, since a third of their time is waiting.
 test: setup
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff format --check .
