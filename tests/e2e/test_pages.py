@@ -9,9 +9,10 @@ import re
 import shutil
 import subprocess
 import urllib.request
+from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import Error, ViewportSize, expect, sync_playwright
 
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import refresh
@@ -20,6 +21,8 @@ from tests.e2e.servers import BIN, serving
 
 GOOD, FAILED, MISSING = "2026-04-14", "2026-04-15", "2026-04-16"
 ASSETS = ("seed_manifests", "raw_ticket_events", "raw_doc_assets", "ticket_events", "support_kpi_daily")
+GROUPS = ("manifests", "bronze", "silver", "gold")
+SIZE = ViewportSize(width=1500, height=900)
 SCREENSHOTS = os.environ.get("OMNI_SCREENSHOTS")  # before the tests are isolated from the environment
 LOADS_WITHIN_MS = 90_000
 
@@ -70,7 +73,7 @@ def page():
             browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         except Error as error:
             pytest.skip(f"no browser; next: playwright install chromium ({str(error).splitlines()[0]})")
-        page = browser.new_page(viewport={"width": 1500, "height": 900})
+        page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(LOADS_WITHIN_MS)
         expect.set_options(timeout=LOADS_WITHIN_MS)
         yield page
@@ -105,13 +108,18 @@ def test_the_partitions_of_an_asset_tell_good_failed_and_missing_days_apart(serv
 
 
 def test_the_graph_shows_every_layer_and_its_assets(server, page):
-    page.goto(f"{server}/asset-groups")
-    expect(page.get_by_text("bronze", exact=True).first).to_be_visible()
-    for group in ("manifests", "silver", "gold"):
-        expect(page.get_by_text(group, exact=True).first).to_be_visible()
     nodes = {node["assetKey"]["path"][0] for node in ask(server, "{ assetNodes { assetKey { path } } }")["assetNodes"]}
     assert set(ASSETS) <= nodes
-    keep(page, "asset_groups")
+    expanded = ",".join(f"global@global:{group}" for group in GROUPS)
+    page.set_viewport_size(ViewportSize(width=2600, height=1800))
+    page.goto(f"{server}/asset-groups?{urlencode({'expanded': expanded})}")
+    for name in (*GROUPS, "knowledge_doc"):
+        expect(page.get_by_text(name, exact=True).filter(visible=True).first).to_be_visible()
+    page.mouse.dblclick(700, 500)  # the whole graph, as large as it fits
+    for name in nodes:
+        expect(page.get_by_text(name, exact=True).filter(visible=True).first).to_be_in_viewport()
+    keep(page, "asset_graph")
+    page.set_viewport_size(SIZE)
 
 
 def test_a_check_says_on_which_day_it_failed(server, page):
@@ -128,6 +136,7 @@ def test_a_check_says_on_which_day_it_failed(server, page):
     expect(page.get_by_text("Passed (1)")).to_be_visible()
     page.get_by_text(FAILED, exact=True).filter(visible=True).first.click()
     expect(page.get_by_text("of 2 records are held in quarantine").first).to_be_visible()
+    page.get_by_text("Failed (1)").scroll_into_view_if_needed()
     keep(page, "check")
 
 
