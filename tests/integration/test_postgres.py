@@ -1,4 +1,4 @@
-"""Catalog and ledger on Postgres: the same commands, two writers at once. Needs a server of its own, named by the caller."""
+"""Catalog and ledger on Postgres: the same commands, two writers at once, and maintenance."""
 
 import json
 import os
@@ -18,14 +18,26 @@ from orchestration.asset_graph import load_asset_graph
 from orchestration.main_job import run_main_job
 from orchestration.readiness import Readiness
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+from tests.integration.postgres_server import binaries, postgres
 
-SERVER = "OMNI_TEST_POSTGRES_URI"
+SERVER = os.environ.get("OMNI_TEST_POSTGRES_URI")  # before the tests are isolated from the environment
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server that the caller names, else one of the tests' own."""
+    if SERVER:
+        yield make_url(SERVER)
+        return
+    if not (folder := binaries()):
+        pytest.skip("no Postgres; next: apt-get install postgresql, or name one in OMNI_TEST_POSTGRES_URI")
+    with postgres(folder) as url:
+        yield url
 
 
 @pytest.fixture
-def on_postgres(settings, monkeypatch):
+def on_postgres(server, settings, monkeypatch):
     """A lakehouse whose catalog and ledger are a new database, for the processes that it starts, too."""
-    server = make_url(_SERVER_URI)
     name = f"omni_{uuid4().hex}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -35,10 +47,7 @@ def on_postgres(settings, monkeypatch):
     yield LakehouseSettings(home=settings.home, manifests=settings.manifests, catalog_uri=uri)
     with engine.connect() as connection:
         connection.execute(text(f"drop database {name} with (force)"))
-
-
-_SERVER_URI = os.environ.get(SERVER, "")
-pytestmark = pytest.mark.skipif(not _SERVER_URI, reason=f"{SERVER} names no Postgres")
+    engine.dispose()
 
 
 def ingesting(settings, day):
