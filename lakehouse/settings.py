@@ -76,6 +76,13 @@ class LakehouseSettings(BaseSettings):
     def _anchor(cls, path: Path | None) -> Path | None:
         return None if path is None else (PROJECT_ROOT / path.expanduser()).resolve()
 
+    @field_validator("warehouse")
+    @classmethod
+    def _locate(cls, warehouse: str | None) -> str | None:
+        if warehouse is None or "://" in warehouse:
+            return warehouse
+        return f"file://{(PROJECT_ROOT / warehouse).resolve()}"
+
     @field_validator("expected_within_hours")
     @classmethod
     def _names_assets(cls, hours: dict[str, int]) -> dict[str, int]:
@@ -111,9 +118,7 @@ class LakehouseSettings(BaseSettings):
     @property
     def warehouse_url(self) -> str:
         """Root location of the Iceberg tables."""
-        if self.warehouse is None:
-            return f"file://{self.home / 'warehouse'}"
-        return self.warehouse if "://" in self.warehouse else f"file://{(PROJECT_ROOT / self.warehouse).resolve()}"
+        return self.warehouse or f"file://{self.home}/warehouse"
 
     @property
     def dbt_project_dir(self) -> Path:

@@ -111,6 +111,18 @@ def test_catalog_ledger_and_warehouse_lie_under_the_home_by_default(tmp_path):
     assert settings.warehouse_url == f"file://{tmp_path}/warehouse"
 
 
+@pytest.mark.parametrize(
+    ("warehouse", "url"),
+    [
+        ("s3://lake/warehouse", "s3://lake/warehouse"),
+        ("/data/warehouse", "file:///data/warehouse"),
+        ("data/../warehouse", f"file://{PROJECT_ROOT}/warehouse"),
+    ],
+)
+def test_a_warehouse_of_its_own_is_a_url_or_a_path_from_the_repository_root(warehouse, url):
+    assert LakehouseSettings(warehouse=warehouse).warehouse_url == url
+
+
 def test_the_ledger_lies_beside_a_sql_catalog_and_under_the_home_beside_a_rest_catalog(tmp_path):
     beside = LakehouseSettings(home=tmp_path, catalog_uri="postgresql://host/lake")
     apart = LakehouseSettings(home=tmp_path, catalog_type="rest", catalog_uri="http://host")
