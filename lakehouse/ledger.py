@@ -29,7 +29,15 @@ from lakehouse.evidence import (
     SourceAdmission,
     SourceFileRecord,
 )
-from lakehouse.ledger_rows import CHECK, MATERIALIZATION, check_row, materialization_row, read_materialization
+from lakehouse.ledger_rows import (
+    CHECK,
+    COVERAGE,
+    MATERIALIZATION,
+    SOURCE_FILE,
+    check_row,
+    materialization_row,
+    read_materialization,
+)
 from lakehouse.settings import LakehouseSettings
 
 _MOST_VALUES = 10_000
@@ -151,28 +159,28 @@ class Ledger:
     # ── coverage ─────────────────────────────────────────────────────────────────────────────────────────────────
     def known_files(self, asset: str) -> dict[FileKey, SourceFileRecord]:
         """Files of an asset as last looked at."""
-        columns = [t.source_files.c[field.name] for field in fields(SourceFileRecord)]
+        query = select(*SOURCE_FILE).where(t.source_files.c.asset == asset)
         with self.engine.connect() as connection:
-            rows = connection.execute(select(*columns).where(t.source_files.c.asset == asset))
-            records = [SourceFileRecord(**row._mapping) for row in rows]
-        return {record.key: record for record in records}
+            rows: Iterable[Any] = connection.execute(query)
+            return {record.key: record for record in (SourceFileRecord(*row) for row in rows)}
 
     def files_looked_at_since(self, at: datetime | None) -> list[SourceFileRecord]:
         """Files that were read (or found unreadable) after an instant: new and changed ones."""
-        columns = [t.source_files.c[field.name] for field in fields(SourceFileRecord)]
-        query = select(*columns).order_by(t.source_files.c.source_file)
+        query = select(*SOURCE_FILE).order_by(t.source_files.c.source_file)
         if at is not None:
             query = query.where(t.source_files.c.checked_at > at)
         with self.engine.connect() as connection:
-            return [SourceFileRecord(**row) for row in connection.execute(query).mappings()]
+            rows: Iterable[Any] = connection.execute(query)
+            return [SourceFileRecord(*row) for row in rows]
 
     def replace_file_coverage(self, files: Sequence[SourceFileRecord], coverage: Sequence[Coverage]) -> None:
         """Replace what is known of some source files, coverage included, in one transaction."""
         if not files:
             return
-        now = datetime.now(UTC)
+        now, keys = datetime.now(UTC), [(file.asset, *file.key) for file in files]
         with self.engine.begin() as connection:
-            _delete_files(connection, [(file.asset, *file.key) for file in files])
+            _delete_files(connection, keys[:1])  # begins to write: what another process adds before is found by now
+            _delete_files(connection, _known_among(connection, keys[1:]))
             connection.execute(insert(t.source_files), [{**_values(file), "checked_at": now} for file in files])
             if coverage:
                 connection.execute(insert(t.coverage), [_values(row) for row in coverage])
@@ -191,11 +199,12 @@ class Ledger:
 
     def coverage(self, asset: str | None = None) -> dict[tuple[str, str], list[Coverage]]:
         """Coverage by (asset, partition), of one asset or of all."""
-        query = select(t.coverage) if asset is None else select(t.coverage).where(t.coverage.c.asset == asset)
+        query = select(*COVERAGE) if asset is None else select(*COVERAGE).where(t.coverage.c.asset == asset)
         found: dict[tuple[str, str], list[Coverage]] = {}
         with self.engine.connect() as connection:
-            for row in connection.execute(query).mappings():
-                found.setdefault((row["asset"], row["partition"]), []).append(Coverage(**row))
+            rows: Iterable[Any] = connection.execute(query)
+            for covered in (Coverage(*row) for row in rows):
+                found.setdefault((covered.asset, covered.partition), []).append(covered)
         return found
 
     def high_water_mark(self, asset: str) -> datetime | None:
@@ -292,6 +301,21 @@ def _insert_new(connection: Connection, table: Table) -> Any:
     return dialect.insert(table).on_conflict_do_nothing()
 
 
+def _known_among(connection: Connection, keys: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+    """The files that are there: most are new, and to delete one that is not there costs as much as to add it."""
+    s, names_of = t.source_files.c, dict[tuple[str, str], list[str]]()
+    for asset, manifest_id, _, source_file in keys:
+        names_of.setdefault((asset, manifest_id), []).append(source_file)
+    found: set[Any] = set()
+    for (asset, manifest_id), names in names_of.items():
+        query = select(s.asset, s.manifest_id, s.source_id, s.source_file)
+        query = query.where(s.asset == asset, s.manifest_id == manifest_id)
+        for start in range(0, len(names), _MOST_VALUES):
+            some = names[start : start + _MOST_VALUES]
+            found.update(map(tuple, connection.execute(query.where(s.source_file.in_(some)))))
+    return [key for key in keys if key in found]
+
+
 def _delete_files(connection: Connection, keys: Sequence[tuple[str, str, str, str]]) -> None:
     names = ("asset", "manifest_id", "source_id", "source_file")
     for table in (t.source_files, t.coverage) if keys else ():
@@ -300,5 +324,5 @@ def _delete_files(connection: Connection, keys: Sequence[tuple[str, str, str, st
 
 
 def _values(record: Any) -> dict[str, Any]:
-    """Fields of a flat record; `dataclasses.asdict` would copy every value."""
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+    """Fields of a flat record, which has slots; `dataclasses.asdict` would copy every value."""
+    return {name: getattr(record, name) for name in record.__slots__}

@@ -1,13 +1,13 @@
 """The ledger's values as rows of its tables, and back. Called by `lakehouse.ledger` alone.
 
-Rows are read by position: verdicts are computed from tens of thousands of them.
+Rows are read by position: verdicts and loads are computed from tens of thousands of them.
 """
 
 from dataclasses import fields
 from typing import Any
 
 from lakehouse import ledger_tables as t
-from lakehouse.evidence import CheckResult, Materialization, RowCounts
+from lakehouse.evidence import CheckResult, Coverage, Materialization, RowCounts, SourceFileRecord
 
 _COUNTS = tuple(field.name for field in fields(RowCounts))
 _FIELDS = [field.name for field in fields(Materialization)]
@@ -21,6 +21,8 @@ MATERIALIZATION = [t.materializations.c[name] for name in _COLUMNS]
 _CHECK_COLUMNS = {field.name: "check_name" if field.name == "check" else field.name for field in fields(CheckResult)}
 CHECK = [t.checks.c[column] for column in _CHECK_COLUMNS.values()]
 """Columns in the order of the fields of `CheckResult`."""
+SOURCE_FILE = [t.source_files.c[field.name] for field in fields(SourceFileRecord)]
+COVERAGE = [t.coverage.c[field.name] for field in fields(Coverage)]
 
 
 def materialization_row(item: Materialization) -> dict[str, Any]:

@@ -144,6 +144,25 @@ def test_new_coverage_of_a_file_replaces_its_old_days_and_no_other_file(ledger):
     assert ledger.known_files(ASSET)["m1", "s1", "a.gz"].stamp == "11:2"
 
 
+def test_of_many_files_that_are_replaced_together_known_and_new_ones_lose_nothing_but_their_own_old_days(ledger):
+    names = [f"{number:05}.gz" for number in range(10_002)]  # more than fit in one statement
+    twin = replace(looked_at(names[1]), source_id="s2"), replace(covering(names[1]), source_id="s2")
+    ledger.replace_file_coverage(
+        [looked_at(name) for name in names[::2]] + [twin[0]], [covering(name) for name in names[::2]] + [twin[1]]
+    )
+
+    ledger.replace_file_coverage(
+        [looked_at(name, stamp="new") for name in names], [covering(name, "2026-04-17") for name in names]
+    )
+
+    known = ledger.known_files(ASSET)
+    assert known.pop(("m1", "s2", names[1])) == twin[0]
+    assert {file.stamp for file in known.values()} == {"new"} and len(known) == len(names)
+    covered = ledger.coverage(ASSET)
+    assert covered.pop((ASSET, "2026-04-15")) == [twin[1]]
+    assert {day: len(rows) for (_, day), rows in covered.items()} == {"2026-04-17": len(names)}
+
+
 def test_a_file_that_holds_nothing_any_more_covers_nothing(ledger):
     ledger.replace_file_coverage([looked_at("a.gz")], [covering("a.gz")])
 
