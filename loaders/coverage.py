@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
@@ -29,7 +30,7 @@ from loaders.sources import SourceFile, find_files, local_file, verify_file
 _ASSETS = {"ticket": TICKET_EVENTS, "doc_asset": DOC_ASSETS}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CoveredFile:
     """One file of an admitted source; `file` is None for a tombstone and for a file that cannot be found."""
 
@@ -90,14 +91,11 @@ class _Survey:
         window: Window | None,
         scratch: Path,
     ) -> None:
-        self._settings, self._asset, self._window, self._scratch = settings, asset, window, scratch
+        self._settings, self._ledger, self._asset = settings, ledger, asset
+        self._window, self._scratch = window, scratch
         self._known: dict[tuple[str, str], dict[FileKey, SourceFileRecord]] = {}
         for key, record in known.items():
             self._known.setdefault(key[:2], {})[key] = record
-        self._days: dict[FileKey, set[str]] = {}
-        for rows in ledger.coverage(asset).values():
-            for row in rows:
-                self._days.setdefault((row.manifest_id, row.source_id, row.source_file), set()).add(row.partition)
         self._recorded = ledger.manifest_versions()
         self._bounds = f"{settings.earliest_instant} {settings.latest_after_batch_hours}"
         self._contract = load_contract(settings, "doc_asset" if asset == DOC_ASSETS else "ticket_event").sha256
@@ -111,14 +109,15 @@ class _Survey:
         known = self._known.get(admission.key, {})
         gone = {key: record for key, record in known.items() if record.stamp.endswith(declaration)}
         problem = f"{declared}: matches no file any more; next: restore it, or declare a new version of the manifest"
-        batch_at = self._batch_at(admission)
+        ordered_at = self._batch_at(admission)
+        batch_at = ordered_at or admission.manifest.created_at
         if admission.source.deleted:
             record = SourceFileRecord(self._asset, *admission.key, declared, f"deleted|{reading}")
             rows = [self._document_coverage(record, admission, reading)]
-            yield CoveredFile(admission, None, record, rows, batch_at or admission.manifest.created_at)
+            yield CoveredFile(admission, None, record, rows, batch_at)
             return
         try:
-            if batch_at is None:
+            if ordered_at is None:
                 batch = admission.manifest.selection_window.replay_from_batch
                 raise SourceUnreadable(
                     f"{admission.file.path.name}: replays batch {batch}, which was never admitted; "
@@ -133,16 +132,15 @@ class _Survey:
             )
         for file in files:
             gone.pop((*admission.key, file.name), None)
-            record = SourceFileRecord(self._asset, *admission.key, file.name, f"{file.stamp}|{reading}")
-            same = known.get(record.key)
-            if same is not None and same.stamp == record.stamp and same.problem is None:
-                coverage, record = None, same
+            stamp, same = f"{file.stamp}|{reading}", known.get((*admission.key, file.name))
+            if same is not None and same.stamp == stamp and same.problem is None:
+                yield CoveredFile(admission, file, same, None, batch_at)
             else:
-                record, coverage = self._read(admission, file, record, reading)
-            yield CoveredFile(admission, file, record, coverage, batch_at or admission.manifest.created_at)
+                record = SourceFileRecord(self._asset, *admission.key, file.name, stamp)
+                yield CoveredFile(admission, file, *self._read(admission, file, record, reading), batch_at)
         for record in gone.values():
             record, coverage = self._unreadable(admission, record, problem)
-            yield CoveredFile(admission, None, record, coverage, batch_at or admission.manifest.created_at)
+            yield CoveredFile(admission, None, record, coverage, batch_at)
 
     def _read(
         self, admission: Admission, file: SourceFile, record: SourceFileRecord, reading: str
@@ -191,7 +189,7 @@ class _Survey:
         self, admission: Admission, record: SourceFileRecord, problem: str
     ) -> tuple[SourceFileRecord, list[Coverage]]:
         """Keep the partitions that an unreadable file is to hold: as before, as declared, or as its name says."""
-        days = self._days.get(record.key, set())
+        days = self._days_before.get(record.key, set())
         declared = admission.manifest.selection_window
         if record.asset == DOC_ASSETS:
             days = {admission.manifest.snapshot_date.isoformat()}
@@ -201,6 +199,15 @@ class _Survey:
             days = set(re.findall(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)", record.source_file))
         rows = [Coverage(record.asset, day, *record.key, None, _sha256(problem, day), problem) for day in sorted(days)]
         return replace(record, sha256=None, problem=problem), rows
+
+    @cached_property
+    def _days_before(self) -> dict[FileKey, set[str]]:
+        """Days that each file covers as the ledger has it."""
+        days: dict[FileKey, set[str]] = {}
+        for (_, day), rows in self._ledger.coverage(self._asset).items():
+            for row in rows:
+                days.setdefault((row.manifest_id, row.source_id, row.source_file), set()).add(day)
+        return days
 
     def _batch_at(self, admission: Admission) -> datetime | None:
         """Instant that orders a source's records among other batches; None for a replay of an unknown batch.

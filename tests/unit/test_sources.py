@@ -108,6 +108,19 @@ def test_a_glob_passes_over_folders(settings):
     assert names(settings, "t/*.jsonl") == ["t/a.jsonl"]
 
 
+def test_a_link_in_a_folder_is_the_file_that_it_leads_to_and_a_broken_one_is_refused(settings):
+    write(settings.manifests, "elsewhere/a.md", "d/b.md")
+    target, link = settings.manifests / "elsewhere" / "a.md", settings.manifests / "d" / "a.md"
+    link.symlink_to(target)
+
+    a, b = found(settings, "d")
+    assert (a.name, b.name) == ("d/a.md", "d/b.md")
+    assert a.stamp == found(settings, "elsewhere/a.md")[0].stamp == f"{target.stat().st_size}:{target.stat().st_mtime}"
+    target.unlink()
+    with pytest.raises(SourceUnreadable, match="cannot be listed"):
+        found(settings, "d")
+
+
 def test_a_folder_lists_its_files_but_for_hidden_and_marker_files(settings):
     write(settings.manifests, "d/b.md", "d/sub/a.md", "d/.DS_Store", "d/_SUCCESS")
 
