@@ -23,7 +23,9 @@ from lakehouse.settings import LakehouseSettings
 from loaders.admission import Admission
 from loaders.dating import Dating
 from loaders.day_counts import count_days
+from loaders.document_formats import HEAD_BYTES, Description, describe, is_paged
 from loaders.errors import MappingRefused, SourceUnreadable
+from loaders.manifest import Source
 from loaders.records import connect
 from loaders.sources import SourceFile, find_files, local_file, verify_file
 
@@ -41,6 +43,11 @@ class CoveredFile:
     """What the file holds, where it was read anew; None where the ledger already knows."""
     batch_at: datetime
     """Instant of its batch; of the batch that it repeats, where it is a replay."""
+    described: Description | None = None
+    """What a document says of itself, told by the very bytes that its fingerprint was computed from.
+
+    None where these were not read now, or where more than their head is needed: the stored object tells then.
+    """
 
 
 def asset_of(admission: Admission) -> str | None:
@@ -137,26 +144,28 @@ class _Survey:
                 yield CoveredFile(admission, file, same, None, batch_at)
             else:
                 record = SourceFileRecord(self._asset, *admission.key, file.name, stamp)
-                yield CoveredFile(admission, file, *self._read(admission, file, record, reading), batch_at)
+                record, coverage, described = self._read(admission, file, record, reading)
+                yield CoveredFile(admission, file, record, coverage, batch_at, described)
         for record in gone.values():
             record, coverage = self._unreadable(admission, record, problem)
             yield CoveredFile(admission, None, record, coverage, batch_at)
 
     def _read(
         self, admission: Admission, file: SourceFile, record: SourceFileRecord, reading: str
-    ) -> tuple[SourceFileRecord, list[Coverage]]:
-        """Read a new or changed file once: is it whole, and which days does it hold records of."""
+    ) -> tuple[SourceFileRecord, list[Coverage], Description | None]:
+        """Read a new or changed file once: is it whole, which days does it hold records of; what a document tells."""
         try:
             if record.asset == DOC_ASSETS:
-                record = replace(record, sha256=verify_file(file, admission.source))
-                return record, [self._document_coverage(record, admission, f"{reading}{record.sha256}")]
+                sha256, described = _read_document(file, admission.source)
+                record = replace(record, sha256=sha256)
+                return record, [self._document_coverage(record, admission, f"{reading}{sha256}")], described
             dating = Dating.of_file(self._settings, admission.manifest, file.name)
             if self._window and dating.window and not dating.window.overlaps(self._window):
-                return self._unread(record, dating.window)
+                return *self._unread(record, dating.window), None
             with local_file(file, admission.source, self._scratch) as local:
                 days = count_days(self._settings, admission, file.name, local, dating, self._connection, self._scratch)
         except (SourceUnreadable, MappingRefused) as error:
-            return self._unreadable(admission, record, str(error))
+            return *self._unreadable(admission, record, str(error)), None
         rows = [
             Coverage(
                 asset=record.asset,
@@ -171,7 +180,7 @@ class _Survey:
             )
             for day in days
         ]
-        return replace(record, sha256=local.sha256), rows
+        return replace(record, sha256=local.sha256), rows, None
 
     def _document_coverage(self, record: SourceFileRecord, admission: Admission, content: str) -> Coverage:
         day = admission.manifest.snapshot_date.isoformat()
@@ -237,6 +246,15 @@ class _Survey:
         header, how = self._declared[admission.file.sha256]
         declaration = _sha256(header, admission.source.model_dump_json())
         return declaration, f"{how}|{declaration}"
+
+
+def _read_document(file: SourceFile, source: Source) -> tuple[str, Description | None]:
+    """Fingerprint of a document, proven whole; what its head says of it, where that is asked for and is enough."""
+    head = bytearray()
+    sha256 = verify_file(file, source, lambda stored: head.extend(stored[: HEAD_BYTES - len(head)]))
+    if source.title or is_paged(source.asset_type, file.name):
+        return sha256, None
+    return sha256, describe(lambda _: bytes(head), source.asset_type, file.name)
 
 
 def _sha256(*parts: str) -> str:

@@ -1,7 +1,7 @@
 """What a document says of itself: its title, and of a PDF its pages.
 
 Best effort, bounded in what it reads, never an error: the bytes are what counts, and they are stored as they are.
-Called by `loaders.document_staging`.
+Called by `loaders.coverage` with the bytes that it reads anyway, else by `loaders.document_staging`.
 """
 
 import codecs
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from io import BytesIO
-from pathlib import PurePosixPath
 
 import yaml
 
@@ -38,7 +37,7 @@ def describe(read: Read, asset_type: str, name: str) -> Description:
     Args:
         read: Its bytes; called at most once, and not at all for a kind that has nothing to say.
         asset_type: As the manifest declares it.
-        name: Name of the file.
+        name: Name of the file, with or without its folder.
     """
     kind = _kind(asset_type, name)
     if kind != "pdf" and kind not in _TITLES:
@@ -57,7 +56,8 @@ def is_paged(asset_type: str, name: str) -> bool:
 
 
 def _kind(asset_type: str, name: str) -> str:
-    return _KINDS.get(PurePosixPath(name).suffix.lower(), asset_type)
+    stem, _, ending = name.rstrip("/").rpartition("/")[2].rpartition(".")
+    return _KINDS.get(ending.lower(), asset_type) if stem else asset_type
 
 
 def _describe_pdf(content: bytes) -> Description:
@@ -85,7 +85,9 @@ def _decoded(content: bytes) -> str:
 
 def _cleaned(title: str | None) -> str | None:
     """A title on one line, of sane length, that can be stored; None where nothing is left."""
-    line = " ".join((title or "").replace("\0", " ").split())[:_TITLE_CHARACTERS]
+    if not title:
+        return None
+    line = " ".join(title.replace("\0", " ").split())[:_TITLE_CHARACTERS]
     return line.encode("utf-8", "replace").decode() or None
 
 
@@ -183,13 +185,13 @@ _TITLES: dict[str, Callable[[str], str | None]] = {
     "restructuredtext": _restructuredtext_title,
 }
 _KINDS = {
-    ".htm": "html",
-    ".html": "html",
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".pdf": "pdf",
-    ".rst": "restructuredtext",
-    ".txt": "text",
-    ".xhtml": "html",
+    "htm": "html",
+    "html": "html",
+    "md": "markdown",
+    "markdown": "markdown",
+    "pdf": "pdf",
+    "rst": "restructuredtext",
+    "txt": "text",
+    "xhtml": "html",
 }
 """Kind of document by the ending of its name."""

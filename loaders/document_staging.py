@@ -7,7 +7,7 @@ that one batch lists twice refuses the day.
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -119,7 +119,7 @@ def _row(settings: LakehouseSettings, covered: CoveredFile, run_id: str) -> dict
         "raw_object_path": None if record.sha256 is None else object_path(record.sha256),
         "size_bytes": size_bytes,
         "page_count": described.pages,
-        "title": source.title or described.title or PurePosixPath(record.source_file).name,
+        "title": source.title or described.title or record.source_file.rstrip("/").rpartition("/")[2],
         "language": source.language,
         "doc_version": source.doc_version,
         "product_line": manifest.product_line,
@@ -140,9 +140,10 @@ def _row(settings: LakehouseSettings, covered: CoveredFile, run_id: str) -> dict
 
 def _describe(settings: LakehouseSettings, covered: CoveredFile) -> Description:
     """What a stored document says of itself, as far as its declaration does not."""
-    source, sha256 = covered.admission.source, covered.record.sha256
+    if covered.described is not None:
+        return covered.described
+    source, sha256, name = covered.admission.source, covered.record.sha256, covered.record.source_file
     assert sha256 is not None  # it is stored
-    name = PurePosixPath(covered.record.source_file).name
     if source.title and not is_paged(source.asset_type, name):
         return Description()
     return describe(lambda size: read_object(settings, sha256, size), source.asset_type, name)

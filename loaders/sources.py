@@ -98,8 +98,13 @@ def find_files(settings: LakehouseSettings, manifest_path: Path, source: Source)
     )
 
 
-def verify_file(file: SourceFile, source: Source) -> str:
+def verify_file(file: SourceFile, source: Source, look_at: Callable[[bytes], object] | None = None) -> str:
     """Read a file once, through its compression, and compare it with what the manifest declares.
+
+    Args:
+        file: The file.
+        source: What is declared of it.
+        look_at: Is given the bytes as stored, piece by piece.
 
     Returns:
         SHA-256 of the bytes as stored.
@@ -107,7 +112,7 @@ def verify_file(file: SourceFile, source: Source) -> str:
     Raises:
         SourceUnreadable: the stream is broken, or size or checksum are not what was declared.
     """
-    return _read_through(file, source, lambda _: None)
+    return _read_through(file, source, lambda _: None, look_at)
 
 
 @contextmanager
@@ -165,9 +170,11 @@ def _has_mark(file: SourceFile) -> bool:
         return raw.read(3) == codecs.BOM_UTF8
 
 
-def _read_through(file: SourceFile, source: Source, use: Callable[[bytes], object]) -> str:
+def _read_through(
+    file: SourceFile, source: Source, use: Callable[[bytes], object], look_at: Callable[[bytes], object] | None = None
+) -> str:
     with file.open() as raw:
-        tee = _HashingReader(raw)
+        tee = _HashingReader(raw, look_at)
         for chunk in _chunks(file, tee):
             use(chunk)
     if not tee.size_bytes and _compression(file.name):
@@ -265,10 +272,10 @@ def _compare(file: SourceFile, name: str, found: object, declared: object) -> No
 
 
 class _HashingReader(io.RawIOBase):
-    """Hashes and counts what is read through it."""
+    """Hashes and counts what is read through it, and shows it to who looks at it."""
 
-    def __init__(self, raw: BinaryIO) -> None:
-        self.raw = raw
+    def __init__(self, raw: BinaryIO, look_at: Callable[[bytes], object] | None) -> None:
+        self.raw, self._look_at = raw, look_at
         self.sha256 = hashlib.sha256()
         self.size_bytes = 0
 
@@ -281,6 +288,8 @@ class _HashingReader(io.RawIOBase):
         data = self.raw.read(size)
         self.sha256.update(data)
         self.size_bytes += len(data)
+        if self._look_at is not None:
+            self._look_at(data)
         return data
 
     def readinto(self, buffer: Any) -> int:

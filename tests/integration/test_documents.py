@@ -1,8 +1,10 @@
 """Documents in Bronze: the mass-delete guard, repeated documents, titles and pages, bytes stored once and untouched."""
 
+import gzip
 import hashlib
 import io
 import json
+import os
 
 import pytest
 from pypdf import PdfWriter
@@ -336,3 +338,117 @@ def test_a_table_of_an_earlier_contract_gets_the_new_column(settings, listed):
     assert "page_count" not in columns
     assert [m.partition for m in report.loads[1].loaded] == [FIRST]
     assert rows(settings, DOC_ASSETS, "doc_id, page_count") == [("d01", None)]
+
+
+def store(settings):
+    """The objects of the store by their SHA-256."""
+    return {p.name: p for p in (settings.home / "warehouse" / "objects").rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def page(settings):
+    """Write `page.html` with a title of three characters, always of the same size and the same time."""
+
+    def write(title):
+        path = settings.manifests / "page.html"
+        path.write_text(f"<title>{title}</title>")
+        os.utime(path, ns=(10**18, 10**18))
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    return write
+
+
+def test_a_document_that_changed_in_place_with_its_size_and_time_kept_is_seen_by_the_next_snapshot(
+    settings, declare, page
+):
+    first = page("one")
+    declare(document_manifest(FIRST, [source("d", "page.html", "html")]))
+    ingest(settings)
+    second = page("two")
+    declare(document_manifest(SECOND, [source("d", "page.html", "html")]))
+
+    assert ingest(settings).is_complete
+    found = rows(settings, DOC_ASSETS, "snapshot_date::varchar, source_fingerprint, title")
+    assert found == [(FIRST, first, "one"), (SECOND, second, "two")]
+    assert store(settings).keys() == {first, second}
+
+
+def test_bytes_that_are_no_longer_the_recorded_ones_are_never_stored_for_them(settings, declare, page):
+    first = page("one")
+    declare(document_manifest(FIRST, [source("d", "page.html", "html")]))
+    ingest(settings)
+    store(settings)[first].unlink()
+    page("two")
+
+    report = ingest(settings, window=Window.of_keys(FIRST, FIRST))
+
+    assert "changed while it was being loaded" in report.loads[1].refused[FIRST]
+    assert rows(settings, DOC_ASSETS, "source_fingerprint, title") == [(first, "one")]
+    assert not store(settings)
+
+
+@pytest.mark.parametrize("again", ["in the next snapshot", "by loading the day again"])
+def test_an_object_that_is_gone_is_stored_again(settings, declare, page, again):
+    sha256 = page("one")
+    declare(document_manifest(FIRST, [source("d", "page.html", "html")]))
+    ingest(settings)
+    store(settings)[sha256].unlink()
+    if again == "in the next snapshot":
+        declare(document_manifest(SECOND, [source("d", "page.html", "html")]))
+
+    assert ingest(settings, window=None if "next" in again else Window.of_keys(FIRST, FIRST)).is_complete
+    assert store(settings)[sha256].read_text() == "<title>one</title>"
+    assert set(rows(settings, DOC_ASSETS, "source_fingerprint, title")) == {(sha256, "one")}
+
+
+def test_a_checksum_that_is_declared_wrongly_refuses_a_snapshot_whose_bytes_are_in_the_store(settings, declare, page):
+    page("one")
+    declare(document_manifest(FIRST, [source("d", "page.html", "html")]))
+    ingest(settings)
+    declare(document_manifest(SECOND, [source("d", "page.html", "html", checksum_sha256="0" * 64)]))
+
+    report = ingest(settings)
+
+    assert "the manifest declares " + "0" * 64 in report.loads[1].refused[SECOND]
+    assert rows(settings, DOC_ASSETS, "snapshot_date::varchar, title") == [(FIRST, "one")]
+
+
+def test_the_same_bytes_under_another_id_are_one_object_and_described_as_what_they_are_declared_to_be(
+    settings, declare, page
+):
+    sha256 = page("one")
+    (settings.manifests / "copy.txt").write_bytes((settings.manifests / "page.html").read_bytes())
+    declare(document_manifest(FIRST, [source("d", "page.html", "html")]))
+    ingest(settings)
+    named = source("f", "page.html", "html", title="Named")
+    declare(
+        document_manifest(
+            SECOND, [source("e", "page.html", "html"), source("g", "copy.txt", "html"), named], disposition="merge"
+        )
+    )
+
+    assert ingest(settings).is_complete
+    found = rows(settings, DOC_ASSETS, "doc_id, title, source_fingerprint")
+    assert found == [("d", "one", sha256), ("e", "one", sha256), ("f", "Named", sha256), ("g", "copy.txt", sha256)]
+    assert store(settings).keys() == {sha256}
+
+
+def test_a_document_says_the_same_when_its_source_is_read_as_when_its_object_is(settings, declare):
+    files = {
+        "a.html": b"<title>A</title>",
+        "b.html": ("<title>BB</title>" + "é" * 40_000).encode(),  # its head ends within a character
+        "c.html": b"<!-- " + b"x" * 70_000 + b" --><title>behind the head</title>",
+        "d.pdf": pdf("D", 2),
+        "e.md": b"",
+        "f.html.gz": gzip.compress(b"<title>packed</title>"),
+        "g": b"<title>G</title>",
+    }
+    for name, content in files.items():
+        (settings.manifests / name).write_bytes(content)
+    declare(document_manifest(FIRST, [source(name, name, "html") for name in files]))
+    ingest(settings)
+    read_from_source = rows(settings, DOC_ASSETS, "doc_id, title, page_count, size_bytes")
+
+    assert ingest(settings, window=Window.of_keys(FIRST, FIRST)).is_complete
+    assert rows(settings, DOC_ASSETS, "doc_id, title, page_count, size_bytes") == read_from_source
+    assert [row[1] for row in read_from_source] == ["A", "BB", "c.html", "D", "e.md", "f.html.gz", "G"]
