@@ -40,7 +40,7 @@ months as (
 
 last_month as (
 
-    select max(month_start) as month_start
+    select coalesce(max(month_start), date '0001-01-01') as month_start
     from months
 
 ),
