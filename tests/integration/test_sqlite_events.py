@@ -1,10 +1,12 @@
 """Many check evaluations at once in Dagster's own SQLite storage, against what Dagster writes one by one."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 from dagster_shared.serdes.errors import SerializationError
 
-from orchestration.sqlite_events import report_events, takes_many
+from orchestration.sqlite_events import held_open, report_events, takes_many
 
 CHECKS = [dg.AssetCheckKey(dg.AssetKey("tickets"), name) for name in ("unique", "not_null")]
 DAYS = [f"2026-04-{day:02}" for day in range(1, 28)]
@@ -89,3 +91,21 @@ def test_a_storage_in_memory_is_written_to_one_by_one():
         drawn, said = recorded(instance, run_id)
 
     assert not takes_many(instance) and len(drawn) == len(said) == len(DAYS) * len(CHECKS)
+
+
+def test_files_that_are_held_open_keep_their_log_between_events_and_take_what_others_write(instance):
+    home = Path(instance.root_directory)
+    run_id = begun(instance)
+    logs = [home / "history" / "runs.db-wal", home / "history" / "runs" / "index.db-wal"]
+    was_folded_back = not any(log.exists() for log in logs)
+
+    held = held_open(home)
+    report_events(instance, run_id, evaluations())
+    instance.add_run_tags(run_id, {"a": "tag"})
+
+    assert was_folded_back and all(log.exists() for log in logs)
+    assert len(recorded(instance, run_id)[0]) == len(evaluations())
+    for connection in held:
+        connection.close()
+    assert not any(log.exists() for log in logs)
+    assert instance.get_run_by_id(run_id).tags == {"a": "tag"}
