@@ -63,8 +63,8 @@ class SourceFile:
             SourceUnreadable: the file is gone or may not be read.
         """
         try:
-            if self.location.startswith("file://"):  # without fsspec, which costs more than to read a document
-                return Path(self.location.removeprefix("file://")).open("rb", buffering=0)
+            if self.location.startswith("file://"):  # fsspec and pathlib cost more than to read a document
+                return io.FileIO(self.location.removeprefix("file://"))
             return fsspec.open(self.location, "rb").open()  # type: ignore[no-any-return]  # fsspec has no types
         except OSError as error:
             raise SourceUnreadable(f"{self.name}: cannot be opened ({error}); next: restore the file") from error
