@@ -15,7 +15,7 @@ from orchestration.dbt_assets import DBT_MODELS, BuildConfig
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.live_runs import LiveProcess, fail_dead_runs
 from orchestration.partitions import range_tags
-from orchestration.sqlite_events import held_open
+from orchestration.sqlite_events import open_instance
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,8 @@ class GraphRunner:
 
     def __init__(self, settings: LakehouseSettings, progress: Callable[[str], None]) -> None:
         """Open the instance; `progress` is told what the assets themselves say."""
-        home = dagster_environment(settings)["DAGSTER_HOME"]
-        self._instance = dg.DagsterInstance.from_config(home)
-        self._held = held_open(settings.dagster_home)
+        dagster_environment(settings)
+        self._instance = open_instance(settings.dagster_home)
         fail_dead_runs(self._instance, settings.dagster_home)
         self._process = LiveProcess(settings.dagster_home)
         definitions = build_definitions(settings, loggers={"progress": _progress_logger(progress)})

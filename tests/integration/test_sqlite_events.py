@@ -1,12 +1,13 @@
 """Many check evaluations at once in Dagster's own SQLite storage, against what Dagster writes one by one."""
 
+import os
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster_shared.serdes.errors import SerializationError
 
-from orchestration.sqlite_events import held_open, report_events, takes_many
+from orchestration.sqlite_events import open_instance, report_events, takes_many
 
 CHECKS = [dg.AssetCheckKey(dg.AssetKey("tickets"), name) for name in ("unique", "not_null")]
 DAYS = [f"2026-04-{day:02}" for day in range(1, 28)]
@@ -93,19 +94,19 @@ def test_a_storage_in_memory_is_written_to_one_by_one():
     assert not takes_many(instance) and len(drawn) == len(said) == len(DAYS) * len(CHECKS)
 
 
-def test_files_that_are_held_open_keep_their_log_between_events_and_take_what_others_write(instance):
-    home = Path(instance.root_directory)
-    run_id = begun(instance)
-    logs = [home / "history" / "runs.db-wal", home / "history" / "runs" / "index.db-wal"]
-    was_folded_back = not any(log.exists() for log in logs)
+def test_a_process_that_keeps_the_files_open_writes_what_others_read_at_once(tmp_path):
+    runs = [begun(opened := open_instance(tmp_path)) for _ in range(6)]  # of more runs than it keeps open
+    with dg.DagsterInstance.from_config(str(tmp_path)) as other:
+        for run_id in runs:
+            file = Path(other.event_log_storage.path_for_shard(run_id))
+            os.utime(file, (0, 0))
 
-    held = held_open(home)
-    report_events(instance, run_id, evaluations())
-    instance.add_run_tags(run_id, {"a": "tag"})
+            opened.report_dagster_event(evaluations()[0], run_id=run_id)
 
-    assert was_folded_back and all(log.exists() for log in logs)
-    assert len(recorded(instance, run_id)[0]) == len(evaluations())
-    for connection in held:
-        connection.close()
-    assert not any(log.exists() for log in logs)
-    assert instance.get_run_by_id(run_id).tags == {"a": "tag"}
+            assert len(other.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)) == 1
+            assert file.stat().st_mtime > 0, "the page would not see it"
+        other.report_dagster_event(evaluations()[1], run_id=runs[0])
+
+    assert len(opened.all_logs(runs[0], of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)) == 2
+    assert (tmp_path / "history" / "runs" / "index.db-wal").exists()
+    opened.dispose()
