@@ -1,7 +1,6 @@
 """Many check evaluations at once in Dagster's own SQLite storage, against what Dagster writes one by one."""
 
-import os
-from pathlib import Path
+from threading import Event
 
 import dagster as dg
 import pytest
@@ -94,17 +93,18 @@ def test_a_storage_in_memory_is_written_to_one_by_one():
     assert not takes_many(instance) and len(drawn) == len(said) == len(DAYS) * len(CHECKS)
 
 
-def test_a_process_that_keeps_the_files_open_writes_what_others_read_at_once(tmp_path):
+def test_a_process_that_keeps_the_files_open_writes_what_others_read_and_who_follows_a_run_sees(tmp_path):
     runs = [begun(opened := open_instance(tmp_path)) for _ in range(6)]  # of more runs than it keeps open
     with dg.DagsterInstance.from_config(str(tmp_path)) as other:
+        seen = {run_id: Event() for run_id in runs}
         for run_id in runs:
-            file = Path(other.event_log_storage.path_for_shard(run_id))
-            os.utime(file, (0, 0))
-
+            cursor = other.get_records_for_run(run_id).cursor
+            other.watch_event_logs(run_id, cursor, lambda entry, _: seen[entry.run_id].set())
+        for run_id in runs:
             opened.report_dagster_event(evaluations()[0], run_id=run_id)
 
             assert len(other.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)) == 1
-            assert file.stat().st_mtime > 0, "the page would not see it"
+        assert all(each.wait(timeout=60) for each in seen.values())
         other.report_dagster_event(evaluations()[1], run_id=runs[0])
 
     assert len(opened.all_logs(runs[0], of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)) == 2
