@@ -5,6 +5,7 @@ to a file, SQLite folds its log back in and waits for the disk. Here files stay 
 Dagster's own. Called by `graph_run` and `dagster_events`.
 """
 
+import json
 import logging
 import os
 import time
@@ -15,7 +16,6 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.events.log import EventLogEntry
-from dagster._core.instance import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, create_engine
@@ -34,9 +34,11 @@ def open_instance(home: Path) -> dg.DagsterInstance:
     storage = instance.event_log_storage
     if not isinstance(storage, SqliteEventLogStorage):
         return instance
-    folder = str(Path(storage.path_for_shard("index")).parent)
-    kept_open = {"module": __name__, "class": KeptOpen.__name__, "config": {"base_dir": folder}}
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides={"event_log_storage": kept_open}))
+    instance.dispose()
+    folder = Path(storage.path_for_shard("index")).parent
+    kept_open = ConfigurableClassData(__name__, KeptOpen.__name__, json.dumps({"base_dir": str(folder)}))
+    # Without the storage that is all in one, Dagster takes its parts.
+    return dg.DagsterInstance.from_ref(instance.get_ref()._replace(storage_data=None, event_storage_data=kept_open))
 
 
 def takes_many(instance: dg.DagsterInstance) -> bool:
@@ -85,11 +87,12 @@ class KeptOpen(SqliteEventLogStorage):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        with self._db_lock, self._opened(shard) as connection, connection.begin():
-            yield connection
+        with self._db_lock:
+            connection = self._opened(shard)
+            with connection.begin():
+                yield connection
 
-    @contextmanager
-    def _opened(self, shard: str) -> Iterator[Connection]:
+    def _opened(self, shard: str) -> Connection:
         connection = self._kept.pop(shard, None)
         if connection is None:
             while len(self._kept) >= _FILES:
@@ -101,7 +104,7 @@ class KeptOpen(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             connection = engine.connect()
         self._kept[shard] = connection  # last: it was used last
-        yield connection
+        return connection
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event, and show it to the page, which follows a run by the changes of its file."""
@@ -118,8 +121,7 @@ class _AtOnce(KeptOpen):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        with self._opened(shard) as connection:
-            yield connection
+        yield self._opened(shard)
 
     @contextmanager
     def committed(self) -> Iterator["_AtOnce"]:

@@ -93,7 +93,9 @@ def test_a_storage_in_memory_is_written_to_one_by_one():
     assert not takes_many(instance) and len(drawn) == len(said) == len(DAYS) * len(CHECKS)
 
 
-def test_a_process_that_keeps_the_files_open_writes_what_others_read_and_who_follows_a_run_sees(tmp_path):
+@pytest.mark.parametrize("config", ["", "storage:\n  sqlite:\n    base_dir: {folder}/elsewhere\n"])
+def test_a_process_that_keeps_the_files_open_writes_what_others_read_and_who_follows_a_run_sees(tmp_path, config):
+    (tmp_path / "dagster.yaml").write_text(config.format(folder=tmp_path))
     runs = [begun(opened := open_instance(tmp_path)) for _ in range(6)]  # of more runs than it keeps open
     with dg.DagsterInstance.from_config(str(tmp_path)) as other:
         seen = {run_id: Event() for run_id in runs}
@@ -108,5 +110,5 @@ def test_a_process_that_keeps_the_files_open_writes_what_others_read_and_who_fol
         other.report_dagster_event(evaluations()[1], run_id=runs[0])
 
     assert len(opened.all_logs(runs[0], of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)) == 2
-    assert (tmp_path / "history" / "runs" / "index.db-wal").exists()
+    assert next(tmp_path.rglob("index.db-wal"), None)
     opened.dispose()
