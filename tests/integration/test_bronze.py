@@ -48,6 +48,23 @@ def test_an_event_lies_in_the_partition_of_its_utc_day_whatever_file_and_offset_
     ]
 
 
+def test_a_table_of_days_keeps_the_bounds_of_its_time_column_and_a_day_is_replaced_by_them_alone(settings, declare):
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1), ticket_event(2, "2026-04-16"), "broken"])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    ingest(settings)
+    events, quarantine = (find_table(open_catalog(settings), name) for name in (TICKET_EVENTS, QUARANTINE))
+    files = {file["file_path"]: file for file in events.inspect.files().to_pylist()}
+
+    ingest(settings, window=Window.of_keys("2026-04-15", "2026-04-15"))
+
+    bounded = {key for file in files.values() for key, _ in file["lower_bounds"]}
+    assert bounded == {events.schema().find_field("occurred_at").field_id}
+    after = find_table(open_catalog(settings), TICKET_EVENTS).inspect.files().to_pylist()
+    (kept,) = {file["file_path"] for file in after} & files.keys()
+    assert "2026-04-16" in map(str, files[kept]["partition"].values())
+    assert all(len(file["lower_bounds"]) > 2 for file in quarantine.inspect.files().to_pylist())
+
+
 def test_a_second_ingest_changes_nothing_and_says_so(sample_settings):
     first = ingest(sample_settings)
     before = digests(sample_settings, TICKET_EVENTS, DOC_ASSETS, QUARANTINE)
