@@ -40,7 +40,7 @@ def invoke_dbt(
             on_line(line)
     except BaseException:
         with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
+            os.killpg(server.pid, signal.SIGKILL)  # SIGTERM would do no more, and may be ignored here, so there, too
         server.communicate()
         raise
     return server.wait() or 1  # it died, and dbt with it
