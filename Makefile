@@ -12,7 +12,7 @@ PARSE_DBT := from lakehouse.settings import load_settings as s; from orchestrati
 run: setup
 	@$(BIN)/omni run
 
-# In the order of the folders, since the tests that take long come first there; four, since a third of their time is waiting.
+# In the order of the folders, since the tests that take long come first there; four, since some of them wait.
 test: setup
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 

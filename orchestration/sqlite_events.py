@@ -1,4 +1,4 @@
-"""Dagster's event storage for who writes many events, where it is SQLite: a fifth to a fifteenth of the cost of one.
+"""Dagster's event storage, where it is SQLite, for who writes many events: a run of the graph, the results of checks.
 
 Dagster opens a connection for each statement, up to four for an event, 5 to 15 ms of CPU; when it closes the last one
 to a file, SQLite folds its log back in and waits for the disk. Here files stay open; what is written, and how, is

@@ -67,16 +67,22 @@ def test_each_invocation_ends_as_it_does_in_a_fork_of_one_server_that_has_one_th
     assert "a run Running with dbt" in (settings.home / "dbt" / "logs" / "dbt.log").read_text("utf-8")
 
 
-def test_a_run_that_is_stopped_ends_what_dbt_is_at_even_where_sigterm_is_ignored(settings):
+@pytest.fixture
+def sigterm_is_ignored():
+    """As Dagster leaves it; processes that start here inherit it."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_run_that_is_stopped_ends_what_dbt_is_at_even_where_sigterm_is_ignored(settings, sigterm_is_ignored):
     def stop(said):
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as Dagster leaves it; processes that start here inherit it
     said = Said(stop)
 
     with pytest.raises(KeyboardInterrupt):
         invoke(settings, said, "show", "--inline", "select count(*) from range(1000000000000) as a, range(1000) as b")
-    signal.signal(signal.SIGTERM, before)
 
     assert said.forks
     assert not any(stat(pid) for pid in said.servers)
