@@ -12,6 +12,9 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.manifest import Manifest
@@ -78,6 +81,13 @@ class Dating:
         low = [f"{at} < timestamptz '{self.start_at}'"] if self.start_at else []
         high = [f"{at} >= timestamptz '{self.end_at}'"] if self.end_at else []
         return " or ".join([*low, *high]) or "false"
+
+    def plain_days(self, instants: pa.ChunkedArray) -> pa.ChunkedArray | None:
+        """The UTC days that instants date records to, where all of them do; else None."""
+        lowest, highest = (pc.min_max(instants)[end].as_py() for end in ("min", "max"))
+        if instants.null_count or lowest is None or lowest < max(self.earliest, self.start_at or self.earliest):
+            return None
+        return instants.cast(pa.date32()) if highest < min(self.latest, self.end_at or self.latest) else None
 
     @property
     def declared(self) -> str:

@@ -10,9 +10,9 @@ from lakehouse.duck import quoted
 from lakehouse.settings import LakehouseSettings
 from loaders.admission import Admission
 from loaders.dating import TIME_FIELDS, Dating, first_instant
-from loaders.lines import LONGEST_LINE, lines_table, numbered_lines, read_chunks
+from loaders.lines import LONGEST_LINE, NO_LINES, lines_of, read_chunks
 from loaders.manifest import Manifest
-from loaders.records import blaming, is_plain_lines, open_lines, open_records, selected_by
+from loaders.records import blaming, is_plain_lines, open_records, selected_by, selected_lines
 from loaders.sources import LocalFile
 
 
@@ -84,13 +84,12 @@ def _date_lines(
     connection: duckdb.DuckDBPyConnection, manifest: Manifest, name: str, path: Path, dating: Dating
 ) -> None:
     """Date the records of any JSONL file, chunk by chunk."""
-    connection.register("lines", lines_table([]))
-    open_lines(connection, manifest, "lines")
-    _date_records(connection, dating, "selected", _TIMES, is_first=True)
-    for first_line, chunk in read_chunks(path, name):
-        connection.register("lines", lines_table(numbered_lines(chunk, first_line, name)))
-        open_lines(connection, manifest, "lines")
-        _date_records(connection, dating, "selected", _TIMES, is_first=False)
+    connection.register("lines", NO_LINES)
+    _date_records(connection, dating, selected_lines(manifest), _TIMES, is_first=True)
+    with path.open("rb") as stream:
+        for chunk in read_chunks(stream, name):
+            connection.register("lines", lines_of(chunk))
+            _date_records(connection, dating, selected_lines(manifest), _TIMES, is_first=False)
     connection.unregister("lines")
 
 

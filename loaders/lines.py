@@ -1,77 +1,100 @@
 """JSONL as chunks of whole lines: what a line is, its number, and whether it is one JSON object, strictly.
 
-One meaning of a line for coverage and for the load: what ends in a line feed, a carriage return before it aside. Blank
+One meaning of a line for coverage and for the load: what ends in a line feed, carriage returns before it aside. Blank
 lines count, and hold no record.
 """
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from loaders.errors import SourceUnreadable
 
-CHUNK_BYTES = 16 * 1024 * 1024
+CHUNK_BYTES = 4 * 1024 * 1024
+"""Size of a chunk: with more of them a load asks DuckDB more often, with larger ones it touches more new memory."""
+
 LONGEST_LINE = 16 * 1024 * 1024
-"""Bytes. DuckDB's `read_json` has the same limit."""
+"""Bytes."""
 
 _BLANKS = " \t\r"
 
-Line = tuple[int, str]
-"""Number in the file, from 1, and text."""
+
+class Stream(Protocol):
+    """What lines are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read so many bytes; fewer at the end alone, where there are none at last."""
+
+    def readline(self, size: int, /) -> bytes:
+        """Read to the end of the line, at most so many bytes."""
 
 
-def read_chunks(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
-    """Read a file in pieces of whole lines, each with the number of its first line.
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Whole lines of a file, one behind another."""
+
+    content: bytes
+    first_line: int
+    """Number in the file, from 1."""
+    lines: int
+    """How many, blank ones included."""
+
+
+def read_chunks(stream: Stream, name: str) -> Iterator[Chunk]:
+    """Read a file to its end in chunks.
 
     Raises:
-        SourceUnreadable: a line is too long to be a record.
+        SourceUnreadable: a line is too long to be a record, or no UTF-8, or the lines do not end in line feeds.
     """
     first_line = 1
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            if not chunk.endswith(b"\n"):
-                chunk += file.readline(LONGEST_LINE)
-            if len(chunk) - chunk.rfind(b"\n", 0, -1) > LONGEST_LINE:  # only the last one can be
-                number = first_line + line_count(chunk) - 1
-                raise SourceUnreadable(f"{name}: line {number} is longer than 16 MiB; next: export the file again")
-            yield first_line, chunk
-            first_line += chunk.count(b"\n")
+    while content := stream.read(CHUNK_BYTES):
+        if not content.endswith(b"\n"):
+            content += stream.readline(LONGEST_LINE)
+        chunk = Chunk(content, first_line, content.count(b"\n") + (not content.endswith(b"\n")))
+        first_line += chunk.lines
+        if len(content) - content.rfind(b"\n", 0, -1) > LONGEST_LINE:  # only the last one can be
+            raise SourceUnreadable(f"{name}: line {first_line - 1} is longer than 16 MiB; next: export the file again")
+        _expect_utf8(chunk, name)
+        if b"\n" not in content and b"\r" in content.rstrip(b"\r"):
+            raise SourceUnreadable(f"{name}: its lines end in carriage returns alone; next: export it with line feeds")
+        yield chunk
 
 
-def line_count(chunk: bytes) -> int:
-    """Number of lines of a chunk, blank ones included."""
-    return chunk.count(b"\n") + (not chunk.endswith(b"\n"))
-
-
-def numbered_lines(chunk: bytes, first_line: int, name: str) -> list[Line]:
-    """The lines of a chunk that are not blank.
-
-    Raises:
-        SourceUnreadable: a line is no UTF-8.
-    """
+def _expect_utf8(chunk: Chunk, name: str) -> None:
     try:
-        texts = chunk.decode().split("\n")
+        chunk.content.isascii() or chunk.content.decode()
     except UnicodeDecodeError as error:
-        number = first_line + chunk.count(b"\n", 0, error.start)
+        number = chunk.first_line + chunk.content.count(b"\n", 0, error.start)
         raise SourceUnreadable(f"{name}: line {number} is no UTF-8; next: export the file again, as UTF-8") from error
-    if len(texts) == 1 and "\r" in texts[0].rstrip("\r"):
-        raise SourceUnreadable(f"{name}: its lines end in carriage returns alone; next: export it with line feeds")
-    return [(first_line + n, text.removesuffix("\r")) for n, text in enumerate(texts) if text.strip(_BLANKS)]
 
 
-def lines_table(lines: list[Line]) -> pa.Table:
-    """Lines as `source_line`, `raw_record` and `is_object`: whether it is one JSON object without a key twice."""
-    numbers, texts = [number for number, _ in lines], [text for _, text in lines]
-    return pa.table(
-        {
-            "source_line": pa.array(numbers, pa.int64()),
-            "raw_record": pa.array(texts, pa.string()),
-            "is_object": pa.array([_is_object(text) for text in texts], pa.bool_()),
-        }
-    )
+NO_LINES = pa.schema({"source_line": pa.int64(), "raw_record": pa.string(), "is_object": pa.bool_()}).empty_table()
+
+
+def lines_of(chunk: Chunk, only: Collection[int] | None = None) -> pa.Table:
+    """The lines of a chunk that are not blank; with `only`, of those with these numbers.
+
+    Columns: `source_line`, the number in the file; `raw_record`, the text; `is_object`, whether it is one JSON object
+    without a key twice.
+    """
+    numbers = range(chunk.first_line, chunk.first_line + chunk.lines)
+    lines = pa.table({"source_line": pa.array(numbers, pa.int64()), "raw_record": line_texts(chunk)})
+    if only is not None:
+        lines = lines.filter(pc.is_in(lines.column("source_line"), pa.array(only, pa.int64())))
+    lines = lines.filter(pc.not_equal(pc.binary_length(pc.utf8_trim(lines.column("raw_record"), _BLANKS)), 0))
+    are_objects = [_is_object(text) for text in lines.column("raw_record").to_pylist()]
+    return lines.append_column("is_object", pa.array(are_objects, pa.bool_()))
+
+
+def line_texts(chunk: Chunk) -> pa.Array:
+    """The text of each line, blank ones included."""
+    content = pa.array([chunk.content.removesuffix(b"\n")], pa.string())
+    texts = pc.split_pattern(content, "\n").values
+    return pc.ascii_rtrim(texts, "\r") if b"\r" in chunk.content else texts
 
 
 def _is_object(text: str) -> bool:

@@ -58,16 +58,26 @@ def _joined(parts: list[pa.Array | str]) -> pa.Array:
     return pc.binary_join_element_wise(*(pa.scalar(p) if isinstance(p, str) else p for p in merged), "")
 
 
+def has_escapes(texts: pa.ChunkedArray | pa.Array) -> bool:
+    """Whether JSON writes a character of the texts, between quotes, as an escape."""
+    chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
+    return any(len(c := _content(chunk)) != len(c.translate(None, _ESCAPED_BYTES)) for chunk in chunks)
+
+
 def _escaped(texts: pa.Array) -> pa.Array:
     """The texts as JSON writes them between quotes; looks for what is there before it replaces anything."""
-    _, _, data = texts.buffers()
-    content = data.to_pybytes() if data is not None else b""
-    if len(content.translate(None, _ESCAPED_BYTES)) == len(content):
+    if not has_escapes(texts):
         return texts
+    content = _content(texts)
     for character, escape in _ESCAPES.items():
         if character.encode() in content:
             texts = pc.replace_substring(texts, character, escape)
     return texts
+
+
+def _content(texts: pa.Array) -> bytes:
+    _, _, data = texts.buffers()
+    return data.to_pybytes() if data is not None else b""
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

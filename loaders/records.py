@@ -19,7 +19,7 @@ from loaders.admission import Admission
 from loaders.csv_lines import read_rows
 from loaders.dating import SELECTING_MODES, TIME_FIELDS, first_instant
 from loaders.errors import SourceUnreadable
-from loaders.lines import lines_table, numbered_lines, read_chunks
+from loaders.lines import lines_of, read_chunks
 from loaders.manifest import Manifest
 from loaders.mapping import TIME_POINTERS, map_records, member
 from loaders.typing_sql import instant
@@ -57,15 +57,16 @@ def open_records(
         if manifest.mapping:
             map_records(settings, manifest.mapping, connection, scratch)
         else:
-            _read_records(connection, "source_records")
-        _select(connection, manifest)
+            connection.execute(f"create or replace temp view records as {_records_of('source_records')}")
+        connection.execute(
+            f"create or replace temp view selected as select * from records where {selected_by(manifest)}"
+        )
         yield connection
 
 
-def open_lines(connection: duckdb.DuckDBPyConnection, manifest: Manifest, lines: str) -> None:
-    """Open a relation of lines, see `loaders.lines.lines_table`, as the relation `selected`, see `open_records`."""
-    _read_records(connection, lines)
-    _select(connection, manifest)
+def selected_lines(manifest: Manifest) -> str:
+    """SQL over a relation `lines`, see `loaders.lines.lines_of`: the records that are meant, see `open_records`."""
+    return f"(select * from ({_records_of('lines')}) where {selected_by(manifest)})"
 
 
 def is_plain_lines(admission: Admission) -> bool:
@@ -112,21 +113,17 @@ def _batches(asset_type: str, name: str, path: Path) -> Iterator[tuple[pa.Table,
         for rows in read_rows(path, name):
             yield rows, "source_line, coalesce(odd, to_json(row)::varchar), odd is null"
     else:
-        for first_line, chunk in read_chunks(path, name):
-            yield lines_table(numbered_lines(chunk, first_line, name)), "source_line, raw_record, is_object"
+        with path.open("rb") as stream:
+            for chunk in read_chunks(stream, name):
+                yield lines_of(chunk), "source_line, raw_record, is_object"
 
 
-def _read_records(connection: duckdb.DuckDBPyConnection, relation: str) -> None:
-    """Create `records`. Of what is nearly JSON the times are read, too: a broken record is dated by itself."""
-    connection.execute(
-        "create or replace temp view records as select source_line, raw_record, "
-        "case when is_object then raw_record::json end as doc, "
+def _records_of(relation: str) -> str:
+    """SQL: records as they stand. Of what is nearly JSON the times are read, too: it is dated by itself."""
+    return (
+        "select source_line, raw_record, case when is_object then raw_record::json end as doc, "
         f"try(json_extract_string(raw_record, {TIME_POINTERS})) as times from {relation}"
     )
-
-
-def _select(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
-    connection.execute(f"create or replace temp view selected as select * from records where {selected_by(manifest)}")
 
 
 def selected_by(manifest: Manifest) -> str:

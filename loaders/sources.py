@@ -112,7 +112,67 @@ def verify_file(file: SourceFile, source: Source, look_at: Callable[[bytes], obj
     Raises:
         SourceUnreadable: the stream is broken, or size or checksum are not what was declared.
     """
-    return _read_through(file, source, lambda _: None, look_at)
+    with file.open() as raw, _blaming(file):
+        stored = _HashingReader(raw, look_at)
+        stream = _decompressed(stored, file.name)
+        while stream.read(1 << 20):
+            pass
+    _prove(file, source, stored)
+    return stored.sha256.hexdigest()
+
+
+class SourceStream:
+    """The bytes of a file through its compression, without a byte-order mark; proven whole once all are read."""
+
+    def __init__(self, file: SourceFile, source: Source, raw: BinaryIO) -> None:
+        """Read what `raw`, the opened file, holds."""
+        self._file, self._source, self._is_at_start = file, source, True
+        self._stored = _HashingReader(raw, None)
+        with _blaming(file):
+            stream = _decompressed(self._stored, file.name)
+        self._stream = stream if isinstance(stream, igzip.IGzipFile) else io.BufferedReader(stream)
+
+    def read(self, size: int) -> bytes:
+        """Read bytes; at the end, where there are none, compare the file with what the manifest declares.
+
+        Raises:
+            SourceUnreadable: as `verify_file`.
+        """
+        with _blaming(self._file):
+            data = self._stream.read(size)
+        if self._is_at_start:
+            self._is_at_start = False
+            return data.removeprefix(codecs.BOM_UTF8) or self.read(size)
+        if not data:
+            _prove(self._file, self._source, self._stored)
+        return data
+
+    def readline(self, size: int) -> bytes:
+        """Read to the end of the line, at most so many bytes.
+
+        Raises:
+            SourceUnreadable: the stream is broken.
+        """
+        with _blaming(self._file):
+            return self._stream.readline(size)
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes as stored that are read by now."""
+        return self._stored.sha256.hexdigest()
+
+
+@contextmanager
+def open_stream(file: SourceFile, source: Source) -> Iterator[SourceStream]:
+    """Open a file to read it once, from the start to the end, without a copy.
+
+    Raises:
+        SourceUnreadable: the file cannot be opened, or changed while it was read.
+    """
+    with file.open() as raw:
+        yield SourceStream(file, source, raw)
+    if file.location.startswith("file://") and _compression(file.name) is None:
+        _expect_unchanged(file)
 
 
 @contextmanager
@@ -128,23 +188,17 @@ def local_file(file: SourceFile, source: Source, folder: Path) -> Iterator[Local
     survey = _TextSurvey()
     if file.location.startswith("file://") and _compression(file.name) is None and not _has_mark(file):
         path = Path(file.location.removeprefix("file://"))
-        sha256 = _read_through(file, source, survey.look_at)
+        sha256 = verify_file(file, source, survey.look_at)
         yield LocalFile(path, sha256, survey.lines, survey.has_controls)
-        fs, found = fsspec.core.url_to_fs(file.location)
-        if _stamp(fs.info(found)) != file.stamp:
-            raise SourceUnreadable(f"{file.name}: changed while it was read; next: run it again")
+        _expect_unchanged(file)
         return
     copy = folder / uuid.uuid4().hex  # without an ending: DuckDB would take .gz for compressed
     try:
-        with copy.open("wb") as sink:
-
-            def keep(chunk: bytes) -> None:
-                chunk = chunk if sink.tell() else chunk.removeprefix(codecs.BOM_UTF8)
-                sink.write(chunk)
-                survey.look_at(chunk)
-
-            sha256 = _read_through(file, source, keep)
-        yield LocalFile(copy, sha256, survey.lines, survey.has_controls)
+        with open_stream(file, source) as stream, copy.open("wb") as sink:
+            while data := stream.read(1 << 20):
+                sink.write(data)
+                survey.look_at(data)
+        yield LocalFile(copy, stream.sha256, survey.lines, survey.has_controls)
     finally:
         copy.unlink(missing_ok=True)
 
@@ -157,7 +211,7 @@ class _TextSurvey:
 
     def look_at(self, chunk: bytes) -> None:
         self._line_feeds += chunk.count(b"\n")
-        self._last = chunk[-1:]
+        self._last = chunk[-1:] or self._last
         self.has_controls = self.has_controls or b"\r" in chunk or b"\x01" in chunk
 
     @property
@@ -170,18 +224,17 @@ def _has_mark(file: SourceFile) -> bool:
         return raw.read(3) == codecs.BOM_UTF8
 
 
-def _read_through(
-    file: SourceFile, source: Source, use: Callable[[bytes], object], look_at: Callable[[bytes], object] | None = None
-) -> str:
-    with file.open() as raw:
-        tee = _HashingReader(raw, look_at)
-        for chunk in _chunks(file, tee):
-            use(chunk)
-    if not tee.size_bytes and _compression(file.name):
+def _prove(file: SourceFile, source: Source, stored: "_HashingReader") -> None:
+    if not stored.size_bytes and _compression(file.name):
         raise SourceUnreadable(f"{file.name}: holds no bytes, not even an empty stream; next: export the file again")
-    _compare(file, "checksum_sha256", tee.sha256.hexdigest(), source.checksum_sha256)
-    _compare(file, "size_bytes", tee.size_bytes, source.size_bytes)
-    return tee.sha256.hexdigest()
+    _compare(file, "checksum_sha256", stored.sha256.hexdigest(), source.checksum_sha256)
+    _compare(file, "size_bytes", stored.size_bytes, source.size_bytes)
+
+
+def _expect_unchanged(file: SourceFile) -> None:
+    fs, found = fsspec.core.url_to_fs(file.location)
+    if _stamp(fs.info(found)) != file.stamp:
+        raise SourceUnreadable(f"{file.name}: changed while it was read; next: run it again")
 
 
 def _apply_alias(settings: LakehouseSettings, url: str) -> str:
@@ -310,10 +363,10 @@ def _compression(name: str) -> str | None:
     return next((kind for ending, kind in _COMPRESSIONS.items() if name.endswith(ending)), None)
 
 
-def _chunks(file: SourceFile, stored: _HashingReader) -> Iterator[bytes]:
+@contextmanager
+def _blaming(file: SourceFile) -> Iterator[None]:
+    """Say of a broken stream which file it is."""
     try:
-        stream = _decompressed(stored, file.name)
-        while chunk := stream.read(1 << 20):
-            yield chunk
+        yield
     except (OSError, EOFError, IsalError) as error:  # type: ignore[misc]  # isal's stub calls the class an instance
         raise SourceUnreadable(f"{file.name}: {error}; next: export the file again") from error

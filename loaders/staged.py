@@ -16,6 +16,9 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import bronze_table
 from loaders.plan import PartitionPlan, planned_materialization
 
+PARQUET_FORMAT = {"compression": "zstd", "dictionary_pagesize_limit": 64 * 1024}
+"""How staged files are written: identifiers and texts outgrow so small a dictionary soon, and are larger in one."""
+
 QUARANTINE_FILE = "omni.quarantine-file"
 """Metadata of an asset's staged file: the quarantine file of the same day, to be committed before it."""
 
@@ -23,7 +26,7 @@ QUARANTINE_FILE = "omni.quarantine-file"
 def write_staged(table: pa.Table, evidence: dict[str, str], folder: Path) -> Path:
     """Write rows with their evidence."""
     target = folder / f"{uuid.uuid4().hex}.parquet"
-    pq.write_table(table.replace_schema_metadata(evidence), target, compression="zstd")
+    pq.write_table(table.replace_schema_metadata(evidence), target, **PARQUET_FORMAT)
     return target
 
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 
@@ -63,6 +64,29 @@ def test_a_table_of_days_keeps_the_bounds_of_its_time_column_and_a_day_is_replac
     (kept,) = {file["file_path"] for file in after} & files.keys()
     assert "2026-04-16" in map(str, files[kept]["partition"].values())
     assert all(len(file["lower_bounds"]) > 2 for file in quarantine.inspect.files().to_pylist())
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("days", [["2026-04-15"], ["2026-04-15", "2026-04-16"]])
+def test_bytes_that_coverage_did_not_count_are_never_loaded(settings, declare, suffix, days):
+    path = settings.manifests / f"a.jsonl{suffix}"
+
+    def write(subject):
+        lines = "".join(json.dumps(ticket_event(1, day, event_id=day, subject=subject)) + "\n" for day in days).encode()
+        path.write_bytes(gzip.compress(lines, mtime=0) if suffix else lines)
+        os.utime(path, (1, 1))
+
+    def change(step):
+        if step.startswith(f"{TICKET_EVENTS} {days[0]}"):
+            write("old")  # as long
+
+    write("new")
+    declare(ticket_manifest([source("a", path.name)]))
+
+    report = ingest(settings, progress=change)
+
+    changed = f"a.jsonl{suffix}: changed since coverage looked at it; next: run it again"
+    assert (report.loads[0].refused, report.loads[0].loaded) == (dict.fromkeys(days, changed), [])
 
 
 def test_a_second_ingest_changes_nothing_and_says_so(sample_settings):

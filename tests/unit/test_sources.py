@@ -1,5 +1,6 @@
 """From a declared source to its files, and what proves a file whole."""
 
+import codecs
 import gzip
 import hashlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from lakehouse.settings import LakehouseSettings
 from loaders.errors import SourceUnreadable
 from loaders.manifest import Source
-from loaders.sources import SourceFile, find_files, local_file, verify_file
+from loaders.sources import SourceFile, find_files, local_file, open_stream, verify_file
 
 LINES = b"".join(b'{"ticket_id": "t%d"}\n' % (number * 7919) for number in range(5000))
 
@@ -347,6 +348,58 @@ def test_a_plain_file_that_changes_while_it_is_read_is_unreadable(settings, tmp_
         pytest.raises(SourceUnreadable, match="a.jsonl: changed while it was read; next: run it again"),
         local_file(file, declared("a.jsonl"), tmp_path),
     ):
+        write(settings.manifests, "a.jsonl", content=b"longer")
+
+
+def read_all(file, source):
+    """The bytes of a file and its fingerprint, read as lines are."""
+    with open_stream(file, source) as stream:
+        pieces = [stream.read(3), stream.readline(1 << 20)]
+        while piece := stream.read(5):
+            pieces.append(piece)
+    return b"".join(pieces), stream.sha256
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_a_stream_gives_the_bytes_without_their_mark_and_the_fingerprint_of_what_is_stored(settings, suffix, mark):
+    stored = PACK[suffix](mark + LINES) if suffix else mark + LINES
+    write(settings.manifests, f"a.jsonl{suffix}", content=stored)
+    (file,) = found(settings, f"a.jsonl{suffix}")
+    sha256 = hashlib.sha256(stored).hexdigest()
+
+    content = read_all(file, declared(file.name, checksum_sha256=sha256, size_bytes=len(stored)))
+
+    assert content == (LINES, sha256)
+
+
+@pytest.mark.parametrize("fields", [{"size_bytes": 1}, {"checksum_sha256": "0" * 64}])
+def test_a_stream_that_is_not_what_was_declared_is_refused_at_its_end(tmp_path, fields):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(LINES))
+
+    with pytest.raises(SourceUnreadable, match=f"{next(iter(fields))} is"):
+        read_all(local(path), declared(path, **fields))
+
+
+@pytest.mark.parametrize("stored", [gzip.compress(LINES)[:-9], b"", b"no gzip"])
+def test_a_broken_stream_is_refused(tmp_path, stored):
+    path = tmp_path / "a.gz"
+    path.write_bytes(stored)
+
+    with pytest.raises(SourceUnreadable, match="next: export the file again"):
+        read_all(local(path), declared(path))
+
+
+def test_a_plain_file_that_changes_while_it_streams_is_refused(settings):
+    write(settings.manifests, "a.jsonl")
+    (file,) = found(settings, "a.jsonl")
+
+    with (
+        pytest.raises(SourceUnreadable, match="a.jsonl: changed while it was read; next: run it again"),
+        open_stream(file, declared("a.jsonl")) as stream,
+    ):
+        stream.read(1)
         write(settings.manifests, "a.jsonl", content=b"longer")
 
 
