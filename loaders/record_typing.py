@@ -169,7 +169,9 @@ class RecordTyper:
         options = pj.ParseOptions(explicit_schema=self._schema, unexpected_field_behavior=unexpected)
         try:
             return pj.read_json(
-                pa.BufferReader(chunk.content), pj.ReadOptions(block_size=len(chunk.content) + 1), options
+                pa.BufferReader(chunk.content),
+                pj.ReadOptions(block_size=len(chunk.content) + 1, use_threads=False),
+                options,
             )
         except pa.ArrowInvalid:
             return None

@@ -18,7 +18,8 @@ from lakehouse.digest import content_digest, find_table
 from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
-from loaders import ticket_staging
+from loaders import lines as file_lines
+from loaders import typed_rows
 from loaders.ingest import ingest
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
@@ -166,7 +167,7 @@ def test_a_day_is_written_the_same_from_memory_and_from_disk(settings, declare, 
     from_disk = settings.model_copy(update={"home": tmp_path / "another home"})
 
     ingest(settings)
-    monkeypatch.setattr(ticket_staging, "HELD_BYTES", 0)
+    monkeypatch.setattr(typed_rows, "HELD_BYTES", 0)
     ingest(from_disk)
 
     assert digests(settings, TICKET_EVENTS) == digests(from_disk, TICKET_EVENTS)
@@ -176,6 +177,43 @@ def test_a_day_is_written_the_same_from_memory_and_from_disk(settings, declare, 
         for file in home.home.rglob("raw_ticket_events/data/*.parquet")
     ]
     assert len(columns) == 2 and columns[0] == columns[1]
+
+
+PLAIN = [ticket_event(number) for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "most_ids"),
+    [
+        (PLAIN, 4),
+        (PLAIN, 2),
+        ([*PLAIN, "broken"], 9),
+        ([*PLAIN, ticket_event(1, category="corrected")], 9),
+        ([*PLAIN, ticket_event(5, channel="mail"), ticket_event(6)], 9),
+        ([*PLAIN, ticket_event(5, event_id=None), ticket_event(6)], 9),
+        ([*PLAIN, ticket_event(5, "2026-04-16"), "broken"], 9),
+        (["broken", *PLAIN], 9),
+        (["broken"], 9),
+    ],
+)
+def test_a_large_file_gives_the_days_that_a_small_one_gives(settings, declare, tmp_path, monkeypatch, lines, most_ids):
+    write_lines(settings.manifests / "a.jsonl", lines)
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    from_disk = settings.model_copy(update={"home": tmp_path / "another home"})
+
+    from_memory = ingest(settings).loads[0]
+    monkeypatch.setattr(typed_rows, "HELD_BYTES", 0)
+    monkeypatch.setattr(typed_rows, "MOST_IDS", most_ids)
+    monkeypatch.setattr(file_lines, "CHUNK_BYTES", 1)
+    spilled = ingest(from_disk).loads[0]
+
+    assert [(item.partition, item.rows) for item in spilled.loaded] == [
+        (item.partition, item.rows) for item in from_memory.loaded
+    ]
+    assert [(c.partition, c.check, c.message) for c in spilled.checks] == [
+        (c.partition, c.check, c.message) for c in from_memory.checks
+    ]
+    assert digests(from_disk, TICKET_EVENTS, QUARANTINE) == digests(settings, TICKET_EVENTS, QUARANTINE)
 
 
 def test_an_event_without_id_is_the_same_event_in_another_key_order_and_batch(settings, declare):
