@@ -27,7 +27,8 @@ from loaders.document_formats import HEAD_BYTES, Description, describe, is_paged
 from loaders.errors import MappingRefused, SourceUnreadable
 from loaders.manifest import Source
 from loaders.records import connect
-from loaders.sources import SourceFile, find_files, local_file, verify_file
+from loaders.source_reading import local_file, verify_file
+from loaders.sources import SourceFile, find_files
 
 _ASSETS = {"ticket": TICKET_EVENTS, "doc_asset": DOC_ASSETS}
 

@@ -13,7 +13,7 @@ from loaders.dating import TIME_FIELDS, Dating, first_instant
 from loaders.lines import LONGEST_LINE, NO_LINES, lines_of, read_chunks
 from loaders.manifest import Manifest
 from loaders.records import blaming, is_plain_lines, open_records, selected_by, selected_lines
-from loaders.sources import LocalFile
+from loaders.source_reading import LocalFile
 
 
 @dataclass(frozen=True)

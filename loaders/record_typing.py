@@ -1,57 +1,36 @@
 """Typing and judging the records of one ticket file by the contract, chunk by chunk, as Arrow tables.
 
-Two ways lead to the same rows. The quick way: pyarrow reads a chunk of JSONL with the contract's types, strictly, so
-that no other type and no repeated key passes unseen; Arrow judges the values where all are plain (`plain_values`), else
-DuckDB; texts stay as they were read. What it cannot vouch for goes the careful way, which names every breach
-(`loaders.typing_sql`): a chunk that pyarrow refuses, a row that breaks a rule, any other format, a mapping. Memory is
-bounded by a chunk, not by the file.
+Two ways lead to the same rows. What the quick way (`loaders.quick_typing`) cannot vouch for goes the careful way, which
+names every breach (`loaders.typing_sql`): a chunk that pyarrow refuses, a row that breaks a rule, any other format, a
+mapping. Memory is bounded by a chunk, not by the file.
 """
 
-import re
 from collections.abc import Iterator
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.json as pj
 
-from lakehouse.contracts import Contract, FieldType
+from lakehouse.contracts import Contract
 from lakehouse.duck import quoted
 from loaders.admission import Admission
 from loaders.dating import TIME_FIELDS, Dating, first_instant
-from loaders.lines import Chunk, Stream, line_texts, lines_of, read_chunks
-from loaders.plain_values import keeps_rules, plain_instants, plain_lists
-from loaders.record_hash import canonical_list, sha256_texts
-from loaders.records import selected_lines, selection
+from loaders.lines import Stream, lines_of, read_chunks
+from loaders.quick_typing import QuickTyper
+from loaders.record_hash import sha256_texts
+from loaders.records import DERIVED, selected_lines
 from loaders.typing_sql import (
     breaches,
     canonical,
-    canonical_texts,
     extra_column,
-    instant,
     parse_columns,
     rest_column,
     typed_columns,
-    value_conditions,
 )
 
 BATCH_ROWS = 50_000
 
 _CAREFUL_BYTES = 16 * 1024 * 1024
 """Lines that go the careful way together: DuckDB takes a tenth of a second to plan it, however few they are."""
-
-_ARROW_TYPES: dict[FieldType, pa.DataType] = {
-    "string": pa.string(),
-    "boolean": pa.bool_(),
-    "long": pa.int64(),
-    "double": pa.float64(),
-    "date": pa.string(),
-    "timestamp": pa.string(),
-    "list<string>": pa.list_(pa.field("l", pa.string())),  # as DuckDB names it
-}
-
-_HASHED_AS_THEY_ARE = {"string", "boolean", "long"}
-"""Types whose canonical text needs no DuckDB."""
 
 
 class RecordTyper:
@@ -68,7 +47,7 @@ class RecordTyper:
         """Type on a connection that serves one file after another."""
         assert {"event_id", "event_type", "status", *TIME_FIELDS} <= {field.name for field in contract.fields}
         self._contract, self._admission, self._dating, self._connection = contract, admission, dating, connection
-        self._schema = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in contract.fields])
+        self._quick = QuickTyper(contract, admission.manifest, dating, connection)
 
     def type_lines(self, stream: Stream, name: str) -> Iterator[pa.Table]:
         """Type a plain JSONL file.
@@ -78,7 +57,7 @@ class RecordTyper:
         """
         doubtful: list[pa.Table] = []
         for chunk in read_chunks(stream, name):
-            found = self._type_quickly(chunk)
+            found = self._quick.type_chunk(chunk)
             if found is None:
                 doubtful.append(lines_of(chunk))
             else:
@@ -98,84 +77,6 @@ class RecordTyper:
             texts = pa.chunked_array([batch.column("canonical")])
             yield pa.table(batch).drop_columns(["canonical"]).append_column("record_sha256", sha256_texts(texts))
 
-    def _type_quickly(self, chunk: Chunk) -> tuple[pa.Table, set[int]] | None:
-        """Type a chunk of JSON objects that have the contract's types; None where that is in doubt.
-
-        Returns:
-            The good rows, and the lines of those that break a rule.
-        """
-        where = self._quick_selection()
-        if where is None or not _has_an_object_on_each_line(chunk):
-            return None
-        rows, rest = self._parse(chunk, "error"), "null::json"
-        has_rest = rows is None
-        if has_rest and _holds_no_false_number(chunk):
-            rows = self._parse(chunk, "ignore")
-        if rows is None or rows.num_rows != chunk.lines:
-            return None
-        if has_rest:
-            rows = rows.append_column("raw_text", pa.chunked_array([line_texts(chunk)]))
-            rest = rest_column(self._contract, "raw_text::json")
-        lines = pa.array(range(chunk.first_line, chunk.first_line + chunk.lines), pa.int64())
-        rows = rows.append_column("source_line", lines)
-        if not has_rest and where == "true" and (judged := self._judge_plain(rows)) is not None:
-            return self._assembled(rows, judged), set()
-        judged, bad = self._over("chunk", rows, self._quick_query(rest, where)), set[int]()
-        if pc.any(is_bad := judged.column("is_bad")).as_py():
-            bad = set(judged.filter(is_bad).column("source_line").to_pylist())
-            judged = judged.filter(pc.invert(is_bad))
-        kept = judged.column("source_line")
-        if not kept.equals(rows.column("source_line")):
-            rows = rows.take(pc.subtract(kept, chunk.first_line))
-        return self._assembled(rows, judged), bad
-
-    def _judge_plain(self, rows: pa.Table) -> pa.Table | None:
-        """What `_quick_query` finds out, where Arrow sees that every value is plain and every row good; else None."""
-        found = {"source_line": rows.column("source_line")}
-        for field in self._contract.fields:
-            name, column = field.name, rows.column(field.name)
-            if not keeps_rules(field, column):
-                return None
-            if field.type == "timestamp" and (instants := plain_instants(column)) is not None:
-                found[name], found[_text_of(name)] = instants
-            elif field.type == "list<string>" and (texts := plain_lists(column)) is not None:
-                found[_text_of(name)] = texts
-            elif field.type == "date" and column.null_count == len(column):
-                found[name] = column.cast(pa.date32())
-            elif field.type not in _HASHED_AS_THEY_ARE and column.null_count < len(column):
-                return None
-        days = self._dating.plain_days(found["occurred_at"])
-        if days is None or rows.column("event_type").null_count:
-            return None
-        constants = {"extra": pa.nulls(len(rows), pa.string()), _text_of("rest"): pa.repeat("{}", len(rows))}
-        return pa.table(found | {"day": days} | constants)
-
-    def _assembled(self, rows: pa.Table, judged: pa.Table) -> pa.Table:
-        """Typed rows: the columns that DuckDB judged or derived, and the others as they were read, uncopied."""
-        fields, names = self._contract.fields, set(judged.column_names)
-        typed = {"source_line": judged.column("source_line")}
-        typed |= {f.name: (judged if f.name in names else rows).column(f.name) for f in fields}
-        texts = [judged.column(t) if (t := _text_of(f.name)) in names else typed[f.name] for f in fields]
-        nothing = pa.nulls(len(judged), pa.string())
-        return pa.table(
-            typed
-            | {name: judged.column(name) for name in ("extra", "day")}
-            | dict.fromkeys(("raw_record", "reason_code", "reason"), nothing)
-            | {"record_sha256": sha256_texts(canonical_list([*texts, judged.column(_text_of("rest"))]))}
-        )
-
-    def _parse(self, chunk: Chunk, unexpected: str) -> pa.Table | None:
-        """Read a chunk with the contract's types; None where a value has another, or (`error`) a field has no name."""
-        options = pj.ParseOptions(explicit_schema=self._schema, unexpected_field_behavior=unexpected)
-        try:
-            return pj.read_json(
-                pa.BufferReader(chunk.content),
-                pj.ReadOptions(block_size=len(chunk.content) + 1, use_threads=False),
-                options,
-            )
-        except pa.ArrowInvalid:
-            return None
-
     def _type_carefully(self, lines: list[pa.Table]) -> Iterator[pa.Table]:
         self._connection.register("lines", pa.concat_tables(lines))
         try:
@@ -184,55 +85,6 @@ class RecordTyper:
             yield from list(self.type_selected())
         finally:
             self._connection.unregister("lines")
-
-    def _over(self, name: str, rows: pa.Table, query: str) -> pa.Table:
-        self._connection.register(name, rows)
-        try:
-            return self._connection.execute(query).to_arrow_table()
-        finally:
-            self._connection.unregister(name)
-
-    def _quick_selection(self) -> str | None:
-        """SQL: the records that are meant; None where that depends on a field that the contract does not name."""
-        unknown: list[str] = []
-
-        def value(field: str) -> str:
-            if field not in self._schema.names or self._schema.field(field).type != pa.string():
-                unknown.append(field)
-            return f'"{field}"'
-
-        where = selection(self._admission.manifest, [f'"{name}"' for name in TIME_FIELDS], value)
-        return None if unknown else where
-
-    def _quick_query(self, rest: str, where: str) -> str:
-        """SQL over `chunk`: what is found out about each row; what stays as it was read is not in it."""
-        instants = [field.name for field in self._contract.fields if field.type == "timestamp"]
-        at = ", ".join(f"""{quoted(name)}: {instant(f'"{name}"')}""" for name in instants)
-        when = "coalesce(" + ", ".join(f'instants."{name}"' for name in TIME_FIELDS) + ")"
-        rules = [*value_conditions(self._contract), self._dating.is_implausible("happened")]
-        rules += [self._dating.is_outside("happened")] if self._dating.declared else []
-        typed = ", ".join(_plain_typed(field.name, field.type) for field in self._contract.fields)
-        found = [f.name for f in self._contract.fields if f.type in ("timestamp", "date") or f.name == "event_type"]
-        kept_as_read = {f.name for f in self._contract.fields if f.type in _HASHED_AS_THEY_ARE} - {"event_type"}
-        texts = {name: sql for name, sql in canonical_texts(self._contract).items() if name not in kept_as_read}
-        columns = [f'"{name}"' for name in ("source_line", "is_bad", *found, "extra", "day")]
-        columns += [f'"{_text_of(name)}"' for name in texts]
-        hashed = ", ".join(f'{sql} as "{_text_of(name)}"' for name, sql in texts.items())
-        return f"""
-            with parsed as (
-                select *, {{{at}}} as instants from chunk where {where}
-            ), dated as (
-                select *, {when} as happened from parsed
-            ), judged as (
-                select *, coalesce({_any(rules)}, false) as is_bad, {rest} as rest from dated
-            ), typed as (
-                select source_line, is_bad, {typed}, {extra_column("rest")} as extra,
-                    {self._dating.day("happened")} as day
-                from judged
-            )
-            select {", ".join(columns)}
-            from (select * replace ({_DERIVED}), {hashed} from typed) -- what is hashed is as it came, not as derived
-        """
 
     def _careful_query(self) -> str:
         source, manifest, dating = self._admission.source, self._admission.manifest, self._dating
@@ -269,7 +121,7 @@ class RecordTyper:
                     {extra_column("rest")} as extra, {dating.day(at)} as day
                 from reasoned
             )
-            select * exclude (reasons, raw_record) replace ({_DERIVED}), {canonical(self._contract)} as canonical,
+            select * exclude (reasons, raw_record) replace ({DERIVED}), {canonical(self._contract)} as canonical,
                 case when reasons is not null then raw_record end as raw_record, reasons[1].code as reason_code,
                 array_to_string(list_transform(reasons, lambda r: r.message), '; ') as reason
             from typed
@@ -277,38 +129,3 @@ class RecordTyper:
 
 
 _NOT_AN_OBJECT = "not a JSON object, or dropped by the mapping"
-
-_DERIVED = (
-    "coalesce(event_type, case when updated_at is null or updated_at = created_at then 'created' "
-    "when status in ('resolved', 'escalated', 'closed') then status else 'updated' end) as event_type, "
-    f"coalesce({', '.join(TIME_FIELDS)}) as occurred_at"
-)
-"""SQL replacements over typed columns: what a record of the plain ticket contract says without saying it."""
-
-
-def _plain_typed(name: str, kind: FieldType) -> str:
-    if kind == "timestamp":
-        return f'instants."{name}" as "{name}"'
-    return f'try_cast("{name}" as date) as "{name}"' if kind == "date" else f'"{name}"'
-
-
-def _any(conditions: list[str]) -> str:
-    return " or ".join(f"coalesce({condition}, false)" for condition in conditions)
-
-
-def _text_of(name: str) -> str:
-    """Name of the column with a field's canonical text; no field's own name has a blank."""
-    return f"text of {name}"
-
-
-_OTHER_LINE = re.compile(rb"\n[^{]")
-
-
-def _has_an_object_on_each_line(chunk: Chunk) -> bool:
-    """Whether each line begins like an object: pyarrow does not look, and dies of a line `null`."""
-    return chunk.content.startswith(b"{") and not _OTHER_LINE.search(chunk.content)
-
-
-def _holds_no_false_number(chunk: Chunk) -> bool:
-    """Whether no field that pyarrow passes over can hold a number that JSON does not know."""
-    return b"NaN" not in chunk.content and b"Infinity" not in chunk.content

@@ -24,6 +24,13 @@ from loaders.manifest import Manifest
 from loaders.mapping import TIME_POINTERS, map_records, member
 from loaders.typing_sql import instant
 
+DERIVED = (
+    "coalesce(event_type, case when updated_at is null or updated_at = created_at then 'created' "
+    "when status in ('resolved', 'escalated', 'closed') then status else 'updated' end) as event_type, "
+    f"coalesce({', '.join(TIME_FIELDS)}) as occurred_at"
+)
+"""SQL replacements over typed columns: what a record of the plain ticket contract says without saying it."""
+
 
 def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that spills into a folder and reckons in UTC."""

@@ -28,7 +28,7 @@ from loaders.errors import SourceUnreadable
 from loaders.plan import PartitionPlan, planned_materialization
 from loaders.record_typing import BATCH_ROWS, RecordTyper
 from loaders.records import connect, is_plain_lines, open_records
-from loaders.sources import local_file, open_stream
+from loaders.source_reading import local_file, open_stream
 from loaders.staged import PARQUET_FORMAT, QUARANTINE_FILE, write_staged
 from loaders.typed_rows import TypedRows
 from loaders.typing_sql import BATCH_FIELDS

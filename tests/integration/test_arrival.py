@@ -20,10 +20,12 @@ from loaders.dating import Dating
 from loaders.day_counts import count_days
 from loaders.ingest import ingest
 from loaders.manifest import Manifest
+from loaders.quick_typing import QuickTyper
 from loaders.record_typing import RecordTyper
 from loaders.records import connect
 from loaders.seed_loader import release_source
-from loaders.sources import find_files, local_file
+from loaders.source_reading import local_file
+from loaders.sources import find_files
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.integration.test_bronze import rows
 
@@ -385,7 +387,7 @@ def test_the_quick_way_to_type_gives_what_the_careful_way_gives(tmp_path_factory
     def typed(quick):
         with pytest.MonkeyPatch.context() as patch, path.open("rb") as stream:
             if not quick:
-                patch.setattr(typer, "_type_quickly", lambda *_: None)
+                patch.setattr(QuickTyper, "type_chunk", lambda *_: None)
             return sorted(
                 (row for table in typer.type_lines(stream, "a.jsonl") for row in table.to_pylist()),
                 key=lambda row: row["source_line"],

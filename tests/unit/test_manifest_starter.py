@@ -13,7 +13,8 @@ from lakehouse.settings import LakehouseSettings
 from loaders.manifest import Manifest
 from loaders.manifest_starter import StarterRefused, draft_manifest, write_starter
 from loaders.seed_loader import judge_manifests
-from loaders.sources import find_files, verify_file
+from loaders.source_reading import verify_file
+from loaders.sources import find_files
 
 CREATED_AT = datetime.fromisoformat("2026-05-01T23:30:00-02:00")
 TICKET = b'{"ticket_id": "t1"}\n'

@@ -11,7 +11,8 @@ import pytest
 from lakehouse.settings import LakehouseSettings
 from loaders.errors import SourceUnreadable
 from loaders.manifest import Source
-from loaders.sources import SourceFile, find_files, local_file, open_stream, verify_file
+from loaders.source_reading import local_file, open_stream, verify_file
+from loaders.sources import SourceFile, find_files
 
 LINES = b"".join(b'{"ticket_id": "t%d"}\n' % (number * 7919) for number in range(5000))
 
