@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from loaders.errors import SourceUnreadable
 
-CHUNK_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = 8 * 1024 * 1024
 """Size of a chunk: with more of them a load asks DuckDB more often, with larger ones it touches more new memory."""
 
 LONGEST_LINE = 16 * 1024 * 1024

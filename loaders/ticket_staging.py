@@ -67,7 +67,7 @@ class TicketStager:
         files = [self._typed_once(covered) for covered in plan.files]
         is_plain = _is_plain(plan, files)
         counts = RowCounts(*[plan.rows_expected] * 3) if is_plain else self._gather_day(plan)
-        self._drift[plan.partition] = {} if is_plain else self._unknown_fields()
+        self._drift[plan.partition] = _unknown_fields(plan, files) if is_plain else self._unknown_fields_of_day()
         evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id, started_at)])
         yield (quarantine := self._write_quarantine(counts.quarantined, {"omni.table": QUARANTINE, **evidence}))
         named = {"omni.table": TICKET_EVENTS, QUARANTINE_FILE: str(quarantine), **evidence}
@@ -88,7 +88,7 @@ class TicketStager:
                 "ingested_at": pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")),
             }
             path = self._folder / f"typed_{uuid.uuid4().hex}"
-            self._files[key] = TypedRows(self._typed(covered), path, self._columns, lineage)
+            self._files[key] = TypedRows(self._typed(covered), path, self._columns, lineage, self._connection)
         return self._files[key]
 
     def _typed(self, covered: CoveredFile) -> Iterator[pa.Table]:
@@ -123,7 +123,7 @@ class TicketStager:
     def _partitioned(self, view: str, covered: CoveredFile) -> str:
         """SQL: typed rows with the partition that each counts to."""
         file = self._files[covered.record.key]
-        rows = file.open(self._connection)
+        rows = file.open()
         if file.are_dated:
             return f"(select *, day as partition from {rows})"
         dating = Dating.of_file(self._settings, covered.admission.manifest, covered.record.source_file)
@@ -166,7 +166,7 @@ class TicketStager:
         self._connection.execute(f"create or replace temp view day_rows as {kept}")
         return RowCounts(plan.rows_expected, read, loaded, read - loaded - quarantined, quarantined)
 
-    def _unknown_fields(self) -> dict[str, str]:
+    def _unknown_fields_of_day(self) -> dict[str, str]:
         places = (
             "select unnest(json_keys(extra)) as field, source_file, source_line from day_rows where extra is not null"
         )
@@ -208,6 +208,16 @@ def _is_plain(plan: PartitionPlan, files: list[TypedRows]) -> bool:
         return False
     column = pa.chunked_array([array for each in ids for array in each or ()], pa.string())
     return len(column) == plan.rows_expected == int(pc.count_distinct(column).as_py())
+
+
+def _unknown_fields(plan: PartitionPlan, files: list[TypedRows]) -> dict[str, str]:
+    """Fields that the contract does not name, each with the first place that has it, of a plain day."""
+    first: dict[str, tuple[str, int]] = {}
+    for covered, file in zip(plan.files, files, strict=True):
+        for name, line in file.unknown_fields.items():
+            place = (covered.record.source_file, line)
+            first[name] = min(place, first.get(name, place))
+    return {name: f"{file}:{line}" for name, (file, line) in sorted(first.items()) if name not in BATCH_FIELDS}
 
 
 def _expect_covered(covered: CoveredFile, sha256: str) -> None:

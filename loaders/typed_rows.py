@@ -21,12 +21,17 @@ MOST_IDS = 1_000_000
 class TypedRows:
     """Typed rows, see `loaders.record_typing.RecordTyper`, of one source file.
 
-    As long as all are plain (good, named, of one day, without an unknown field), those that go to disk are written as
-    Bronze holds them, so that their file may become that of the day; the others as they were typed.
+    As long as all are plain (good, named, of one day), those that go to disk are written as Bronze holds them, so that
+    their file may become that of the day; the others as they were typed.
     """
 
     def __init__(
-        self, tables: Iterable[pa.Table], path: Path, columns: list[str], lineage: dict[str, str | pa.Scalar]
+        self,
+        tables: Iterable[pa.Table],
+        path: Path,
+        columns: list[str],
+        lineage: dict[str, str | pa.Scalar],
+        connection: duckdb.DuckDBPyConnection,
     ) -> None:
         """Keep all rows of the file: in memory where they are few and of one day, else on disk.
 
@@ -35,8 +40,11 @@ class TypedRows:
             path: Where to put, each with an ending, files of what does not fit in memory.
             columns: Of a row in Bronze.
             lineage: Those of them that the file's rows share, with their values.
+            connection: What opens the rows as a relation.
         """
-        self._path, self._columns, self._lineage = path, columns, lineage
+        self._path, self._columns, self._lineage, self._connection = path, columns, lineage, connection
+        self.unknown_fields: dict[str, int] = {}
+        """Fields that the contract does not name, each with the first line that has it."""
         self._held: list[pa.Table] = []
         self._ids: list[pa.Array] = []
         self._days: set[date | None] = set()
@@ -90,10 +98,10 @@ class TypedRows:
         self._plain.close()
         return self._file("plain")
 
-    def open(self, connection: duckdb.DuckDBPyConnection) -> str:
+    def open(self) -> str:
         """SQL: the rows as they were typed."""
         if self.is_held:
-            connection.register(self.name, pa.concat_tables(self._held))
+            self._connection.register(self.name, pa.concat_tables(self._held))
             return self.name
         parts = []
         if self._plain is not None:
@@ -109,12 +117,21 @@ class TypedRows:
     def _look_at(self, table: pa.Table) -> None:
         ids = table.column("event_id")
         self._days.update(table.column("day").unique().to_pylist())
-        are_good = table.column("reason_code").null_count == table.column("extra").null_count == table.num_rows
+        are_good = table.column("reason_code").null_count == table.num_rows
         is_plain = are_good and not ids.null_count and len(self._days) == 1 and self.are_dated
         self._ids += ids.chunks
         self._are_plain = self._are_plain and is_plain and sum(map(len, self._ids)) <= MOST_IDS
         if not self._are_plain:
             self._ids.clear()
+        if table.column("extra").null_count < table.num_rows:
+            self._look_at_extra(table)
+
+    def _look_at_extra(self, table: pa.Table) -> None:
+        cursor = self._connection.cursor()  # the connection may be about to give more rows
+        cursor.register("typed", table.select(["source_line", "extra"]))
+        names = "select source_line, unnest(json_keys(extra)) as field from typed where extra is not null"
+        for field, line in cursor.execute(f"select field, min(source_line) from ({names}) group by 1").fetchall():
+            self.unknown_fields[field] = min(line, self.unknown_fields.get(field, line))
 
     def _spill(self) -> None:
         rows = pa.concat_tables(self._held)
