@@ -31,6 +31,9 @@ DERIVED = (
 )
 """SQL replacements over typed columns: what a record of the plain ticket contract says without saying it."""
 
+TIMES = f"try(json_extract_string(raw_record, {TIME_POINTERS}))"
+"""SQL: the `TIME_FIELDS` of a record as text; of what is nearly JSON, too: it is dated by itself."""
+
 
 def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that spills into a folder and reckons in UTC."""
@@ -126,11 +129,9 @@ def _batches(asset_type: str, name: str, path: Path) -> Iterator[tuple[pa.Table,
 
 
 def _records_of(relation: str) -> str:
-    """SQL: records as they stand. Of what is nearly JSON the times are read, too: it is dated by itself."""
-    return (
-        "select source_line, raw_record, case when is_object then raw_record::json end as doc, "
-        f"try(json_extract_string(raw_record, {TIME_POINTERS})) as times from {relation}"
-    )
+    """SQL: records as they stand."""
+    doc = "case when is_object then raw_record::json end as doc"
+    return f"select source_line, raw_record, {doc}, {TIMES} as times from {relation}"
 
 
 def selected_by(manifest: Manifest) -> str:
