@@ -58,21 +58,24 @@ def _joined(parts: list[pa.Array | str]) -> pa.Array:
     return pc.binary_join_element_wise(*(pa.scalar(p) if isinstance(p, str) else p for p in merged), "")
 
 
-def has_escapes(texts: pa.ChunkedArray | pa.Array) -> bool:
+def has_escapes(texts: pa.ChunkedArray) -> bool:
     """Whether JSON writes a character of the texts, between quotes, as an escape."""
-    chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
-    return any(len(c := _content(chunk)) != len(c.translate(None, _ESCAPED_BYTES)) for chunk in chunks)
+    return any(_holds_escapes(_content(chunk)) for chunk in texts.chunks)
 
 
 def _escaped(texts: pa.Array) -> pa.Array:
     """The texts as JSON writes them between quotes; looks for what is there before it replaces anything."""
-    if not has_escapes(texts):
-        return texts
     content = _content(texts)
+    if not _holds_escapes(content):
+        return texts
     for character, escape in _ESCAPES.items():
         if character.encode() in content:
             texts = pc.replace_substring(texts, character, escape)
     return texts
+
+
+def _holds_escapes(content: bytes) -> bool:
+    return len(content.translate(None, _ESCAPED_BYTES)) != len(content)
 
 
 def _content(texts: pa.Array) -> bytes:

@@ -63,7 +63,7 @@ class SourceStream:
     def __init__(self, file: SourceFile, source: Source, raw: BinaryIO) -> None:
         """Read what `raw`, the opened file, holds."""
         self._file, self._source, self._is_at_start = file, source, True
-        self._stored = _HashingReader(raw, None)
+        self._stored = _HashingReader(raw)
         with _blaming(file):
             stream = _decompressed(self._stored, file.name)
         self._stream = stream if isinstance(stream, igzip.IGzipFile) else io.BufferedReader(stream)
@@ -178,7 +178,7 @@ def _compare(file: SourceFile, name: str, found: object, declared: object) -> No
 class _HashingReader(io.RawIOBase):
     """Hashes and counts what is read through it, and shows it to who looks at it."""
 
-    def __init__(self, raw: BinaryIO, look_at: Callable[[bytes], object] | None) -> None:
+    def __init__(self, raw: BinaryIO, look_at: Callable[[bytes], object] | None = None) -> None:
         self.raw, self._look_at = raw, look_at
         self.sha256 = hashlib.sha256()
         self.size_bytes = 0

@@ -63,10 +63,16 @@ class TicketStager:
         Raises:
             SourceUnreadable: a file changed or vanished since coverage looked at it.
         """
+        try:
+            yield from self._stage(plan)
+        finally:
+            self._forget(plan)
+
+    def _stage(self, plan: PartitionPlan) -> Iterator[Path]:
         started_at = datetime.now(UTC)
         files = [self._typed_once(covered) for covered in plan.files]
-        is_plain = _is_plain(plan, files)
-        counts = RowCounts(*[plan.rows_expected] * 3) if is_plain else self._gather_day(plan)
+        is_plain, rows = _is_plain(plan, files), plan.rows_expected
+        counts = RowCounts(rows, rows, rows) if is_plain else self._gather_day(plan)
         self._drift[plan.partition] = _unknown_fields(plan, files) if is_plain else self._unknown_fields_of_day()
         evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id, started_at)])
         yield (quarantine := self._write_quarantine(counts.quarantined, {"omni.table": QUARANTINE, **evidence}))
@@ -77,7 +83,6 @@ class TicketStager:
             yield write_staged(pa.concat_tables([file.as_in_bronze() for file in files]), named, self._folder)
         else:
             yield files[0].file_of_day(named)
-        self._forget(plan)
 
     def _typed_once(self, covered: CoveredFile) -> TypedRows:
         key = covered.record.key
@@ -194,11 +199,11 @@ class TicketStager:
         return target
 
     def _forget(self, plan: PartitionPlan) -> None:
-        """Make room: a file whose rows are of one day is asked for once."""
-        for covered in plan.files:
-            if self._files[covered.record.key].are_of_one_day:
-                self._connection.unregister(self._files.pop(covered.record.key).name)
-                self._views.pop(covered.record.key, None)
+        """Make room, however the day ended: a file whose rows are of one day is asked for once."""
+        for key in (covered.record.key for covered in plan.files):
+            if key in self._files and self._files[key].are_of_one_day:
+                self._connection.unregister(self._files.pop(key).name)
+                self._views.pop(key, None)
 
 
 def _is_plain(plan: PartitionPlan, files: list[TypedRows]) -> bool:
