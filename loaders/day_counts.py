@@ -48,8 +48,8 @@ def count_days(
             _date_records(opened, dating, "selected", is_first=True)
             return _counted(opened, dating)
     with blaming(name, local.path):
-        if not _date_clean_lines(connection, admission.manifest, local, dating):
-            _date_lines(connection, admission.manifest, name, local.path, dating)
+        if not _date_quickly(connection, admission.manifest, local, dating):
+            _date_carefully(connection, admission.manifest, name, local.path, dating)
         return _counted(connection, dating)
 
 
@@ -62,9 +62,7 @@ def _counted(connection: duckdb.DuckDBPyConnection, dating: Dating) -> list[Coun
     return [CountedDay(*row[:3], *(at and at.replace(tzinfo=UTC) for at in row[3:])) for row in rows]
 
 
-def _date_clean_lines(
-    connection: duckdb.DuckDBPyConnection, manifest: Manifest, local: LocalFile, dating: Dating
-) -> bool:
+def _date_quickly(connection: duckdb.DuckDBPyConnection, manifest: Manifest, local: LocalFile, dating: Dating) -> bool:
     """Date the records of a JSONL file at a tenth of the cost; whether that can be done.
 
     Its lines come from `read_csv`, which does not say which of them hold one object: where a selection asks for a
@@ -73,7 +71,7 @@ def _date_clean_lines(
     if selected_by(manifest) != "true" or local.has_controls:
         return False
     try:
-        _date_records(connection, dating, _clean_lines(local.path), is_first=True)
+        _date_records(connection, dating, _all_lines(local.path), is_first=True)
     except duckdb.Error:
         return False
     is_whole = connection.execute("select count(*) from dated").fetchone() == (local.lines,)
@@ -81,7 +79,7 @@ def _date_clean_lines(
     return is_whole
 
 
-def _date_lines(
+def _date_carefully(
     connection: duckdb.DuckDBPyConnection, manifest: Manifest, name: str, path: Path, dating: Dating
 ) -> None:
     """Date the records of any JSONL file, chunk by chunk."""
@@ -109,7 +107,7 @@ _IS_BLANK = "case when starts_with(raw_record, '{') then false else coalesce(tri
 """SQL; to trim each line would cost twice as much as all the rest."""
 
 
-def _clean_lines(path: Path) -> str:
+def _all_lines(path: Path) -> str:
     """SQL: `source_line`, `raw_record` and `times` of all lines of a JSONL file."""
     lines = (
         f"read_csv({quoted(str(path))}, columns = {{'raw_record': 'VARCHAR'}}, auto_detect = false, header = false, "

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
@@ -18,8 +17,6 @@ from lakehouse.digest import content_digest, find_table
 from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
-from loaders import lines as file_lines
-from loaders import typed_rows
 from loaders.ingest import ingest
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
@@ -157,64 +154,6 @@ def test_of_an_event_in_two_batches_the_later_batch_is_kept(settings, declare):
 
     assert (item.rows.read, item.rows.loaded, item.rows.deduplicated) == (4, 2, 2)
     assert rows(settings, TICKET_EVENTS, "event_id, category") == [("e1", "corrected"), ("e2", None)]
-
-
-def test_a_day_is_written_the_same_from_memory_and_from_disk(settings, declare, tmp_path, monkeypatch):
-    extras = {"tags": ["x", None], "pii_redacted": True, "channel": "mail"}
-    write_lines(settings.manifests / "a.jsonl", [ticket_event(1, **extras), ticket_event(2, subject='a "b"')])
-    write_lines(settings.manifests / "b.jsonl", [ticket_event(3, sla_due_at="2026-04-16T01:30:00.5+08:00")])
-    declare(ticket_manifest([source("a", "a.jsonl"), source("b", "b.jsonl")]))
-    from_disk = settings.model_copy(update={"home": tmp_path / "another home"})
-
-    ingest(settings)
-    monkeypatch.setattr(typed_rows, "HELD_BYTES", 0)
-    ingest(from_disk)
-
-    assert digests(settings, TICKET_EVENTS) == digests(from_disk, TICKET_EVENTS)
-    columns = [
-        [(column.path, column.physical_type, str(column.logical_type)) for column in pq.ParquetFile(file).schema]
-        for home in (settings, from_disk)
-        for file in home.home.rglob("raw_ticket_events/data/*.parquet")
-    ]
-    assert len(columns) == 2 and columns[0] == columns[1]
-
-
-PLAIN = [ticket_event(number) for number in range(4)]
-
-
-@pytest.mark.parametrize(
-    ("lines", "most_ids"),
-    [
-        (PLAIN, 4),
-        (PLAIN, 2),
-        ([*PLAIN, "broken"], 9),
-        ([*PLAIN, ticket_event(1, category="corrected")], 9),
-        ([*PLAIN, ticket_event(5, channel="mail", run_id="r"), ticket_event(6, channel="chat")], 9),
-        ([*PLAIN, ticket_event(5, channel="mail"), "broken"], 9),
-        ([*PLAIN, ticket_event(5, event_id=None), ticket_event(6)], 9),
-        ([*PLAIN, ticket_event(5, "2026-04-16"), "broken"], 9),
-        (["broken", *PLAIN], 9),
-        (["broken"], 9),
-    ],
-)
-def test_a_large_file_gives_the_days_that_a_small_one_gives(settings, declare, tmp_path, monkeypatch, lines, most_ids):
-    write_lines(settings.manifests / "a.jsonl", lines)
-    declare(ticket_manifest([source("a", "a.jsonl")]))
-    from_disk = settings.model_copy(update={"home": tmp_path / "another home"})
-
-    from_memory = ingest(settings).loads[0]
-    monkeypatch.setattr(typed_rows, "HELD_BYTES", 0)
-    monkeypatch.setattr(typed_rows, "MOST_IDS", most_ids)
-    monkeypatch.setattr(file_lines, "CHUNK_BYTES", 1)
-    spilled = ingest(from_disk).loads[0]
-
-    assert [(item.partition, item.rows) for item in spilled.loaded] == [
-        (item.partition, item.rows) for item in from_memory.loaded
-    ]
-    assert [(c.partition, c.check, c.message) for c in spilled.checks] == [
-        (c.partition, c.check, c.message) for c in from_memory.checks
-    ]
-    assert digests(from_disk, TICKET_EVENTS, QUARANTINE) == digests(settings, TICKET_EVENTS, QUARANTINE)
 
 
 def test_an_event_without_id_is_the_same_event_in_another_key_order_and_batch(settings, declare):
