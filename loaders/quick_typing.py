@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from lakehouse.contracts import Contract, FieldType
+from lakehouse.contracts import Contract, ContractField, FieldType
 from lakehouse.duck import quoted
 from loaders.dating import TIME_FIELDS, Dating
 from loaders.lines import Chunk, line_texts
 from loaders.manifest import Manifest
 from loaders.plain_values import keeps_rules, plain_instants, plain_lists
-from loaders.record_hash import canonical_list, sha256_texts
+from loaders.record_hash import canonical_list, escaped, sha256_texts
 from loaders.records import DERIVED, selection
 from loaders.typing_sql import canonical_texts, extra_column, instant, rest_column, value_conditions
 
@@ -67,7 +67,7 @@ class QuickTyper:
         lines = pa.array(range(chunk.first_line, chunk.first_line + chunk.lines), pa.int64())
         rows = rows.append_column("source_line", lines)
         if not has_rest and where == "true" and (judged := self._judge_plain(rows)) is not None:
-            return self._assembled(rows, judged), set()
+            return self._assembled(chunk, rows, judged), set()
         judged, bad = self._over("chunk", rows, self._quick_query(rest, where)), set[int]()
         if pc.any(is_bad := judged.column("is_bad")).as_py():
             bad = set(judged.filter(is_bad).column("source_line").to_pylist())
@@ -75,7 +75,7 @@ class QuickTyper:
         kept = judged.column("source_line")
         if not kept.equals(rows.column("source_line")):
             rows = rows.take(pc.subtract(kept, chunk.first_line))
-        return self._assembled(rows, judged), bad
+        return self._assembled(chunk, rows, judged), bad
 
     def _judge_plain(self, rows: pa.Table) -> pa.Table | None:
         """What `_quick_query` finds out, where Arrow sees that every value is plain and every row good; else None."""
@@ -98,18 +98,25 @@ class QuickTyper:
         constants = {"extra": pa.nulls(len(rows), pa.string()), _text_of("rest"): pa.repeat("{}", len(rows))}
         return pa.table(found | {"day": days} | constants)
 
-    def _assembled(self, rows: pa.Table, judged: pa.Table) -> pa.Table:
+    def _assembled(self, chunk: Chunk, rows: pa.Table, judged: pa.Table) -> pa.Table:
         """Typed rows: the columns that DuckDB judged or derived, and the others as they were read, uncopied."""
         fields, names = self._contract.fields, set(judged.column_names)
         typed = {"source_line": judged.column("source_line")}
         typed |= {f.name: (judged if f.name in names else rows).column(f.name) for f in fields}
-        texts = [judged.column(t) if (t := _text_of(f.name)) in names else typed[f.name] for f in fields]
+        has_escapes = b"\\" in chunk.content  # else no text that was read has a character to escape
+
+        def text(field: ContractField) -> pa.ChunkedArray:
+            is_judged = (name := _text_of(field.name)) in names
+            column = judged.column(name) if is_judged else typed[field.name]
+            return escaped(column) if is_judged or has_escapes else column
+
+        texts = [*map(text, fields), escaped(judged.column(_text_of("rest")))]
         nothing = pa.nulls(len(judged), pa.string())
         return pa.table(
             typed
             | {name: judged.column(name) for name in ("extra", "day")}
             | dict.fromkeys(("raw_record", "reason_code", "reason"), nothing)
-            | {"record_sha256": sha256_texts(canonical_list([*texts, judged.column(_text_of("rest"))]))}
+            | {"record_sha256": sha256_texts(canonical_list(texts))}
         )
 
     def _parse(self, chunk: Chunk, unexpected: str) -> pa.Table | None:

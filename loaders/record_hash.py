@@ -20,7 +20,7 @@ def canonical_list(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:
     """The JSON list of each row's values, all as text: what `to_json` of DuckDB gives for a list of texts.
 
     Args:
-        columns: The texts of the values; booleans and whole numbers as they are.
+        columns: The texts of the values, `escaped`; booleans and whole numbers as they are.
     """
     parts: list[pa.Array | str] = []
     for number, column in enumerate(columns):
@@ -28,12 +28,29 @@ def canonical_list(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:
         if column.null_count == len(column):
             parts.append("null")
             continue
-        texts = _escaped(_one_array(column if pa.types.is_string(column.type) else column.cast(pa.string())))
+        texts = _one_array(column if pa.types.is_string(column.type) else column.cast(pa.string()))
         quoted = ['"', texts, '"']
         parts += [_joined(quoted).fill_null("null")] if texts.null_count else quoted
     if all(isinstance(part, str) for part in parts):  # of no rows, too, every column is null throughout
         return pa.chunked_array([pa.repeat("".join([*parts, "]"]), len(columns[0]))])
     return pa.chunked_array([_joined([*parts, "]"])])
+
+
+def escaped(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as JSON writes them between quotes; values of another type as they are."""
+    if not pa.types.is_string(column.type):
+        return column
+    return pa.chunked_array([_escaped(chunk) for chunk in column.chunks], pa.string())
+
+
+def _escaped(texts: pa.Array) -> pa.Array:
+    content = _content(texts)
+    if not _holds_escapes(content):  # looks for what is there before it replaces anything
+        return texts
+    for character, escape in _ESCAPES.items():
+        if character.encode() in content:
+            texts = pc.replace_substring(texts, character, escape)
+    return texts
 
 
 def sha256_texts(column: pa.ChunkedArray) -> pa.Array:
@@ -61,17 +78,6 @@ def _joined(parts: list[pa.Array | str]) -> pa.Array:
 def has_escapes(texts: pa.ChunkedArray) -> bool:
     """Whether JSON writes a character of the texts, between quotes, as an escape."""
     return any(_holds_escapes(_content(chunk)) for chunk in texts.chunks)
-
-
-def _escaped(texts: pa.Array) -> pa.Array:
-    """The texts as JSON writes them between quotes; looks for what is there before it replaces anything."""
-    content = _content(texts)
-    if not _holds_escapes(content):
-        return texts
-    for character, escape in _ESCAPES.items():
-        if character.encode() in content:
-            texts = pc.replace_substring(texts, character, escape)
-    return texts
 
 
 def _holds_escapes(content: bytes) -> bool:

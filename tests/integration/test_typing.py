@@ -112,6 +112,7 @@ NEARLY_PLAIN = st.builds(
             {"status": "odd"},
             {"priority": "p1"},
             {"subject": "x" * 10_000},
+            {"subject": 'the "a\\b"\n'},
             {"event_type": None},
             {"occurred_at": None},
             {"occurred_at": "1970-01-01T00:00:00Z"},
@@ -127,6 +128,7 @@ NEARLY_PLAIN = st.builds(
 @hypothesis_settings(max_examples=120)
 @example(lines=[{**ticket_event(1), "occurred_at": None, "event_type": None}])
 @example(lines=[ticket_event(1), ticket_event(2, occurred_at=None)])
+@example(lines=[ticket_event(1, subject='the "a\\b"\n'), ticket_event(2)])
 @example(lines=[ticket_event(1, tags=["a", "ä"]), ticket_event(2, tags=[], sla_due_at="2026-04-16T08:00:00Z")])
 @given(
     lines=st.one_of(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.contracts import ContractField
-from loaders.record_hash import canonical_list, sha256_texts
+from loaders.record_hash import canonical_list, escaped, sha256_texts
 from loaders.typing_sql import canonical_text
 
 TEXTS = st.one_of(
@@ -27,7 +27,7 @@ def test_the_list_of_a_row_is_what_duckdb_writes(rows):
         texts = ", ".join(f"{name}::varchar" for name in typed.column_names)
         expected = connection.execute(f"select to_json([{texts}])::varchar from typed").fetchall()
 
-    assert canonical_list(columns).to_pylist() == [text for (text,) in expected]
+    assert canonical_list([escaped(column) for column in columns]).to_pylist() == [text for (text,) in expected]
 
 
 def test_each_text_is_hashed_by_itself_in_any_slice():
