@@ -211,7 +211,7 @@ def _decompressed(stream: _HashingReader, name: str) -> Any:
 
 
 def _compression(name: str) -> str | None:
-    return next((kind for ending, kind in _COMPRESSIONS.items() if name.endswith(ending)), None)
+    return _COMPRESSIONS.get(name[name.rfind(".") :])
 
 
 @contextmanager
