@@ -12,6 +12,7 @@ from loaders.admission import Admission
 from loaders.dating import TIME_FIELDS, Dating, first_instant
 from loaders.lines import LONGEST_LINE, NO_LINES, lines_of, read_chunks
 from loaders.manifest import Manifest
+from loaders.mapping import TIME_POINTERS
 from loaders.records import TIMES, blaming, is_plain_lines, open_records, selected_by, selected_lines
 from loaders.source_reading import LocalFile
 
@@ -45,7 +46,7 @@ def count_days(
     """
     if not is_plain_lines(admission):
         with open_records(settings, admission, name, local.path, connection, scratch) as opened:
-            _date_records(opened, dating, "selected", is_first=True)
+            _date_records(opened, dating, _with_instant("selected"), is_first=True)
             return _counted(opened, dating)
     with blaming(name, local.path):
         if not _date_quickly(connection, admission.manifest, local, dating):
@@ -84,22 +85,20 @@ def _date_carefully(
 ) -> None:
     """Date the records of any JSONL file, chunk by chunk."""
     connection.register("lines", NO_LINES)
-    _date_records(connection, dating, selected_lines(manifest), is_first=True)
+    _date_records(connection, dating, _with_instant(selected_lines(manifest)), is_first=True)
     with path.open("rb") as stream:
         for chunk in read_chunks(stream, name):
             connection.register("lines", lines_of(chunk))
-            _date_records(connection, dating, selected_lines(manifest), is_first=False)
+            _date_records(connection, dating, _with_instant(selected_lines(manifest)), is_first=False)
     connection.unregister("lines")
 
 
 def _date_records(connection: duckdb.DuckDBPyConnection, dating: Dating, relation: str, *, is_first: bool) -> None:
-    """Put records, with their `source_line`, `raw_record` and `times`, into the table `dated`."""
+    """Put records, with their `source_line`, `raw_record` and `instant`, into the table `dated`."""
     target = "create or replace temp table dated as" if is_first else "insert into dated"
-    times = [f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)]
     connection.execute(
-        f"{target} select source_line, content, is_blank, instant, {dating.day('instant')} as day from ("
-        f"select source_line, hash(raw_record) as content, {_IS_BLANK} as is_blank, {first_instant(times)} as instant "
-        f"from {relation})"
+        f"{target} select source_line, hash(raw_record) as content, {_IS_BLANK} as is_blank, instant, "
+        f"{dating.day('instant')} as day from {relation}"
     )
 
 
@@ -107,10 +106,32 @@ _IS_BLANK = "case when starts_with(raw_record, '{') then false else coalesce(tri
 """SQL; to trim each line would cost twice as much as all the rest."""
 
 
+_TIMES = [f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)]
+
+
+def _with_instant(relation: str) -> str:
+    """SQL: a relation with `times`, each row with the first of them that is an `instant`."""
+    return f"(select *, {first_instant(_TIMES)} as instant from {relation})"
+
+
 def _all_lines(path: Path) -> str:
-    """SQL: `source_line`, `raw_record` and `times` of all lines of a JSONL file."""
-    lines = (
-        f"read_csv({quoted(str(path))}, columns = {{'raw_record': 'VARCHAR'}}, auto_detect = false, header = false, "
-        f"delim = e'\\x01', quote = '', escape = '', max_line_size = {LONGEST_LINE}, buffer_size = {2 * LONGEST_LINE})"
-    )
-    return f"(select row_number() over () as source_line, raw_record, {TIMES} as times from {lines})"
+    """SQL: `source_line`, `raw_record` and `instant` of all lines of a JSONL file.
+
+    Each path into a record costs: the others are followed only where the first leads to no instant.
+    """
+    return f"""(
+        with lines as (
+            select row_number() over () as source_line, raw_record,
+                try(json_extract_string(raw_record, '{TIME_POINTERS[0]}')) as first_time
+            from read_csv(
+                {quoted(str(path))}, columns = {{'raw_record': 'VARCHAR'}}, auto_detect = false, header = false,
+                delim = e'\\x01', quote = '', escape = '',
+                max_line_size = {LONGEST_LINE}, buffer_size = {2 * LONGEST_LINE}
+            )
+        ), firstly as (
+            select source_line, raw_record, {first_instant(["first_time"])} as happened from lines
+        ), timed as (
+            select *, case when happened is null then {TIMES} end as times from firstly
+        )
+        select source_line, raw_record, coalesce(happened, {first_instant(_TIMES)}) as instant from timed
+    )"""
