@@ -5,7 +5,7 @@ Strictly, so that no other type and no repeated key passes unseen. Arrow judges 
 `loaders.record_typing`, which gives the same rows.
 """
 
-import re
+import io
 
 import duckdb
 import pyarrow as pa
@@ -196,12 +196,9 @@ def _text_of(name: str) -> str:
     return f"text of {name}"
 
 
-_OTHER_LINE = re.compile(rb"\n[^{]")
-
-
 def _has_an_object_on_each_line(chunk: Chunk) -> bool:
     """Whether each line begins like an object: pyarrow does not look, and dies of a line `null`."""
-    return chunk.content.startswith(b"{") and not _OTHER_LINE.search(chunk.content)
+    return {line[0] for line in io.BytesIO(chunk.content)} == {ord("{")}
 
 
 def _holds_no_false_number(chunk: Chunk) -> bool:

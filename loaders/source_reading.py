@@ -15,6 +15,7 @@ from isal import igzip
 from isal.igzip_lib import IsalError
 
 from loaders.errors import SourceUnreadable
+from loaders.lines import count_lines
 from loaders.manifest import Source
 from loaders.sources import SourceFile
 
@@ -146,7 +147,7 @@ class _TextSurvey:
         self._line_feeds, self._last, self.has_controls = 0, b"\n", False
 
     def look_at(self, chunk: bytes) -> None:
-        self._line_feeds += chunk.count(b"\n")
+        self._line_feeds += count_lines(chunk) - (chunk[-1:] not in (b"", b"\n"))
         self._last = chunk[-1:] or self._last
         self.has_controls = self.has_controls or b"\r" in chunk or b"\x01" in chunk
 

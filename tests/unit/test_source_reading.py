@@ -6,9 +6,12 @@ import hashlib
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loaders.errors import SourceUnreadable
-from loaders.source_reading import local_file, open_stream, verify_file
+from loaders.lines import count_lines
+from loaders.source_reading import _TextSurvey, local_file, open_stream, verify_file
 from tests.unit.test_sources import declared, found, local, write
 
 LINES = b"".join(b'{"ticket_id": "t%d"}\n' % (number * 7919) for number in range(5000))
@@ -219,3 +222,15 @@ def test_a_compressed_file_of_no_bytes_is_truncated(tmp_path, suffix):
 
     with pytest.raises(SourceUnreadable):
         verify_file(local(path), declared(path))
+
+
+@given(pieces=st.lists(st.sampled_from([b"", b"a", b"\n", b"a\n", b"\nb", b"\n\n", b"a\r\nb"])))
+def test_lines_are_counted_across_the_pieces_that_they_are_read_in(pieces):
+    content, survey = b"".join(pieces), _TextSurvey()
+
+    for piece in pieces:
+        survey.look_at(piece)
+
+    lines = content.count(b"\n") + (content[-1:] not in (b"", b"\n"))
+    assert survey.lines == count_lines(content) == lines
+    assert survey.has_controls == (b"\r" in content)
