@@ -33,7 +33,8 @@ def replace_window(
     Args:
         table: The table; refreshed when another writer was faster.
         window: Which rows go, as a row filter of pyiceberg (`ALWAYS` for all).
-        data: Which rows come: Parquet files, the rows of each in one partition.
+        data: Which rows come: Parquet files, the rows of each in one partition; they become the table's, as links where
+            these can be made, so they are to be removed at will and never written again.
         evidence: Snapshot properties, see `lakehouse.provenance`.
         retyped: Columns that change their type, where all rows are replaced.
 
