@@ -4,8 +4,15 @@ import fcntl
 
 import pytest
 
+from lakehouse.assets import TICKET_EVENTS
+from lakehouse.catalog import open_catalog
+from lakehouse.digest import find_table
+from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.tables import partition_filter
+from loaders.ingest import ingest
 from orchestration.main_job import run_main_job
+from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +32,29 @@ def filled_sample(tmp_path_factory, parsed_project, worker_id, testrun_uid):
             assert outcome.is_complete, outcome.lines
             made.touch()
     return settings
+
+
+@pytest.fixture
+def three_days(settings, declare):
+    """Three days of events and one of documents, loaded; the second day of events loaded twice."""
+    write_lines(
+        settings.manifests / "a.jsonl", [ticket_event(n, f"2026-04-{n:02}") for n in (1, 2, 3)] + ["not a record"]
+    )
+    (settings.manifests / "guide.md").write_text("# Guide\n")
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    declare(document_manifest("2026-04-01", [source("guide", "guide.md", "other")]))
+    ingest(settings)
+    ingest(settings, window=Window.of_keys("2026-04-02", "2026-04-02"))
+    return settings
+
+
+@pytest.fixture
+def many_files(three_days):
+    """The first day as twelve files in twelve commits, as a streaming writer leaves it; same content."""
+    table = find_table(open_catalog(three_days), TICKET_EVENTS)
+    window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys("2026-04-01", "2026-04-01"))
+    row = table.scan(row_filter=window).to_arrow()
+    for number in range(11):
+        again = row.set_column(row.column_names.index("event_id"), row.schema.field("event_id"), [[f"more{number}"]])
+        table.append(again)
+    return three_days

@@ -1,5 +1,6 @@
 """The one way to write a table: what becomes of a staged file."""
 
+import errno
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lakehouse.tables import bronze_table
 
 
 def refuse(*_):
-    raise OSError(18, "Invalid cross-device link")
+    raise OSError(errno.EXDEV, "Invalid cross-device link")
 
 
 @pytest.mark.parametrize("has_links", [True, False])
