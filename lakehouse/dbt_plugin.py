@@ -15,6 +15,8 @@ from typing import Any
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
 from dbt.adapters.factory import get_adapter_by_type
+from dbt.flags import get_flags
+from dbt_common.exceptions import DbtRuntimeError
 from dbt_common.invocation import get_invocation_id
 from duckdb import DuckDBPyConnection
 from pyiceberg.table import Table
@@ -72,7 +74,11 @@ class Plugin(BasePlugin):
         self._pin()
 
     def configure_cursor(self, cursor: DuckDBPyConnection) -> None:
-        """Pin anew when a new invocation begins: a process may run dbt more than once."""
+        """Pin anew when a new invocation begins: a process may run dbt more than once.
+
+        Raises:
+            DbtRuntimeError: the invocation asks for a part of the data.
+        """
         if self._connection is not None:
             self._pin()
 
@@ -162,6 +168,7 @@ class Plugin(BasePlugin):
         with self._lock:
             if self._pinned.invocation_id == get_invocation_id():
                 return
+            _refuse_a_part()
             self._pinned = Pinned(
                 get_invocation_id(),
                 self._ledger.current_materializations(),
@@ -183,6 +190,23 @@ class Plugin(BasePlugin):
                 self._pinned.metadata_locations[name] = table.metadata_location
                 if (snapshot := table.current_snapshot()) is not None:
                     self._pinned.snapshot_ids[name] = snapshot.snapshot_id
+
+
+def _refuse_a_part() -> None:
+    """Stop an invocation that would build or test on a part of its inputs; `dbt compile` only shows their SQL.
+
+    At the door of the database, since no hook, macro or model can step past it.
+    """
+    flags = get_flags()  # type: ignore[no-untyped-call]  # dbt has no types here
+    options = {"--empty": getattr(flags, "EMPTY", False), "--sample": getattr(flags, "SAMPLE", None) is not None}
+    if flags.WHICH == "compile" or not any(options.values()):
+        return
+    found = " and ".join(name for name, is_set in options.items() if is_set)
+    raise DbtRuntimeError(  # dbt's own: printed without a traceback
+        f"dbt {flags.WHICH} with {found}: it would read a part of its inputs, and a table stands for all of them; "
+        f"nothing was built, tested or recorded; next: leave out {found} (DBT_EMPTY and DBT_SAMPLE set it, too), or "
+        "build a few days: --event-time-start DAY --event-time-end DAY"
+    )
 
 
 def _adapter() -> Any:

@@ -164,6 +164,48 @@ def test_a_window_that_is_no_whole_day_is_refused_before_anything_is_written(wee
     assert not open_ledger(week).current_materializations(["ticket_events"])
 
 
+def test_a_build_or_test_of_a_part_of_the_data_is_refused_at_every_door_before_anything_is_written(week):
+    model, sample = ("--select", "ticket_events"), "{'start': '2026-04-13', 'end': '2026-04-14'}"
+    assert build(week, *model).returncode == 0
+
+    def state():
+        ledger, table = open_ledger(week), find_table(open_catalog(week), "ticket_events")
+        return ledger.current_materializations(), ledger.current_checks(), table.metadata_location
+
+    before, said = state(), []
+    for command, environment in [
+        (["build", *model, "--empty"], {}),
+        (["run", *model, "--sample", sample], {}),
+        (["build", *model], {"DBT_EMPTY": "1"}),
+        (["run", *model], {"DBT_ENGINE_SAMPLE": sample}),
+        (["retry"], {}),
+    ]:
+        if command == ["retry"]:
+            retry_with(week, empty=True)
+        refused = dbt(week, *command, **environment)
+        assert refused.returncode != 0 and state() == before, (command, environment)
+        said.append(refused.stdout)
+    unknown_to_dbt_test = dbt(week, "test", *model, "--empty")
+    compiled = dbt(week, "compile", *model, "--empty")
+
+    assert all("it would read a part of its inputs" in each and "nothing was built" in each for each in said), said
+    assert [("--empty" in each, "--sample" in each) for each in said] == [(True, False), (False, True)] * 2 + [
+        (True, False)
+    ]
+    assert unknown_to_dbt_test.returncode != 0 and compiled.returncode == 0, compiled.stdout
+    assert state() == before
+
+
+def retry_with(settings: LakehouseSettings, **arguments: bool) -> None:
+    """Leave results of a build that failed, with these arguments, as an earlier dbt may have."""
+    path = settings.dbt_target_dir / "run_results.json"
+    results = json.loads(path.read_text("utf-8"))
+    results["args"] |= arguments
+    for each in results["results"]:
+        each["status"] = "error"
+    path.write_text(json.dumps(results), "utf-8")
+
+
 def test_dbt_documents_shows_and_selects_by_state_as_anywhere(week, tmp_path):
     assert build(week).returncode == 0
     shutil.copytree(week.dbt_target_dir, tmp_path / "state")
