@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.unicode_text import WHOLE_TEXT, broken_texts
 
 FieldType = Literal["string", "boolean", "long", "double", "date", "timestamp", "list<string>"]
 
@@ -66,7 +67,10 @@ def load_contract(settings: LakehouseSettings, name: str) -> Contract:
     """
     path = settings.manifest_resource("contracts", f"{name}.json")
     try:
-        contract = Contract.model_validate(json.loads(path.read_text("utf-8")))
+        document = json.loads(path.read_text("utf-8"))
+        if broken := [f"{found} at {where}" for where, found in broken_texts(document)]:
+            raise ValueError(f"found {', '.join(broken)}, expected {WHOLE_TEXT}; next: write the character itself")
+        contract = Contract.model_validate(document)
     except FileNotFoundError:
         raise ConfigurationError(
             f"contract {name!r} not found: expected {path}; restore it from the repository"

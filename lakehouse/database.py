@@ -1,6 +1,7 @@
 """SQLAlchemy engines for the catalog's database and the ledger: SQLite made safe for many processes, or any server."""
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 from pydantic import SecretStr
@@ -8,6 +9,7 @@ from sqlalchemy import Engine, create_engine, event, make_url
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
+from lakehouse.unicode_text import load_escaped
 
 BUSY_TIMEOUT_S = 30
 
@@ -20,10 +22,10 @@ def open_engine(url: SecretStr) -> Engine:
     """
     parsed = make_url(url.get_secret_value())
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, json_deserializer=orjson.loads)
+        return create_engine(parsed, pool_pre_ping=True, json_deserializer=_read_json)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, json_deserializer=orjson.loads)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, json_deserializer=_read_json)
 
     @event.listens_for(engine, "connect")
     def _set_pragmas(connection, _record) -> None:  # type: ignore[no-untyped-def]  # DBAPI objects have no types
@@ -31,6 +33,14 @@ def open_engine(url: SecretStr) -> Engine:
         connection.execute("pragma synchronous = normal")
 
     return engine
+
+
+def _read_json(text: str) -> Any:
+    """Read a JSON column; what orjson refuses, a lone surrogate of a manifest that was once let in, is read escaped."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return load_escaped(text)
 
 
 def refuse_lost_catalog(settings: LakehouseSettings) -> None:

@@ -20,6 +20,7 @@ from pydantic import ValidationError as InvalidModel
 from lakehouse.contracts import contract_name
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
+from lakehouse.unicode_text import WHOLE_TEXT, broken_texts, escaped, is_text, json_path
 from loaders.manifest_rules import rule_breaches
 
 SCHEMA_FILE = "source_manifest_v1.schema.json"
@@ -180,6 +181,10 @@ def _is_instant(value: str) -> bool:
 
 
 def _read_manifest(path: Path, schema: _Schema) -> ManifestFile:
+    if not is_text(str(path)):
+        shown = Path(escaped(str(path)))
+        breach = Breach("$", f'the file name "{shown.name}"', "a name in UTF-8; next: rename the file")
+        return ManifestFile(shown, "", None, (breach,), is_readable=False)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -190,18 +195,15 @@ def _read_manifest(path: Path, schema: _Schema) -> ManifestFile:
         document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         return ManifestFile(path, sha256, None, (Breach("$", str(error), "UTF-8 JSON"),), is_readable=False)
-    breaches = tuple(_schema_breaches(schema, document)) + tuple(Breach(*rule) for rule in rule_breaches(document))
+    breaches = _text_breaches(document) if r"\u" in text else ()  # else no escape, and UTF-8 has no lone surrogate
+    breaches = breaches or (*_schema_breaches(schema, document), *(Breach(*rule) for rule in rule_breaches(document)))
     if breaches:
         return ManifestFile(path, sha256, None, breaches)
     try:
         return ManifestFile(path, sha256, Manifest.model_validate(document))
     except InvalidModel as error:  # a value that the schema allows and no program can hold
-        found = tuple(Breach(_json_path(e["loc"]), _shorten(e["input"]), e["msg"]) for e in error.errors())
+        found = tuple(Breach(json_path(e["loc"]), _shorten(e["input"]), e["msg"]) for e in error.errors())
         return ManifestFile(path, sha256, None, found)
-
-
-def _json_path(location: Sequence[int | str]) -> str:
-    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -218,10 +220,15 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
+def _text_breaches(document: object) -> tuple[Breach, ...]:
+    allowed = f"{WHOLE_TEXT}; next: write the character itself"
+    return tuple(Breach(path, _cut(found), allowed) for path, found in broken_texts(document))
+
+
 def _schema_breaches(schema: _Schema, document: object) -> Iterator[Breach]:
     for error in schema.validator.iter_errors(document):
         keyword, value = error.kind.name, error.kind.value
-        path, found = _json_path(error.instance_path), _shorten(error.instance)
+        path, found = json_path(error.instance_path), _shorten(error.instance)
         if keyword == "required":
             yield Breach(path, f"no {value}", f"{value}, which is required")
         elif keyword == "additionalProperties":
@@ -235,7 +242,10 @@ def _schema_breaches(schema: _Schema, document: object) -> Iterator[Breach]:
 
 
 def _shorten(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    return _cut(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 

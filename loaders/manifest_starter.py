@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lakehouse.settings import LakehouseSettings
+from lakehouse.unicode_text import WHOLE_TEXT, broken_texts
 from loaders.errors import LoaderError
 from loaders.manifest import SCHEMA_FILE
 
@@ -71,7 +72,8 @@ def draft_manifest(
         number: of the manifest on that day, 1 to 999.
 
     Raises:
-        StarterRefused: the files are missing, unreadable, of no known kind or of both kinds, or name or owner is blank.
+        StarterRefused: the files are missing, unreadable, of no known kind or of both kinds, name or owner is blank, or
+            the name of a file or another text is no Unicode.
     """
     slug = _slug(unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode())
     if not slug or not owner.strip():
@@ -85,7 +87,7 @@ def draft_manifest(
     ids = _source_ids(names)
     instant = created_at.astimezone(UTC)
     stamp = f"{slug}-{instant:%Y%m%d}-{number:03}"
-    return {
+    draft = {
         "$schema": f"schema/{SCHEMA_FILE}",
         "manifest_id": f"manifest-{stamp}",
         "schema_version": "source_manifest_v1",
@@ -107,6 +109,9 @@ def draft_manifest(
             for file, location in locations.items()
         ],
     }
+    if broken := ", ".join(f"{found} at {where}" for where, found in broken_texts(draft)):
+        raise StarterRefused(f"found {broken}, expected {WHOLE_TEXT}; next: rename the file, or type it in UTF-8")
+    return draft
 
 
 def write_starter(settings: LakehouseSettings, draft: dict[str, Any]) -> Path:

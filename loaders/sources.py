@@ -16,6 +16,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from lakehouse.settings import LakehouseSettings
+from lakehouse.unicode_text import escaped, is_text
 from loaders.errors import SourceUnreadable
 from loaders.manifest import Source
 
@@ -63,7 +64,7 @@ def find_files(settings: LakehouseSettings, manifest_path: Path, source: Source)
     """List the files of a source, in the order of their names.
 
     Raises:
-        SourceUnreadable: there is none.
+        SourceUnreadable: there is none, or one has a name that is no UTF-8: which days it holds cannot be kept.
     """
     declared = source.source_url_or_path
     url = _apply_alias(settings, declared)
@@ -75,6 +76,11 @@ def find_files(settings: LakehouseSettings, manifest_path: Path, source: Source)
             raise SourceUnreadable(
                 f"{source.source_id}: {declared} cannot be listed ({error}); next: mend the path or the access to it"
             ) from error
+        for path in (path for path, _ in found if not is_text(path)):
+            raise SourceUnreadable(
+                f'{source.source_id}: found a file named "{escaped(_name(declared, url, location, path))}", '
+                "expected a path in UTF-8; next: rename it"
+            )
         if found:
             scheme = fs.unstrip_protocol(location).removesuffix(location)
             return [

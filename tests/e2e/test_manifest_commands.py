@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import Result
+from sqlalchemy import update
 from typer.testing import CliRunner
 
+from lakehouse import ledger_tables
 from lakehouse.assets import TICKET_EVENTS
 from lakehouse.contracts import list_contracts
 from lakehouse.ledger import open_ledger
@@ -175,6 +177,24 @@ def test_explain_says_who_let_a_source_in_and_what_it_brought(omni, settings, de
     assert lines[:2] == [f"a of {MANIFEST} ({MANIFEST}.json, batch batch-1)", "  warn: jsonl at a.jsonl"]
     assert lines[4].startswith("  released by kim on ") and lines[4].endswith(": cleared by legal")
     assert lines[-1] == f"  {TICKET_EVENTS}: 1 records in 1 files on 1 days, 2026-04-15 to 2026-04-15"
+
+
+def test_a_lone_surrogate_in_the_ledger_is_shown_escaped_and_stands_in_no_command_s_way(omni, settings, declare):
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])
+    declare(ticket_manifest([accepted("a", "a.jsonl")]))
+    assert omni("manifests", "list").exit_code == 0
+    with open_ledger(settings).engine.begin() as connection:
+        # As it was recorded while a manifest with one was not refused.
+        connection.execute(update(ledger_tables.batches).values(declared={"owner": "\ud83d"}))
+        connection.execute(update(ledger_tables.admissions).values(declared={"title": "\ud83d"}))
+    declare(ticket_manifest([source("a", "a.jsonl", title="whole")], owner="whole"))
+
+    listed, explained, loaded = omni("manifests", "list", "--all"), omni("manifests", "explain", "a"), omni("ingest")
+
+    assert (listed.exit_code, explained.exit_code, loaded.exit_code) == (0, 0, 0)
+    assert r"owner was \ud83d, is whole" in listed.stdout
+    assert r"title was \ud83d, is whole" in listed.stdout
+    assert "raw_ticket_events: 1 partitions loaded" in loaded.stdout
 
 
 def test_explain_says_that_nothing_is_covered_and_refuses_a_source_that_nobody_declares(omni, held_back):

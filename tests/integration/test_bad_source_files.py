@@ -313,6 +313,11 @@ REFUSED: dict[str, Case] = {
     "json-trailing-comma": Case(
         "json", lambda c: c[:-1] + b",]", message="{file}: Invalid Input Error: Malformed JSON in file …"
     ),
+    "json-lone-surrogate-escape": Case(
+        "json",
+        lambda c: c.replace(b'"t2"', b'"t2\\ud800"'),
+        message="{file}: Invalid Input Error: Malformed JSON in file …",
+    ),
     "json-trailing-garbage": Case(
         "json", lambda c: c + b"xyz", message="{file}: Invalid Input Error: Malformed JSON in file …"
     ),
@@ -354,6 +359,8 @@ QUARANTINED: dict[str, Case] = {
     "comma-behind-the-object": Case("jsonl", second_line(lambda line: line + b","), **broken()),
     "single-quotes": Case("jsonl", second_line(lambda line: line.replace(b'"', b"'")), **broken()),
     "lone-surrogate-escape": Case("jsonl", with_field('"subject": "\\ud800"'), **broken()),
+    "lone-surrogate-escape-in-an-unknown-field": Case("jsonl", with_field('"x": ["\\ud800"]'), **broken()),
+    "lone-surrogate-escape-in-a-key": Case("jsonl", with_field('"\\udc00": 1'), **broken()),
     "nul-byte": Case("jsonl", with_field('"subject": "a\0b"'), **broken()),
     "comment-line": Case("jsonl", second_line(b"// comment"), **broken()),
     "not-a-number": Case(

@@ -60,6 +60,13 @@ def test_a_primary_key_that_names_no_field_is_refused(settings):
         own_contract(settings, primary_key=["call_id", "caller"])
 
 
+def test_a_lone_surrogate_is_refused_where_it_stands_and_shown_escaped(settings):
+    field = {"name": "call_id", "type": "string", "description": "Half a \ud83d."}
+
+    with pytest.raises(ConfigurationError, match=r'found "Half a \\ud83d\." at \$\.fields\[0\]\.description.*; next: '):
+        own_contract(settings, fields=[field])
+
+
 def test_a_primary_key_may_name_fields_of_the_contract_that_is_extended(settings):
     assert own_contract(settings, extends="ticket", primary_key=["call_id", "ticket_id"]).primary_key[1] == "ticket_id"
 

@@ -56,6 +56,11 @@ def stored(ledger, table):
         return [dict(row) for row in connection.execute(select(table)).mappings()]
 
 
+def stored_text(ledger, table):
+    with ledger.engine.connect() as connection:
+        return connection.execute(text(f"select declared from {table}")).scalars().all()
+
+
 # ── admission ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_a_version_of_a_manifest_is_recorded_with_the_judgments_of_its_sources(ledger):
     is_new = ledger.record_admission(BATCH, [JUDGED])
@@ -63,6 +68,18 @@ def test_a_version_of_a_manifest_is_recorded_with_the_judgments_of_its_sources(l
     assert is_new
     assert ledger.manifest_versions() == ledger.manifest_versions("m1") == [BATCH]
     assert ledger.source_admissions(BATCH) == [JUDGED]
+
+
+def test_a_lone_surrogate_that_an_earlier_version_recorded_is_read_escaped_and_left_as_it_is(ledger):
+    declared = {"owner": "a\ud800b", "\udc00": ["\udfff", "\U0001f600", r"\ud800", "é"]}
+    ledger.record_admission(replace(BATCH, declared=declared), [replace(JUDGED, declared={"title": "\ud83d"})])
+    before = stored_text(ledger, "omni_batches")
+
+    (version,), (judged,) = ledger.manifest_versions(), ledger.source_admissions(BATCH)
+
+    assert version.declared == {"owner": r"a\ud800b", r"\udc00": [r"\udfff", "\U0001f600", r"\ud800", "é"]}
+    assert judged.declared == {"title": r"\ud83d"}
+    assert stored_text(ledger, "omni_batches") == before
 
 
 def test_recording_a_known_version_again_changes_nothing(ledger):

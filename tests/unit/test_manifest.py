@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -298,6 +299,51 @@ def test_each_source_that_shares_its_id_is_named(settings):
         '$.assets[0].source_id: found "a", allowed: an id that no other source has',
         '$.assets[2].source_id: found "a", allowed: an id that no other source has',
     ]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "path", "found"),
+    [
+        pytest.param(tickets(owner="a\ud800b"), "$.owner", r'"a\ud800b"', id="value"),
+        pytest.param(tickets(notes="\udfff"), "$.notes", r'"\udfff"', id="value that nothing uses"),
+        pytest.param(of_source(title="\udc00"), "$.assets[0].title", r'"\udc00"', id="value of a source"),
+        pytest.param(window("cdc", cursor_field="\ud800"), "$.selection_window.cursor_field", r'"\ud800"', id="window"),
+        pytest.param(tickets(**{"\ud800": 1}), r"$.\ud800", r'"\ud800"', id="key"),
+        pytest.param(of_source(x=[{"\udc00": {"y": 1}}]), r"$.assets[0].x[0].\udc00", r'"\udc00"', id="deep key"),
+        pytest.param("a\ud800", "$", r'"a\ud800"', id="no object"),
+        pytest.param(tickets(manifest_id="\ud800"), "$.manifest_id", r'"\ud800"', id="value that breaks a rule, too"),
+    ],
+)
+def test_a_lone_surrogate_is_refused_where_it_stands_and_shown_escaped(settings, manifest, path, found):
+    (breach,) = read(settings, json.dumps(manifest)).breaches
+
+    assert (breach.path, breach.found) == (path, found)
+    assert "without a lone surrogate; next: " in breach.allowed
+
+
+def test_each_lone_surrogate_is_named(settings):
+    breaches = read(
+        settings, tickets(owner="\ud800", assets=[source("\udc00", "a.jsonl"), source("b", "\udc00")])
+    ).breaches
+
+    assert [b.path for b in breaches] == ["$.owner", "$.assets[0].source_id", "$.assets[1].source_url_or_path"]
+
+
+def test_a_pair_of_surrogates_is_a_character(settings):
+    assert read(settings, json.dumps(tickets(owner="\U0001f600"))).manifest.owner == "\U0001f600"
+
+
+def test_a_file_whose_name_is_no_utf_8_is_refused_can_be_shown_and_hides_no_other(settings):
+    (settings.manifests / os.fsdecode(b"a\xff.json")).write_text(json.dumps(tickets()))
+    (settings.manifests / "b.json").write_text(json.dumps(tickets()))
+
+    refused, valid = read_manifests(settings)
+
+    assert (refused.path.name, refused.is_readable) == (r"a\udcff.json", False)
+    assert str(refused.breaches[0]) == (
+        r'$: found the file name "a\udcff.json", allowed: a name in UTF-8; next: rename the file'
+    )
+    assert valid.manifest is not None
 
 
 def test_a_long_value_is_shortened_in_its_breach(settings):

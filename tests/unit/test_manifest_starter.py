@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -265,6 +266,13 @@ def test_a_missing_path_is_refused_beside_one_that_exists(settings):
 
     with pytest.raises(StarterRefused, match=r"gone\.csv: no file and no folder there; next: "):
         drafted(settings, file, settings.manifests / "gone.csv")
+
+
+def test_text_that_is_no_unicode_is_refused_and_shown_escaped(settings):
+    with pytest.raises(StarterRefused, match=r'found "support\\udcff" at \$\.owner, expected Unicode .*; next: '):
+        drafted(settings, write(settings.manifests / "a.jsonl"), owner="support\udcff")
+    with pytest.raises(StarterRefused, match=r'"data/b\\udcff.jsonl" at \$\.assets\[0\]\.source_url_or_path'):
+        drafted_from(settings, os.fsdecode(b"b\xff.jsonl"))
 
 
 @pytest.mark.parametrize("blank", [{"name": "客服"}, {"name": " "}, {"owner": " "}], ids=["script", "name", "owner"])

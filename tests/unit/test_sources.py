@@ -1,6 +1,7 @@
 """From a declared source to its files."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_a_relative_file_is_found_beside_the_manifest(settings):
     (file,) = found(settings, "data/a.jsonl")
 
     assert (file.name, file.location) == ("data/a.jsonl", f"file://{settings.manifests}/data/a.jsonl")
+
+
+@pytest.mark.parametrize("path", ["data", "data/*.jsonl"])
+def test_a_file_whose_name_is_no_utf_8_refuses_its_source_and_is_shown_escaped(settings, path):
+    write(settings.manifests, "data/a.jsonl", os.fsdecode(b"data/b\xff.jsonl"))
+
+    with pytest.raises(SourceUnreadable) as refused:
+        found(settings, path)
+
+    assert (
+        str(refused.value) == r's1: found a file named "data/b\udcff.jsonl", expected a path in UTF-8; next: rename it'
+    )
 
 
 def test_a_relative_file_is_found_under_the_source_root_where_it_is_not_beside_the_manifest(settings, tmp_path):
