@@ -195,12 +195,15 @@ def _read_manifest(path: Path, schema: _Schema) -> ManifestFile:
         document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         return ManifestFile(path, sha256, None, (Breach("$", str(error), "UTF-8 JSON"),), is_readable=False)
-    breaches = _text_breaches(document) if r"\u" in text else ()  # else no escape, and UTF-8 has no lone surrogate
-    breaches = breaches or (*_schema_breaches(schema, document), *(Breach(*rule) for rule in rule_breaches(document)))
+    if r"\u" in text and (broken := _text_breaches(document)):  # without an escape, UTF-8 holds no lone surrogate
+        return ManifestFile(path, sha256, None, broken)
+    breaches = tuple(_schema_breaches(schema, document))
+    given = _without_nulls(document)
+    breaches += tuple(Breach(*rule) for rule in rule_breaches(given))
     if breaches:
         return ManifestFile(path, sha256, None, breaches)
     try:
-        return ManifestFile(path, sha256, Manifest.model_validate(document))
+        return ManifestFile(path, sha256, Manifest.model_validate(given))
     except InvalidModel as error:  # a value that the schema allows and no program can hold
         found = tuple(Breach(json_path(e["loc"]), _shorten(e["input"]), e["msg"]) for e in error.errors())
         return ManifestFile(path, sha256, None, found)
@@ -218,6 +221,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _without_nulls(value: Any) -> Any:
+    """Leave out fields that are null: where the schema lets one be, it is as if the field were not there."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 def _text_breaches(document: object) -> tuple[Breach, ...]:
@@ -238,6 +248,8 @@ def _schema_breaches(schema: _Schema, document: object) -> Iterator[Breach]:
             )
         else:
             say = _ALLOWED.get(keyword)
+            if isinstance(value, list):  # null says that there is no value
+                value = [each for each in value if each not in (None, "null")] or value
             yield Breach(path, found, say.format(value) if say else error.message)
 
 

@@ -17,7 +17,9 @@ from lakehouse.digest import content_digest, find_table
 from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
+from lakehouse.settings import PROJECT_ROOT
 from loaders.ingest import ingest
+from loaders.manifest import SCHEMA_FILE
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
 
@@ -410,6 +412,30 @@ def test_a_missing_document_refuses_its_snapshot_only(settings, declare):
 
     assert list(report.loads[1].refused) == ["2026-04-08"]
     assert [m.partition for m in report.loads[1].loaded] == ["2026-04-01"]
+
+
+def test_nulls_in_optional_fields_change_neither_judgment_nor_coverage_nor_rows(settings, declare):
+    schema = json.loads((PROJECT_ROOT / "manifests" / "schema" / SCHEMA_FILE).read_text("utf-8"))
+    parts = schema, schema["$defs"]["asset"], schema["properties"]["selection_window"]
+    nulls, nulls_of_source, nulls_of_window = (dict.fromkeys(part["properties"]) for part in parts)
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])
+    (settings.manifests / "a.md").write_text("# One")
+    declared = [source("a", "a.jsonl"), source("a", "a.md", "other")]
+
+    declare(ticket_manifest(declared[:1], selection_window={}))
+    declare(document_manifest("2026-04-01", declared[1:]))
+    first, before = ingest(settings), digests(settings, TICKET_EVENTS, DOC_ASSETS)
+
+    with_nulls = [{**nulls_of_source, **each} for each in declared]
+    declare({**nulls, **ticket_manifest(with_nulls[:1], selection_window=nulls_of_window)})
+    declare({**nulls, **document_manifest("2026-04-01", with_nulls[1:])})
+    second, again = ingest(settings), ingest(settings, window=Window.of_keys("2026-04-01", "2026-04-15"))
+
+    assert [a.judgment for a in second.admission.admissions] == [a.judgment for a in first.admission.admissions]
+    assert list(second.admission.changes.values()) == [["nothing that is read: spelling, order or notes"]] * 2
+    assert [(len(load.loaded), load.unchanged) for load in second.loads] == [(0, 1), (0, 1)]
+    assert [len(load.loaded) for load in again.loads] == [1, 1]
+    assert digests(settings, TICKET_EVENTS, DOC_ASSETS) == before
 
 
 def test_a_tombstone_needs_no_file(settings, declare):

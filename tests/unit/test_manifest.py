@@ -8,7 +8,7 @@ import pytest
 
 from lakehouse import settings as settings_module
 from lakehouse.errors import ConfigurationError
-from lakehouse.settings import LakehouseSettings
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.manifest import SCHEMA_FILE, read_manifests
 from tests.conftest import document_manifest, source, ticket_manifest
 
@@ -64,6 +64,10 @@ def of_source(asset_type="jsonl", **fields):
 
 def without(document, name):
     return {key: value for key, value in document.items() if key != name}
+
+
+def without_in_source(name):
+    return ticket_manifest([without(source("a", "a.jsonl"), name)])
 
 
 def case(manifest, path, said, name):
@@ -195,6 +199,8 @@ RULES = [
     ),
     case(window("cdc", cursor_start="1"), "$.selection_window", "no cursor_field or watermark_field", "cdc"),
     case(window("replay"), "$.selection_window", "no replay_from_batch", "replay"),
+    case(window("replay", replay_from_batch=None), "$.selection_window", "no replay_from_batch", "replay of null"),
+    case(tickets(load_mode="replay", selection_window=None), "$.selection_window", "no replay_from", "null window"),
     case(window("backfill", start_at="2026-05-01T00:00:00Z"), "$.selection_window", "no end_at", "backfill, end"),
     case(window("backfill", end_at="2026-05-01T00:00:00Z"), "$.selection_window", "no start_at", "backfill, start"),
 ]
@@ -382,6 +388,56 @@ def test_a_manifest_within_the_rules_is_read(settings, manifest):
 
     assert file.breaches == ()
     assert file.manifest_id == manifest["manifest_id"]
+
+
+SCHEMA = json.loads((PROJECT_ROOT / "manifests" / "schema" / SCHEMA_FILE).read_text("utf-8"))
+OPTIONAL = sorted(SCHEMA["properties"].keys() - set(REQUIRED))
+OPTIONAL_OF_SOURCE = sorted(
+    SCHEMA["$defs"]["asset"]["properties"].keys() - {"source_id", "source_url_or_path", "asset_type"}
+)
+OPTIONS = [(name, part) for name in OPTIONAL for part in SCHEMA["properties"][name].get("properties", ())]
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        *(pytest.param(tickets(**{name: None}), tickets(), id=name) for name in OPTIONAL),
+        *(
+            pytest.param(tickets(**{name: {part: None}}), tickets(**{name: {}}), id=f"{name}.{part}")
+            for name, part in OPTIONS
+        ),
+        *(
+            pytest.param(of_source(**{name: None}), without_in_source(name), id=f"source's {name}")
+            for name in OPTIONAL_OF_SOURCE
+        ),
+    ],
+)
+def test_null_in_an_optional_field_is_as_if_it_were_not_there(settings, given, plain):
+    found, expected = read(settings, given), read(settings, plain)
+
+    assert found.breaches == ()
+    assert found.manifest.model_dump(exclude_unset=True) == expected.manifest.model_dump(exclude_unset=True)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_null_in_a_required_field_is_refused(settings, name):
+    (breach,) = read(settings, tickets(**{name: None})).breaches
+
+    assert (breach.path, breach.found) == (f"$.{name}", "null")
+
+
+@pytest.mark.parametrize("name", ["source_id", "source_url_or_path", "asset_type"])
+def test_null_in_a_required_field_of_a_source_is_refused(settings, name):
+    (breach,) = read(settings, ticket_manifest([{**source("a", "a.jsonl"), name: None}])).breaches
+
+    assert (breach.path, breach.found) == (f"$.assets[0].{name}", "null")
+
+
+@pytest.mark.parametrize("given", [tickets(colour=None), of_source(colour=None)], ids=["manifest", "source"])
+def test_null_makes_no_unknown_property_known(settings, given):
+    (breach,) = read(settings, given).breaches
+
+    assert breach.found == "the unknown property colour"
 
 
 def test_every_declared_contract_fits_its_source_in_a_multimodal_manifest(settings):
