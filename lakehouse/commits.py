@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 
@@ -18,7 +19,8 @@ from lakehouse.catalog import set_name_mapping
 from lakehouse.errors import WindowConflict
 from lakehouse.schema_changes import SchemaChange, retype
 
-ALWAYS = "True"
+ALWAYS: BooleanExpression = AlwaysTrue()
+"""Row filter: every row."""
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +28,17 @@ _ATTEMPTS = 4
 
 
 def replace_window(
-    table: Table, window: str, data: Sequence[Path], evidence: dict[str, str], retyped: SchemaChange | None = None
+    table: Table,
+    window: BooleanExpression,
+    data: Sequence[Path],
+    evidence: dict[str, str],
+    retyped: SchemaChange | None = None,
 ) -> int | None:
     """Replace the rows of a window.
 
     Args:
         table: The table; refreshed when another writer was faster.
-        window: Which rows go, as a row filter of pyiceberg (`ALWAYS` for all).
+        window: Which rows go, as a row filter (`ALWAYS` for all). Never as text, which pyiceberg would parse.
         data: Which rows come: Parquet files, the rows of each in one partition; they become the table's, as links where
             these can be made, so they are to be removed at will and never written again.
         evidence: Snapshot properties, see `lakehouse.provenance`.
@@ -79,7 +85,7 @@ class _Transaction(Transaction):
 
 
 def _commit(
-    table: Table, window: str, added: list[str], evidence: dict[str, str], retyped: SchemaChange | None
+    table: Table, window: BooleanExpression, added: list[str], evidence: dict[str, str], retyped: SchemaChange | None
 ) -> None:
     with warnings.catch_warnings(), _Transaction(table) as transaction:
         warnings.filterwarnings("ignore", message="Delete operation did not match any records")

@@ -17,6 +17,7 @@ from typing import Any
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, ValidationException
+from pyiceberg.expressions import BooleanExpression
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.types import DateType
@@ -170,7 +171,7 @@ def _compact(table: Table, rule: AgeRule) -> Iterator[Compaction]:
             yield Compaction(key, len(files), size_bytes, is_skipped=not is_done)
 
 
-def _rewrite(table: Table, key: str, window: str) -> bool:
+def _rewrite(table: Table, key: str, window: BooleanExpression) -> bool:
     """Write the rows of a window anew, in one commit; False where another writer was faster on it.
 
     Not `replace_window`: that one tries again on top of the other writer's rows, and here they are the newer ones.
@@ -188,7 +189,7 @@ def _rewrite(table: Table, key: str, window: str) -> bool:
     return True
 
 
-def _named_window(table: Table, partition: Any) -> tuple[str, str] | None:
+def _named_window(table: Table, partition: Any) -> tuple[str, BooleanExpression] | None:
     """Key of a partition and the row filter that holds exactly its rows; None for a kind that this project lacks."""
     fields = table.spec().fields
     if not fields:

@@ -4,7 +4,18 @@ Silver and Gold tables are described by their dbt models. Who writes here: the s
 """
 
 from dataclasses import dataclass
+from datetime import date
 
+from pyiceberg.expressions import (
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThanOrEqual,
+    IsNull,
+    LessThan,
+    Reference,
+)
+from pyiceberg.expressions.literals import literal
 from pyiceberg.schema import Schema
 from pyiceberg.types import (
     BooleanType,
@@ -61,6 +72,9 @@ QUARANTINE_COLUMNS: tuple[Column, ...] = (
     ("released_at", "timestamp", "When it was released (UTC); null while it is held."),
 )
 
+HELD: BooleanExpression = IsNull(term=Reference("released_at"))
+"""Row filter: the records of the quarantine table that are held still."""
+
 _TYPES: dict[FieldType, IcebergType] = {
     "string": StringType(),
     "boolean": BooleanType(),
@@ -101,18 +115,33 @@ def bronze_table(settings: LakehouseSettings, name: str) -> TableDefinition:
     return TableDefinition(name, _schema(columns), {time_column: "day"}, description)
 
 
-def partition_filter(table: str, asset: str, window: Window) -> str:
-    """Row filter of pyiceberg: the rows of a Bronze table that belong to the window of an asset."""
-    if table == QUARANTINE:
-        held = f"asset == '{asset}' and partition >= '{window.first}' and partition < '{window.end}'"
-        return f"{held} and released_at is null"  # what was released stays, whatever is loaded again
+def partition_filter(table: str, asset: str, window: Window) -> BooleanExpression:
+    """Row filter: the rows of a Bronze table that belong to the window of an asset."""
+    if table == QUARANTINE:  # what was released stays, whatever is loaded again
+        return And(HELD, asset_filter(asset), key_filter(window))
     return time_filter("occurred_at" if table == TICKET_EVENTS else "snapshot_date", window, table == DOC_ASSETS)
 
 
-def time_filter(column: str, window: Window, is_date: bool) -> str:
-    """Row filter of pyiceberg: rows whose time column, a calendar date or an instant (UTC), lies in the window."""
+def asset_filter(asset: str) -> BooleanExpression:
+    """Row filter: the records of the quarantine table that were meant for an asset."""
+    return EqualTo(term=Reference("asset"), value=literal(asset))
+
+
+def key_filter(window: Window) -> BooleanExpression:
+    """Row filter: the records of the quarantine table whose partition lies in the window."""
+    return _between("partition", str(window.first), str(window.end))
+
+
+def time_filter(column: str, window: Window, is_date: bool) -> BooleanExpression:
+    """Row filter: rows whose time column, a calendar date or an instant (UTC), lies in the window."""
     low, high = (window.first, window.end) if is_date else (window.start_at, window.end_at)
-    return f"{column} >= '{low.isoformat()}' and {column} < '{high.isoformat()}'"
+    return _between(column, low, high)
+
+
+def _between(column: str, low: str | date, high: str | date) -> BooleanExpression:
+    """Row filter, `low` inside and `high` outside; by keywords, since mypy knows no others of these classes."""
+    of = Reference(column)
+    return And(GreaterThanOrEqual(term=of, value=literal(low)), LessThan(term=of, value=literal(high)))
 
 
 def contract_columns(contract: Contract) -> tuple[Column, ...]:

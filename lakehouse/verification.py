@@ -22,6 +22,7 @@ from lakehouse.partition_comparison import Finding, PartitionComparison, TableSn
 from lakehouse.partition_files import PartitionFiles, partition_files
 from lakehouse.partitions import WHOLE, Window
 from lakehouse.settings import LakehouseSettings
+from lakehouse.tables import HELD
 
 NAMESPACES = ("bronze", "silver", "gold")
 
@@ -128,7 +129,7 @@ def _quarantine_findings(
     table = load_table_if_exists(catalog, f"bronze.{QUARANTINE}")
     held: dict[tuple[str, str], int] = {}
     if table is not None:
-        rows = table.scan(row_filter="released_at is null", selected_fields=("asset", "partition")).to_arrow()
+        rows = table.scan(row_filter=HELD, selected_fields=("asset", "partition")).to_arrow()
         for row in rows.group_by(["asset", "partition"]).aggregate([([], "count_all")]).to_pylist():
             held[row["asset"], row["partition"]] = row["count_all"]
     for asset, key in sorted(held.keys() | current.keys()):

@@ -3,12 +3,16 @@
 import hashlib
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import reduce
 
 from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import And, BooleanExpression
 
 from lakehouse.assets import QUARANTINE
 from lakehouse.catalog import load_table_if_exists
+from lakehouse.commits import ALWAYS
 from lakehouse.partitions import Window
+from lakehouse.tables import HELD, asset_filter, key_filter
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,10 @@ def held_records(
     table = load_table_if_exists(catalog, f"bronze.{QUARANTINE}")
     if table is None:
         return []
-    conditions = [] if with_released else ["released_at is null"]
-    conditions += [f"asset == '{selection.asset}'"] if selection.asset else []
-    if selection.window:
-        conditions += [f"partition >= '{selection.window.first}' and partition < '{selection.window.end}'"]
-    rows = table.scan(row_filter=" and ".join(conditions) or "True").to_arrow().to_pylist()
+    conditions: list[BooleanExpression] = [] if with_released else [HELD]
+    conditions += [] if selection.asset is None else [asset_filter(selection.asset)]
+    conditions += [] if selection.window is None else [key_filter(selection.window)]
+    rows = table.scan(row_filter=reduce(And, conditions, ALWAYS)).to_arrow().to_pylist()
     names = [field.name for field in fields(HeldRecord)]
     records = [HeldRecord(**{name: row[name] for name in names}) for row in rows]
     found = [record for record in records if record in selection]

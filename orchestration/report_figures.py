@@ -16,6 +16,7 @@ from lakehouse.assets import QUARANTINE
 from lakehouse.catalog import load_table_if_exists
 from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.partitions import Window
+from lakehouse.tables import key_filter
 
 KPI_TABLE, BACKLOG_TABLE = "support_kpi_daily", "support_backlog_daily"
 
@@ -90,7 +91,7 @@ def held_counts(catalog: Catalog, days: Sequence[str]) -> list[HeldCount]:
     if table is None or not days:
         return []
     scan = table.scan(
-        row_filter=f"partition >= '{min(days)}' and partition <= '{max(days)}'",
+        row_filter=key_filter(Window.of_keys(min(days), max(days))),
         selected_fields=("asset", "partition", "reason_code", "released_at"),
     )
     rows = scan.to_arrow()

@@ -2,15 +2,18 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 
 from lakehouse.assets import TICKET_EVENTS
 from lakehouse.catalog import open_catalog
+from lakehouse.commits import replace_window
 from lakehouse.digest import content_digest, find_table
 from lakehouse.evidence import CheckResult
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT
+from lakehouse.tables import partition_filter
 from loaders.errors import RecordNotHeld
 from loaders.held_records import Selection, held_records
 from loaders.ingest import ingest
@@ -157,6 +160,38 @@ def test_the_share_that_may_be_held_is_a_setting(urgent):
     ingest(lenient, window=Window.of_keys("2026-04-15", "2026-04-15"))
 
     assert check(urgent, "quarantine_share", "2026-04-15").passed
+
+
+HOSTILE = (
+    "x' or asset != 'x",
+    '" or 1 == 1 or "',
+    "\\' or true --",
+    f"{TICKET_EVENTS}\\",
+    "x' or partition > '",
+    "é’\u2028\N{FULLWIDTH APOSTROPHE} or true",
+)
+"""Names that would mean every record, or be an error, where a filter is a text that is parsed."""
+
+
+def test_no_asset_that_a_person_types_widens_what_is_meant(urgent):
+    for asset in ("", *HOSTILE):
+        with pytest.raises(RecordNotHeld, match="no record is meant"):
+            discard_records(urgent, Selection(asset=asset), reason="test", by="bo")
+
+    assert open_ledger(urgent).quarantine_actions() == []
+
+
+def test_a_load_takes_away_the_held_records_of_its_asset_alone_whatever_that_is_called(urgent):
+    table, day = find_table(open_catalog(urgent), "quarantine"), Window.of_keys("2026-04-15", "2026-04-15")
+    (row,) = table.scan(row_filter=partition_filter("quarantine", TICKET_EVENTS, day)).to_arrow().to_pylist()
+    rows = [{**row, "asset": asset} for asset in HOSTILE]
+    table.append(pa.Table.from_pylist(rows, schema=table.schema().as_arrow()))
+    left = [(TICKET_EVENTS, "2026-04-15"), (TICKET_EVENTS, "2026-04-16"), *((name, "2026-04-15") for name in HOSTILE)]
+
+    for asset in HOSTILE:
+        replace_window(table, partition_filter("quarantine", asset, day), [], {})
+        left.remove((asset, "2026-04-15"))
+        assert sorted((r.asset, r.partition) for r in held(urgent)) == sorted(left)
 
 
 @pytest.mark.parametrize("selection", [Selection(), Selection(record_ids=frozenset({"nobody"}))])
