@@ -158,6 +158,17 @@ def test_a_replay_repeats_its_batch_and_rolls_back_nothing_that_came_later(setti
     assert sorted(rows(settings, TICKET_EVENTS, "event_id, status")) == [("e1", "open"), ("e2", "new")]
 
 
+def test_a_replay_that_tells_its_batch_in_other_words_adds_what_was_missing_and_changes_nothing(settings, declare):
+    write_lines(settings.manifests / "first.jsonl", [ticket_event(1, status="new")])
+    write_lines(settings.manifests / "again.jsonl", [ticket_event(1, status="open"), ticket_event(2, status="open")])
+    declare(ticket_manifest([source("a", "first.jsonl")], 1))
+    declare(replay("again.jsonl"))
+
+    ingest(settings)
+
+    assert sorted(rows(settings, TICKET_EVENTS, "event_id, status")) == [("e1", "new"), ("e2", "open")]
+
+
 def test_a_replay_brings_back_a_batch_whose_own_manifest_is_gone(settings, declare):
     write_lines(settings.manifests / "first.jsonl", [ticket_event(1), ticket_event(2, "2026-04-16")])
     first = declare(ticket_manifest([source("a", "first.jsonl")], 1))

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse import orphans as orphans_module
 from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from lakehouse.catalog import ensure_table, open_catalog
 from lakehouse.digest import content_digest, find_table
 from lakehouse.objects import object_path, put_object
+from lakehouse.orphans import AgeRule, remove_orphans
+from lakehouse.partitions import Window
 from lakehouse.tables import bronze_table
 from loaders.ingest import ingest
+from tests.conftest import document_manifest, source
 from tests.integration.maintained_lake import (
     DAY,
     digests,
@@ -99,6 +103,17 @@ def test_nothing_is_removed_from_a_folder_whose_listing_lacks_what_the_table_ref
     assert all(Path(path).exists() for path in orphans)
 
 
+def test_what_was_committed_after_maintenance_looked_at_the_table_is_no_orphan(three_days):
+    earlier = find_table(open_catalog(three_days), TICKET_EVENTS)
+    ingest(three_days, window=Window.of_keys("2026-04-01", "2026-04-03"))
+    content = digests(three_days, TICKET_EVENTS)
+
+    removed, problem = remove_orphans(earlier, (), AgeRule(datetime.now(UTC) + DAY, 1, dry_run=False))
+
+    assert (removed, problem) == ((), None)
+    assert digests(three_days, TICKET_EVENTS) == content
+
+
 def test_nothing_is_removed_from_a_folder_that_two_tables_share(three_days, orphans):
     """A renamed table keeps its folder; the one that is made under the old name gets the same."""
     catalog = open_catalog(three_days)
@@ -179,6 +194,28 @@ def test_an_object_that_a_load_counts_on_meanwhile_comes_back(three_days):
 
     assert report.objects == ()
     assert used.read_bytes() == b"# Guide\n" and not Path(f"{used}.removing").exists()
+
+
+def test_an_object_that_a_load_comes_to_count_on_while_it_is_being_set_aside_comes_back(
+    three_days, declare, monkeypatch
+):
+    """The load found the object stored, and so did not upload it, after maintenance had looked at what is known."""
+    found = _put(three_days, b"# Another\n")
+    (three_days.manifests / "another.md").write_text("# Another\n")
+    look, looks = orphans_module._known_objects, []
+
+    def look_then_load(ledger):
+        known = look(ledger)
+        if not looks:
+            declare(document_manifest("2026-04-02", [source("another", "another.md", "other")], 2, max_deleted_ratio=1))
+            assert ingest(three_days).is_complete
+        looks.append(known)
+        return known
+
+    monkeypatch.setattr(orphans_module, "_known_objects", look_then_load)
+    report = maintained(three_days)
+
+    assert report.objects == () and found.read_bytes() == b"# Another\n"
 
 
 def test_folders_of_runs_that_died_go_and_those_of_running_ones_stay(three_days):

@@ -14,6 +14,7 @@ from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables import partition_filter
+from loaders.bronze_checks import check_partitions
 from loaders.errors import RecordNotHeld
 from loaders.held_records import Selection, held_records
 from loaders.ingest import ingest
@@ -144,6 +145,18 @@ def test_too_large_a_share_of_held_records_fails_the_partition_until_they_are_di
     assert [r.partition for r in held(urgent)] == ["2026-04-15", "2026-04-16"]  # on record, both
     (action,) = open_ledger(urgent).quarantine_actions()
     assert (action.action, action.reason, action.acted_by) == ("discarded", "a test ticket", "bo")
+
+
+def test_held_records_that_left_their_table_are_not_conserved(urgent):
+    find_table(open_catalog(urgent), "quarantine").delete("partition == '2026-04-15'")
+
+    check_partitions(
+        urgent, open_catalog(urgent), open_ledger(urgent), TICKET_EVENTS, ["2026-04-15", "2026-04-16"], "run"
+    )
+
+    lost = check(urgent, "conservation", "2026-04-15")
+    assert not lost.passed and lost.message.endswith("1 quarantined; the tables hold 1 and 0")
+    assert check(urgent, "conservation", "2026-04-16").passed
 
 
 def test_a_discard_outlives_a_later_load(urgent):
