@@ -7,16 +7,12 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlparse
 
-import fsspec
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
-from pyiceberg.io.fsspec import FsspecFileIO
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
@@ -26,6 +22,7 @@ from lakehouse.ledger import Ledger
 from lakehouse.maintenance_report import Removal
 from lakehouse.objects import open_store
 from lakehouse.settings import LakehouseSettings
+from lakehouse.stored_files import StoredFile, file_system, list_files, list_table, path_of
 
 _FILE_KINDS = (".parquet", ".avro", ".metadata.json")
 _OBJECT_COLUMN = "raw_object_path"
@@ -42,28 +39,17 @@ class AgeRule:
     dry_run: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """One file as a listing shows it."""
-
-    path: str
-    size_bytes: int
-    modified_at: datetime
-
-
 # ── files of tables ──────────────────────────────────────────────────────────────────────────────────────────────────
 def remove_orphans(table: Table, expired: tuple[int, ...], rule: AgeRule) -> tuple[tuple[Removal, ...], str | None]:
     """Remove the files under a table's folder that no retained snapshot and no metadata log entry refers to."""
-    uri = urlparse(table.location())
-    fs = FsspecFileIO(table.io.properties).get_fs(uri.scheme or "file", uri.hostname)
     current = table.current_snapshot()
     certain = _paths(_snapshot_files(table, [current])) if current else set()
-    listed = [file for part in ("data", "metadata") for file in _list(fs, f"{table.location()}/{part}")]
+    listed = list_table(table)
     # In this order: what is committed after the listing is not in it.
     table.refresh()
     retained = [snapshot for snapshot in table.snapshots() if snapshot.snapshot_id not in expired]
     needed = _paths(_snapshot_files(table, retained) | _metadata_files(table))
-    folder = f"{_path(table.location())}/"
+    folder = f"{path_of(table.location())}/"
     if missing := {path for path in certain if path.startswith(folder)} - {file.path for file in listed}:
         return (), f"{min(missing)} is referred to and not listed: no file was removed; next: look at its storage"
     orphans = [
@@ -71,7 +57,7 @@ def remove_orphans(table: Table, expired: tuple[int, ...], rule: AgeRule) -> tup
         for file in _dated_by_successor(listed)
         if file.path not in needed and file.modified_at < rule.cutoff and file.path.endswith(_FILE_KINDS)
     ]
-    return tuple(_remove(fs, orphans, rule)), None
+    return tuple(_remove(file_system(table), orphans, rule)), None
 
 
 def _metadata_files(table: Table) -> set[str]:
@@ -99,14 +85,14 @@ def _data_files(table: Table, manifests: dict[str, ManifestFile]) -> set[str]:
     }
 
 
-def _dated_by_successor(files: list[_Listed]) -> Iterator[_Listed]:
+def _dated_by_successor(files: list[StoredFile]) -> Iterator[StoredFile]:
     """The files; each version of the metadata dated by the one after it: until then a reader could begin with it."""
     versions = sorted(
         (file for file in files if file.path.endswith(".metadata.json")), key=lambda file: file.modified_at
     )
     replaced_at = {file.path: after.modified_at for file, after in pairwise(versions)}
     for file in files:
-        yield _Listed(file.path, file.size_bytes, replaced_at.get(file.path, file.modified_at))
+        yield StoredFile(file.path, file.size_bytes, replaced_at.get(file.path, file.modified_at))
 
 
 # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,7 +106,7 @@ def remove_objects(
     finds it gone and uploads it.
     """
     fs, root = open_store(settings)
-    listed = _list(fs, f"{root}/objects/sha256")
+    listed = list_files(fs, f"{root}/objects/sha256")
     aside = [file for file in listed if file.path.endswith(_ASIDE)]  # by a maintenance that died, or another one
     old = [file for file in listed if file.modified_at < rule.cutoff and file not in aside]
     if not old and not aside:
@@ -137,13 +123,13 @@ def remove_objects(
     return _remove(fs, [*partial, *gone], rule)
 
 
-def _moved(fs: AbstractFileSystem, file: _Listed, path: str) -> _Listed:
+def _moved(fs: AbstractFileSystem, file: StoredFile, path: str) -> StoredFile:
     with suppress(FileNotFoundError):  # another maintenance was faster
         fs.mv(file.path, path)
-    return _Listed(path, file.size_bytes, file.modified_at)
+    return StoredFile(path, file.size_bytes, file.modified_at)
 
 
-def _object_of(file: _Listed) -> str:
+def _object_of(file: StoredFile) -> str:
     """SHA-256 of an object: the first part of its name."""
     return file.path.rpartition("/")[2].partition(".")[0]
 
@@ -187,17 +173,7 @@ def _remove_tree(path: Path) -> None:
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def _list(fs: AbstractFileSystem, folder: str) -> list[_Listed]:
-    fs.invalidate_cache()
-    return [_listed_file(path, info) for path, info in fs.find(_path(folder), detail=True).items()]
-
-
-def _listed_file(path: str, info: dict[str, Any]) -> _Listed:
-    at = info["LastModified"] if "LastModified" in info else datetime.fromtimestamp(info["mtime"], UTC)
-    return _Listed(path, info["size"], at)
-
-
-def _remove(fs: AbstractFileSystem, files: Iterable[_Listed], rule: AgeRule) -> list[Removal]:
+def _remove(fs: AbstractFileSystem, files: Iterable[StoredFile], rule: AgeRule) -> list[Removal]:
     removed = []
     for file in files:
         if not rule.dry_run:
@@ -207,13 +183,8 @@ def _remove(fs: AbstractFileSystem, files: Iterable[_Listed], rule: AgeRule) -> 
     return removed
 
 
-def _path(location: str) -> str:
-    """A location as fsspec lists it, whatever its scheme is called."""
-    return str(fsspec.core.strip_protocol(location))
-
-
 def _paths(locations: Iterable[str]) -> set[str]:
-    return {_path(location) for location in locations}
+    return {path_of(location) for location in locations}
 
 
 def shared_folder(table: Table, everything: list[Table]) -> str | None:

@@ -12,6 +12,7 @@ from pyiceberg.table.snapshots import Snapshot
 from lakehouse.evidence import Materialization, RowCounts
 from lakehouse.partition_files import PartitionFiles
 from lakehouse.provenance import read_evidence
+from lakehouse.stored_files import BrokenFile
 
 _COMPARED = ("version", "rows", "run_id", "batch_ids", "manifest_ids", "manifest_hashes", "source_files", "inputs")
 
@@ -26,6 +27,12 @@ class Finding:
     found: str
     expected: str
     next_step: str
+
+
+def file_finding(asset: str, partition: str, lost: BrokenFile, next_step: str) -> Finding:
+    """A data or delete file that is gone, or has another size than the metadata say."""
+    code = "file_gone" if lost.found_bytes is None else "file_differs"
+    return Finding(code, asset, partition, lost.found, lost.expected, next_step)
 
 
 class TableSnapshots:
@@ -79,6 +86,7 @@ class PartitionComparison:
 
     def findings(self, snapshots: TableSnapshots) -> Iterator[Finding]:
         """Where they disagree."""
+        yield from self._file_findings()
         reference = self.recorded
         if self._is_unrecorded(snapshots) and self.evidence is not None:
             item = reference = self.evidence
@@ -92,6 +100,11 @@ class PartitionComparison:
             yield from self._snapshot_findings(snapshots, reference)
             yield from self._citation_findings(snapshots, reference)
         yield from self._row_findings(snapshots, reference)
+
+    def _file_findings(self) -> Iterator[Finding]:
+        window = f" --partition {self.partition}" if self.partition[:1].isdigit() else ""
+        for lost in self.files.broken:
+            yield file_finding(self.asset, self.partition, lost, f"omni backfill {self.asset}{window}")
 
     def _is_unrecorded(self, snapshots: TableSnapshots) -> bool:
         """Whether the table holds a later commit of the partition than the ledger."""

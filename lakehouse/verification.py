@@ -1,28 +1,32 @@
 """Do the ledger and the tables say the same? Evidence recomputed from tables and snapshots alone, compared.
 
 Reads only. Per asset partition: the rows that the table's files hold, the snapshot that the ledger cites and what is
-written on it, commits that the ledger lacks, writes that left no evidence; the records in quarantine; the objects that
-document rows name. Called by `omni verify`.
+written on it, commits that the ledger lacks, writes that left no evidence, files that are gone; the records in
+quarantine; the objects that document rows name. Called by `omni verify`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
+from pyiceberg.manifest import ManifestEntry
 from pyiceberg.table import Table
 
 from lakehouse.assets import BRONZE_ASSETS, DOC_ASSETS, QUARANTINE
 from lakehouse.catalog import list_tables, load_table_if_exists
+from lakehouse.commits import ALWAYS
 from lakehouse.digest import UnknownTable
 from lakehouse.evidence import Materialization
 from lakehouse.ledger import Ledger
 from lakehouse.objects import open_store
-from lakehouse.partition_comparison import Finding, PartitionComparison, TableSnapshots
-from lakehouse.partition_files import PartitionFiles, partition_files
+from lakehouse.partition_comparison import Finding, PartitionComparison, TableSnapshots, file_finding
+from lakehouse.partition_files import PartitionFiles, broken_files, broken_metadata, partition_files
 from lakehouse.partitions import WHOLE, Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import HELD
+from lakehouse.stored_files import BrokenFile, TableFiles, list_files
+from lakehouse.tables import HELD, partition_filter
 
 NAMESPACES = ("bronze", "silver", "gold")
 
@@ -96,21 +100,80 @@ def _look(
     counts = _Counts()
     for name in scope.assets:
         recorded = {key: item for (of, key), item in current.items() if of == name and key in scope}
-        identifier = identifiers.get(name)
-        table = load_table_if_exists(catalog, identifier) if identifier else None
-        counts.findings += _table_findings(name, table, recorded, scope, counts)
-    counts.findings += _quarantine_findings(catalog, current, scope)
-    if DOC_ASSETS in scope.assets:
-        counts.findings += _object_findings(catalog, settings, scope, counts)
+        opened = _open(catalog, name, identifiers.get(name))
+        counts.findings += opened.findings or _table_findings(name, opened, recorded, scope, counts)
+        if name == DOC_ASSETS and opened.is_whole(scope):
+            counts.findings += _object_findings(opened.table, settings, scope, counts)
+    quarantine = _open(catalog, QUARANTINE, identifiers.get(QUARANTINE))
+    # Of a table that is not whole nothing can be counted, whatever was asked about.
+    counts.findings += (
+        quarantine.findings or _held_file_findings(quarantine) or _quarantine_findings(quarantine.table, current, scope)
+    )
     return counts
+
+
+# ── what can be read ─────────────────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True)
+class _Opened:
+    """A table, and what is stored of it; without either where its metadata cannot be read, which findings say."""
+
+    table: Table | None = None
+    stored: TableFiles | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def broken(self) -> list[tuple[ManifestEntry, BrokenFile]]:
+        """Its data and delete files that cannot be read."""
+        return list(broken_files(self.table, self.stored)) if self.table and self.stored else []
+
+    @cached_property
+    def partitions(self) -> dict[str, PartitionFiles]:
+        """Its live files, by partition."""
+        return partition_files(self.table, self.stored) if self.table and self.stored else {}
+
+    def is_whole(self, scope: _Scope) -> bool:
+        """Whether the rows that are asked about can be read."""
+        return not self.findings and not any(of.broken for key, of in self.partitions.items() if key in scope)
+
+
+def _open(catalog: Catalog, asset: str, identifier: str | None) -> _Opened:
+    """Open the table of an asset, as far as it is there."""
+    if identifier is None:
+        return _Opened()
+    step = f"bring it back from a copy of the warehouse; or {_drop(asset, identifier)}"
+    try:
+        table = load_table_if_exists(catalog, identifier)
+    except FileNotFoundError as error:
+        return _Opened(findings=[Finding("metadata_gone", asset, WHOLE, str(error), "the table's metadata", step)])
+    if table is None:
+        return _Opened()
+    stored = TableFiles(table)
+    findings = [
+        Finding(
+            "metadata_gone" if lost.found_bytes is None else "metadata_differs",
+            asset,
+            WHOLE,
+            lost.found,
+            lost.expected,
+            step,
+        )
+        for lost in broken_metadata(table, stored)
+    ]
+    return _Opened(table, stored, findings)
+
+
+def _drop(asset: str, identifier: str) -> str:
+    """What makes a table anew that can be neither read nor written."""
+    assets = " ".join(BRONZE_ASSETS) if asset == QUARANTINE else asset
+    return f"drop {identifier} from the catalog, then: omni backfill {assets}"
 
 
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _table_findings(
-    asset: str, table: Table | None, recorded: dict[str, Materialization], scope: _Scope, counts: _Counts
+    asset: str, opened: _Opened, recorded: dict[str, Materialization], scope: _Scope, counts: _Counts
 ) -> Iterator[Finding]:
-    files = {key: found for key, found in (partition_files(table) if table else {}).items() if key in scope}
-    snapshots = TableSnapshots(table)
+    files = {key: of for key, of in opened.partitions.items() if key in scope}
+    snapshots = TableSnapshots(opened.table)
     counts.snapshots += len(snapshots.by_id)
     evidence = {key: item for key, item in snapshots.evidence.items() if key in scope}
     for key in sorted(recorded.keys() | files.keys() | evidence.keys()):
@@ -122,11 +185,20 @@ def _table_findings(
 
 
 # ── quarantine ───────────────────────────────────────────────────────────────────────────────────────────────────────
+def _held_file_findings(opened: _Opened) -> list[Finding]:
+    """Files of held records that are gone: a load would read them, to see which records were released.
+
+    Their partition is that of the asset whose load held them back.
+    """
+    step = _drop(QUARANTINE, f"bronze.{QUARANTINE}")
+    named = ((entry.data_file.partition, lost) for entry, lost in opened.broken)
+    return [file_finding(partition[0], partition[1], lost, step) for partition, lost in named]
+
+
 def _quarantine_findings(
-    catalog: Catalog, current: dict[tuple[str, str], Materialization], scope: _Scope
+    table: Table | None, current: dict[tuple[str, str], Materialization], scope: _Scope
 ) -> Iterator[Finding]:
     """Records that are held, against what the ledger says was held back."""
-    table = load_table_if_exists(catalog, f"bronze.{QUARANTINE}")
     held: dict[tuple[str, str], int] = {}
     if table is not None:
         rows = table.scan(row_filter=HELD, selected_fields=("asset", "partition")).to_arrow()
@@ -150,13 +222,13 @@ def _quarantine_findings(
 
 # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _object_findings(
-    catalog: Catalog, settings: LakehouseSettings, scope: _Scope, counts: _Counts
+    table: Table | None, settings: LakehouseSettings, scope: _Scope, counts: _Counts
 ) -> Iterator[Finding]:
     """Objects that document rows name, against what the object store holds: there, and of that size."""
-    table = load_table_if_exists(catalog, f"bronze.{DOC_ASSETS}")
     if table is None:
         return
-    rows = table.scan(selected_fields=("raw_object_path", "size_bytes", "snapshot_date")).to_arrow()
+    asked = partition_filter(DOC_ASSETS, DOC_ASSETS, scope.window) if scope.window else ALWAYS
+    rows = table.scan(asked, selected_fields=("raw_object_path", "size_bytes", "snapshot_date")).to_arrow()
     rows = rows.filter(pc.is_valid(rows["raw_object_path"]))
     grouped = rows.group_by(["raw_object_path", "size_bytes", "snapshot_date"]).aggregate([])
     named = {  # the latest day that names it is the one to load again
@@ -166,8 +238,7 @@ def _object_findings(
     }
     counts.objects += len(named)
     fs, root = open_store(settings)
-    fs.invalidate_cache()
-    sizes = {path.rpartition("/")[2]: info["size"] for path, info in fs.find(f"{root}/objects", detail=True).items()}
+    sizes = {file.path.rpartition("/")[2]: file.size_bytes for file in list_files(fs, f"{root}/objects")}
     for (path, expected), day in sorted(named.items()):
         size = sizes.get(path.rpartition("/")[2])
         if size is None:

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import uuid
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,10 +20,12 @@ from lakehouse.partitions import Window
 from lakehouse.provenance import recover_ledger
 from lakehouse.settings import LakehouseSettings
 from lakehouse.verification import verify
-from loaders.ingest import ingest
+from loaders.ingest import ingest, refresh
 from orchestration import verify_command
+from orchestration.backfill import Selection, plan_backfill, request_backfill, run_backfill
 from orchestration.cli import app
 from orchestration.main_job import run_main_job
+from orchestration.readiness import open_readiness
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
 ONE, TWO = "2026-04-15", "2026-04-16"
@@ -45,16 +48,18 @@ def built(tmp_path_factory, parsed_project):
         (settings.manifests / f"{manifest['manifest_id']}.json").write_text(json.dumps(manifest))
     outcome = run_main_job(settings, None, lambda _: None)
     assert outcome.is_complete, outcome.lines
-    shutil.copytree(settings.home, root / "kept")
+    for folder in (settings.home, settings.manifests):
+        shutil.copytree(folder, root / "kept" / folder.name)
     return settings
 
 
 @pytest.fixture
 def lake(built):
-    """The lakehouse, put back afterwards: paths in Iceberg metadata are absolute, so it cannot be copied elsewhere."""
+    """The lakehouse and its sources, put back afterwards: paths in Iceberg metadata are absolute, so it cannot be copied elsewhere."""
     yield built
-    shutil.rmtree(built.home)
-    shutil.copytree(built.home.parent / "kept", built.home)
+    for folder in (built.home, built.manifests):
+        shutil.rmtree(folder)
+        shutil.copytree(folder.parent / "kept" / folder.name, folder)
 
 
 def look(settings, **options):
@@ -263,6 +268,117 @@ def test_released_records_stay_in_their_table_and_are_not_held(lake):
     quarantine.append(row.set_column(column, row.schema.field(column), row["quarantined_at"]))
 
     assert codes(lake) == []
+
+
+# ── files are gone ───────────────────────────────────────────────────────────────────────────────────────────────────
+def local(location):
+    return Path(location.removeprefix("file://"))
+
+
+def data_files(settings, name, day=None):
+    return [
+        local(task.file.file_path)
+        for task in table(settings, name).scan().plan_files()
+        if day is None or str(task.file.partition[0]) == str((date.fromisoformat(day) - date(1970, 1, 1)).days)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asset", "day"), [(EVENTS, ONE), ("raw_doc_assets", ONE), ("support_kpi_daily", TWO), ("ticket_fact", "")]
+)
+def test_a_data_file_that_is_gone_is_found_and_a_backfill_of_its_partition_mends_it(lake, asset, day):
+    (file,) = data_files(lake, asset, day or None)
+    file.unlink()
+
+    (finding,) = look(lake).findings
+
+    assert (finding.code, finding.asset, finding.partition) == ("file_gone", asset, day)
+    assert str(file) in finding.found
+    assert finding.next_step == f"omni backfill {asset}{f' --partition {day}' if day else ''}"
+    assert (backfilled(lake, asset, day), codes(lake)) == ([], [])
+
+
+def backfilled(settings, *targets):
+    """What `omni backfill` does with its assets and its day; what is not ready, or failed, afterwards."""
+    assets, days = (
+        [each for each in targets if not each[:1].isdigit()],
+        [each for each in targets if each[:1].isdigit()],
+    )
+    refresh(settings)
+    readiness, ledger = open_readiness(settings), open_ledger(settings)
+    window = Window.of_keys(days[0], days[0]) if days else None
+    plan = plan_backfill(readiness, Selection(tuple(filter(None, assets)), window, frozenset(), False))
+    result = run_backfill(settings, request_backfill(ledger, plan, "test", "me", False), lambda _: None)
+    return [*result.lines, *(f"{each.name} {each.status}" for each in result.not_ready)]
+
+
+def test_the_objects_of_a_window_are_looked_for_whatever_is_gone_of_other_days(lake):
+    (file,) = data_files(lake, "raw_doc_assets")
+    file.unlink()
+
+    found = {day: codes(lake, asset="raw_doc_assets", window=Window.of_keys(day, day)) for day in (ONE, TWO)}
+
+    assert found == {ONE: [("file_gone", "raw_doc_assets", ONE)], TWO: []}
+
+
+def test_a_data_file_of_another_size_is_found_and_a_backfill_mends_it(lake):
+    (file,) = data_files(lake, EVENTS, TWO)
+    size = file.stat().st_size
+    file.unlink()  # it may be a link of another
+    file.write_bytes(b"short")
+
+    (finding,) = look(lake).findings
+
+    assert (finding.code, finding.partition) == ("file_differs", TWO)
+    assert finding.found.endswith(": 5 bytes") and finding.expected == f"{size} bytes by the table's metadata"
+    assert ingest(lake, window=Window.of_keys(TWO, TWO)).is_complete and codes(lake) == []
+
+
+def test_a_file_of_quarantine_that_is_gone_is_found_and_what_is_computed_again_into_a_new_table_mends_it(lake):
+    (file,) = data_files(lake, "quarantine")
+    file.unlink()
+
+    (finding,) = look(lake, asset="ticket_fact").findings
+
+    assert (finding.code, finding.asset, finding.partition) == ("file_gone", EVENTS, TWO)
+    assert finding.next_step.endswith(
+        f"drop bronze.quarantine from the catalog, then: omni backfill {EVENTS} raw_doc_assets"
+    )
+    open_catalog(lake).drop_table("bronze.quarantine")
+    assert (backfilled(lake, EVENTS, "raw_doc_assets"), codes(lake)) == ([], [])
+
+
+def test_a_file_beside_the_tables_folder_is_looked_for_where_it_lies(lake, tmp_path):
+    (file,) = data_files(lake, "ticket_fact")
+    facts = table(lake, "ticket_fact")
+    elsewhere = tmp_path / "elsewhere.parquet"
+    shutil.copyfile(file, elsewhere)
+    facts.add_files([f"file://{elsewhere}"])
+    there = codes(lake, asset="ticket_fact")
+    elsewhere.unlink()
+
+    assert there == [("rows_differ", "ticket_fact", "")]
+    assert ("file_gone", "ticket_fact", "") in codes(lake, asset="ticket_fact")
+
+
+@pytest.mark.parametrize("part", ["manifest", "manifest list", "metadata"])
+def test_metadata_that_are_gone_are_found_and_a_table_dropped_and_computed_again_is_whole(lake, part):
+    events = table(lake, EVENTS)
+    snapshot = events.current_snapshot()
+    location = {
+        "manifest": snapshot.manifests(events.io)[0].manifest_path,
+        "manifest list": snapshot.manifest_list,
+        "metadata": events.metadata_location,
+    }[part]
+    local(location).unlink()
+
+    (finding,) = look(lake).findings
+
+    assert (finding.code, finding.asset, finding.partition) == ("metadata_gone", EVENTS, "")
+    assert location.removeprefix("file://") in finding.found
+    assert f"drop bronze.{EVENTS} from the catalog, then: omni backfill {EVENTS}" in finding.next_step
+    open_catalog(lake).drop_table(f"bronze.{EVENTS}")
+    assert (backfilled(lake, EVENTS), codes(lake)) == ([], [])
 
 
 # ── the object store was changed ─────────────────────────────────────────────────────────────────────────────────────
