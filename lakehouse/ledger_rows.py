@@ -29,7 +29,9 @@ def materialization_row(item: Materialization) -> dict[str, Any]:
     """What is inserted; the database gives the id."""
     counts = {f"rows_{name}": getattr(item.rows, name) for name in _COUNTS}
     lists = {name: list(getattr(item, name)) for name in _LISTS}
-    return {name: getattr(item, name) for name in _FIELDS if name not in ("id", "rows")} | counts | lists
+    # Snapshot ids as texts, here as in all JSON: JavaScript's numbers do not hold 64 bits.
+    read = {"read_snapshots": {name: str(at) for name, at in item.read_snapshots.items()}}
+    return {name: getattr(item, name) for name in _FIELDS if name not in ("id", "rows")} | counts | lists | read
 
 
 def read_materialization(row: Any) -> Materialization:
@@ -39,7 +41,7 @@ def read_materialization(row: Any) -> Materialization:
     values[counted] = [RowCounts(*values[counted])]
     for at in _LISTS_AT:
         values[at] = tuple(values[at])
-    values[_READ] = values[_READ] or {}  # null in rows of earlier versions
+    values[_READ] = {name: int(at) for name, at in (values[_READ] or {}).items()}  # null in rows of earlier versions
     values[_FORCED] = bool(values[_FORCED])
     return Materialization(*values)
 

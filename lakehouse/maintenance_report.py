@@ -73,8 +73,11 @@ class MaintenanceReport:
         return found + list(self.problems)
 
     def as_json(self) -> dict[str, Any]:
-        """The report for a program."""
-        return asdict(self)
+        """The report for a program; snapshot ids as texts, since JavaScript's numbers do not hold 64 bits."""
+        tables = [
+            asdict(table) | {"snapshots_expired": list(map(str, table.snapshots_expired))} for table in self.tables
+        ]
+        return asdict(self) | {"tables": tables}
 
 
 def _sum(removals: tuple[Removal, ...], noun: str) -> str:

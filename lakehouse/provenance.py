@@ -71,14 +71,17 @@ def read_evidence(properties: dict[str, str], snapshot_id: int | None) -> list[M
             manifest_hashes=tuple(item["manifest_hashes"]),
             source_files=tuple(item["source_files"]),
             is_forced=item.get("is_forced", False),
-            read_snapshots=item.get("read_snapshots", {}),  # absent from the evidence of earlier versions
+            # Absent from the evidence of earlier versions, or with numbers.
+            read_snapshots={name: int(at) for name, at in item.get("read_snapshots", {}).items()},
         )
         for partition, item in json.loads(properties.get(_EVIDENCE, "{}")).items()
     ]
 
 
 def _detail(item: Materialization) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in _IN_EVIDENCE} | asdict(item.rows)
+    # Snapshot ids as texts: other tools read these properties, too, and JavaScript's numbers do not hold 64 bits.
+    read = {"read_snapshots": {name: str(at) for name, at in item.read_snapshots.items()}}
+    return {name: getattr(item, name) for name in _IN_EVIDENCE} | read | asdict(item.rows)
 
 
 def recover_ledger(catalog: Catalog, ledger: Ledger, namespaces: tuple[str, ...] = ("bronze", "silver", "gold")) -> int:

@@ -1,11 +1,14 @@
 """`omni backfill` and `omni backfills`: plan, run, resume, and what was asked for."""
 
 import getpass
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
+from lakehouse.ledger import Ledger
 from lakehouse.settings import load_settings
+from orchestration.asset_graph import AssetGraph, load_asset_graph
 from orchestration.backfill import (
     BackfillPlan,
     Selection,
@@ -26,6 +29,7 @@ from orchestration.console import (
     show_progress,
     window_of,
 )
+from orchestration.verdict_json import check_results, verdict_json
 from orchestration.verdicts import Status, Verdict
 
 _LISTED = 40
@@ -59,7 +63,6 @@ def backfill_command(
     Looks at manifests and sources first. Exit 0: all of them are ready. 1: some are not. 2: error.
     """
     from loaders.ingest import refresh
-    from orchestration.asset_graph import load_asset_graph
     from orchestration.readiness import Readiness
 
     flags = {Status.MISSING: missing, Status.STALE: stale, Status.FAILED: failed}
@@ -76,21 +79,20 @@ def backfill_command(
             plan = BackfillPlan([readiness.verdict(*target) for target in backfill.targets], [])
         else:
             plan = plan_backfill(readiness, wanted)
+        planned = _plan_json(readiness.graph, ledger, plan) if as_json else {}
         if not as_json:
             say(*_plan_lines(plan))
         if dry_run or not plan.verdicts:
             if as_json:
-                console.print_json(data=_plan_json(plan))
+                console.print_json(data=planned)
             return
         if not resume:
             backfill = request_backfill(ledger, plan, reason, by or getpass.getuser(), force)
         show_progress(f"backfill {backfill.id}; if it is interrupted: omni backfill --resume {backfill.id}")
         result = run_backfill(settings, backfill, show_progress)
         if as_json:
-            left = [_verdict_json(verdict) for verdict in result.not_ready]
-            console.print_json(
-                data={**_plan_json(plan), "id": backfill.id, "not_ready": left, "failures": result.lines}
-            )
+            left = _verdicts_json(readiness.graph, ledger, result.not_ready)
+            console.print_json(data={**planned, "id": backfill.id, "not_ready": left, "failures": result.lines})
         else:
             say(*result.lines, *(f"{v.name} is {v.status}: {v.reasons[0]}" for v in result.not_ready[:_LISTED]))
             done = len(plan.verdicts) - len(result.not_ready)
@@ -143,31 +145,20 @@ def _plan_lines(plan: BackfillPlan) -> list[str]:
 
 def _line(verdict: Verdict) -> str:
     why = verdict.reasons[0] if verdict.reasons else "asked for"
-    rows = _rows(verdict)
-    expected = f"{rows['rows_expected']} rows expected, " if rows["rows_expected"] is not None else ""
-    return f"{verdict.name}: {verdict.status}, {why}; {expected}{rows['rows_now']} rows now"
+    rows, item = verdict.evidence.rows_expected, verdict.evidence.materialization
+    expected = "" if rows is None else f"{rows} rows expected, "
+    return f"{verdict.name}: {verdict.status}, {why}; {expected}{item.rows.loaded if item else 0} rows now"
 
 
-def _plan_json(plan: BackfillPlan) -> dict[str, Any]:
+def _plan_json(graph: AssetGraph, ledger: Ledger, plan: BackfillPlan) -> dict[str, Any]:
     return {
-        "partitions": [_verdict_json(verdict) for verdict in plan.verdicts],
+        "partitions": _verdicts_json(graph, ledger, plan.verdicts),
         "downstream": [
             {"asset": each.asset, "partitions": each.partitions, "rows": each.rows} for each in plan.touched
         ],
     }
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "asset": verdict.asset,
-        "partition": verdict.partition,
-        "status": verdict.status,
-        "reasons": list(verdict.reasons),
-        **_rows(verdict),
-        "upstream_not_ready": [blocker.name for blocker in verdict.evidence.blockers],
-    }
-
-
-def _rows(verdict: Verdict) -> dict[str, int | None]:
-    item = verdict.evidence.materialization
-    return {"rows_expected": verdict.evidence.rows_expected, "rows_now": item.rows.loaded if item else 0}
+def _verdicts_json(graph: AssetGraph, ledger: Ledger, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    results = check_results(ledger, verdicts)
+    return [verdict_json(graph, verdict, results) for verdict in verdicts]

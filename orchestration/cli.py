@@ -30,7 +30,8 @@ from orchestration.maintenance_command import maintain_command
 from orchestration.manifest_commands import contract_app, manifests_app
 from orchestration.quarantine_commands import quarantine_app
 from orchestration.report_command import report_app
-from orchestration.verdict_commands import explain_command, ready_command, verdict_json
+from orchestration.verdict_commands import explain_command, ready_command
+from orchestration.verdict_json import check_results, verdict_json
 from orchestration.verify_command import verify_command
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
@@ -105,7 +106,9 @@ def status(
             readiness, days = _readiness(from_, to)
             nodes = [readiness.graph[name] for name in asset or readiness.graph.nodes]
             wanted = [(node.name, key) for node in nodes for key in (days if node.is_partitioned else [WHOLE])]
-            console.print_json(data=[verdict_json(readiness.verdict(*each)) for each in wanted])
+            verdicts = [readiness.verdict(*each) for each in wanted]
+            results = check_results(open_filled_ledger(load_settings()), verdicts)
+            console.print_json(data=[verdict_json(readiness.graph, verdict, results) for verdict in verdicts])
         else:
             _print_status(from_, to, asset)
 

@@ -133,10 +133,7 @@ def partition_metadata(item: Materialization, table: str, coverage: Sequence[Cov
         "run_id": item.run_id,
         "iceberg_table": table,
         "snapshot_id": str(item.readable_snapshot_id),
-        "look_at_snapshot": dg.MetadataValue.md(
-            f"```python\nfrom lakehouse.catalog import open_catalog\nfrom lakehouse.settings import load_settings\n\n"
-            f'open_catalog(load_settings()).load_table("{table}").scan(snapshot_id={item.readable_snapshot_id})\n```'
-        ),
+        "look_at_snapshot": dg.MetadataValue.md(_reading_code(item, table)),
         "version": item.version,
         "forced": item.is_forced,
         "committed_at": dg.MetadataValue.timestamp(item.committed_at),
@@ -153,6 +150,16 @@ def partition_metadata(item: Materialization, table: str, coverage: Sequence[Cov
         found["first_record_at"] = dg.MetadataValue.timestamp(min(first))
         found["last_record_at"] = dg.MetadataValue.timestamp(max(last))
     return found
+
+
+def _reading_code(item: Materialization, table: str) -> str:
+    """How to read a partition: by the snapshot that the ledger cites then, since the one of this event may expire."""
+    return (
+        "```python\nfrom lakehouse.catalog import open_catalog\nfrom lakehouse.settings import load_settings\n"
+        "from orchestration.readiness import open_readiness\n\n"
+        f'item = open_readiness().materializations["{item.asset}", "{item.partition}"]\n'
+        f'open_catalog(load_settings()).load_table("{table}").scan(snapshot_id=item.readable_snapshot_id)\n```'
+    )
 
 
 def _targets(context: dg.AssetExecutionContext, results: Iterable[CheckResult]) -> dict[tuple[str, str], Target]:

@@ -25,6 +25,7 @@ from orchestration.evidence_report import evidence_document, verdicts_on
 from orchestration.readiness import Readiness
 from orchestration.report_figures import HeldCount, Series, held_counts, kpi_series
 from orchestration.root_causes import RootCause, Waiting, explain
+from orchestration.verdict_json import check_results
 from orchestration.verdicts import Status, Verdict
 
 
@@ -174,7 +175,7 @@ def build_report(
     # Before any manifest was admitted, no partition may be called empty, or ready.
     verdicts = verdicts_on(readiness, days) if ledger.has_admissions() else []
     causes, waiting = explain(verdicts)
-    results = ledger.current_checks([item.id for v in verdicts if (item := v.evidence.materialization)])
+    results = check_results(ledger, verdicts)
     evidence = evidence_document(graph, verdicts, results, generated_at=generated_at, run_id=run_id)
     series, absent = kpi_series(catalog, window)
     return Report(

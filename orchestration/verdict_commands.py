@@ -5,7 +5,7 @@ Answers from the ledger alone; imports no engine.
 
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from orchestration.asset_graph import AssetGraph, load_asset_graph
 from orchestration.console import JsonOption, console, open_filled_ledger, reported, say
 from orchestration.readiness import Readiness, next_command
 from orchestration.root_causes import explain as find_causes
+from orchestration.verdict_json import check_results, verdict_json
 from orchestration.verdicts import Verdict
 
 _POLL_SECONDS = 2.0
@@ -35,7 +36,8 @@ def ready_command(
         keys = [_key(graph, asset, text) for text in partitions or [WHOLE]]
         verdicts = _wait(graph, ledger, asset, keys, time.monotonic() + wait)
         if as_json:
-            found = [verdict_json(verdict) for verdict in verdicts]
+            results = check_results(ledger, verdicts)
+            found = [verdict_json(graph, verdict, results) for verdict in verdicts]
             console.print_json(data=found if len(found) > 1 else found[0])
         else:
             for verdict in verdicts:
@@ -58,26 +60,6 @@ def explain_command(asset: str, partition: Annotated[str, typer.Argument()] = WH
             for cause in causes:
                 days = ", ".join(cause.partitions[:_SHOWN]) + (" …" if len(cause.partitions) > _SHOWN else "")
                 say(f"root cause: {cause.asset} {days} {cause.status}: {cause.reasons[0]}", f"next: {cause.next_step}")
-
-
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as JSON values."""
-    item = verdict.evidence.materialization
-    return {
-        "asset": verdict.asset,
-        "partition": verdict.partition,
-        "status": verdict.status,
-        "ready": verdict.is_ready,
-        "reasons": list(verdict.reasons),
-        "next": next_command(verdict),
-        "snapshot_id": item.readable_snapshot_id if item else None,
-        "batch_ids": list(item.batch_ids) if item else [],
-        "manifest_ids": list(item.manifest_ids) if item else [],
-        "run_id": item.run_id if item else None,
-        "committed_at": item.committed_at.isoformat() if item else None,
-        "rows_loaded": item.rows.loaded if item else None,
-        "forced": bool(item and item.is_forced),
-    }
 
 
 def _key(graph: AssetGraph, asset: str, text: str) -> str:

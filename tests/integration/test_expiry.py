@@ -22,8 +22,12 @@ from lakehouse.maintenance import _expire
 from lakehouse.orphans import AgeRule
 from lakehouse.partitions import Window
 from lakehouse.provenance import read_evidence, recover_ledger, snapshot_evidence
+from lakehouse.settings import load_settings
 from lakehouse.tables import bronze_table, partition_filter
 from loaders.ingest import ingest
+from orchestration.dagster_events import partition_metadata
+from orchestration.readiness import open_readiness
+from orchestration.verdict_json import verdict_json
 from tests.integration.maintained_lake import DAY, maintained, of, one_row
 
 
@@ -42,6 +46,38 @@ def test_old_snapshots_go_and_the_ledger_cites_one_that_holds_the_same(three_day
     assert {day: wrote for day, (_, wrote, _) in found.items()} == {
         day: wrote for day, (_, wrote, _) in written.items()
     }
+
+
+def test_every_snapshot_that_is_offered_to_be_read_can_be_read(three_days):
+    report = maintained(three_days)
+    readiness, table = open_readiness(three_days), find_table(open_catalog(three_days), TICKET_EVENTS)
+    verdicts = [readiness.verdict(TICKET_EVENTS, f"2026-04-{n:02}") for n in (1, 2, 3)]
+    there = {str(snapshot.snapshot_id) for snapshot in table.snapshots()}
+
+    told = [verdict_json(readiness.graph, verdict, {})["materialization"] for verdict in verdicts]
+    metadata = [partition_metadata(v.evidence.materialization, f"bronze.{TICKET_EVENTS}") for v in verdicts]
+
+    assert len({each["written_by_snapshot_id"] for each in told} - there) == 2  # these have expired
+    assert {each["snapshot_id"] for each in (*told, *metadata)} == there
+    (expired,) = (
+        each["snapshots_expired"] for each in report.as_json()["tables"] if each["table"] == f"bronze.{TICKET_EVENTS}"
+    )
+    assert expired and all(isinstance(each, str) for each in expired)
+
+
+def test_the_code_that_dagster_shows_still_reads_the_partition_after_its_snapshot_expired(three_days, monkeypatch):
+    item = open_ledger(three_days).current_materializations()[TICKET_EVENTS, "2026-04-01"]
+    shown = partition_metadata(item, f"bronze.{TICKET_EVENTS}")["look_at_snapshot"].value
+    maintained(three_days)
+    monkeypatch.setenv("OMNI_HOME", str(three_days.home))
+    load_settings.cache_clear()
+    names = {}
+
+    *before, last = shown.removeprefix("```python\n").removesuffix("\n```").splitlines()
+    exec("\n".join([*before, f"rows = {last}.to_arrow()"]), names)
+    load_settings.cache_clear()
+
+    assert names["rows"].num_rows == 3
 
 
 def test_a_snapshot_that_expired_is_not_recovered(three_days):

@@ -137,7 +137,8 @@ def test_what_the_ledger_knows_is_told_and_what_it_does_not_know_is_null(lake):
     written = found(lake, "raw")["materialization"]
 
     assert written["rows"] == {"expected": 5, "read": 5, "loaded": 2, "deduplicated": 2, "quarantined": 1}
-    assert written["snapshot_id"] == "9223372036854775807"
+    assert written["snapshot_id"] == written["written_by_snapshot_id"] == "9223372036854775807"
+    assert written["forced"] is False
     assert written["batch_ids"] == ["b1"]
     assert written["manifests"] == [
         {"manifest_id": "m1", "sha256": "a" * 64},
@@ -150,6 +151,18 @@ def test_what_the_ledger_knows_is_told_and_what_it_does_not_know_is_null(lake):
     assert found(lake, "daily")["materialization"]["upstream_versions"].keys() == {"raw"}
     assert found(lake, "raw", TWO)["materialization"] is None
     assert found(lake, "whole")["partition"] is None
+
+
+def test_the_snapshot_to_read_is_the_one_that_the_ledger_cites_and_who_wrote_it_stands_beside(lake):
+    lake.cover(ONE)
+    lake.build_all(ONE)
+    item = lake.ledger.current_materializations(["raw"])["raw", ONE]
+    lake.ledger.cite([item], 2**63 - 2)
+
+    written = found(lake, "raw")["materialization"]
+
+    assert written["snapshot_id"] == "9223372036854775806"
+    assert written["written_by_snapshot_id"] == (None if item.snapshot_id is None else str(item.snapshot_id))
 
 
 # ── root causes ──────────────────────────────────────────────────────────────────────────────────────────────────────
