@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakehouse.assets import BRONZE_ASSETS, TICKET_EVENTS
+from lakehouse.assets import TICKET_EVENTS
 from lakehouse.contracts import load_contract
+from lakehouse.evidence import CheckResult
 from lakehouse.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
@@ -23,7 +24,9 @@ from orchestration.dagster_events import (
     partition_metadata,
     report_checks,
     report_failed,
+    unfit,
 )
+from orchestration.dbt_assets import DBT_MODELS
 from orchestration.retries import retried
 
 if TYPE_CHECKING:  # engines are imported by the assets that use them: to draw the graph takes none
@@ -165,47 +168,61 @@ def _events(
 ) -> Iterator[Any]:
     """Per day: its own metadata and check results; for the run: one result per check.
 
+    A refused day is not written: it has no materialization event, fails every check, and is drawn as failed.
+
     A failed result stops everything downstream in the run, so where dbt comes next it is a warning: that step holds
-    back the bad days by itself, builds what does not read them, and then fails for them.
+    back the bad days by itself, builds and tests the others, and then fails for them.
     """
     ledger = open_ledger(settings)
     current, coverage = ledger.current_materializations([load.asset]), ledger.coverage(load.asset)
-    items = [current[load.asset, key] for key in window.keys if (load.asset, key) in current]
-    results = [result for found in ledger.current_checks([item.id for item in items]).values() for result in found]
+    days = [key for key in window.keys if key not in load.refused]
+    items = [current[load.asset, key] for key in days if (load.asset, key) in current]
     for item in items:
-        yield materialized(
-            item, partition_metadata(item, f"bronze.{item.asset}", coverage.get((item.asset, item.partition), ()))
-        )
+        about = partition_metadata(item, f"bronze.{item.asset}", coverage.get((item.asset, item.partition), ()))
+        yield materialized(item, about, context.run_id)
     known = current.keys() | coverage.keys()
-    empty = [key for key in window.keys if (load.asset, key) not in known and key not in load.refused]
+    empty = [key for key in days if (load.asset, key) not in known]
     yield from (nothing(load.asset, key) for key in empty)
     context.log.info(load.summary())
     yield done(load.asset)
     # After the materialization: Dagster takes an older evaluation for one of the version before.
+    is_dbt_next = _is_dbt_next(context)
+    results = [result for found in ledger.current_checks([item.id for item in items]).values() for result in found]
+    if is_dbt_next:  # which runs its own tests again
+        results = [result for result in results if result.check in BRONZE_CHECKS[load.asset]]
+    results += _refused_by_all_checks(load, context.run_id)
+    failed = [result for result in results if not result.passed]
+    reasons = {result.partition: result.message for result in failed if result.severity == "error"}
+    yield from (unfit(load.asset, partition, why) for partition, why in sorted(reasons.items()))
+    report_failed(context, load.asset, sorted(reasons))
     own = [result for result in results if result.check in BRONZE_CHECKS[load.asset]]
     report_checks(context, own + nothing_to_check(load.asset, empty, BRONZE_CHECKS[load.asset], context.run_id))
-    failed = [result for result in results if not result.passed]
-    report_failed(context, load.asset, sorted({r.partition for r in failed if r.severity == "error"}))
-    stopped = {result.partition for result in failed if result.severity == "error"} | load.refused.keys()
-    is_held_downstream = _is_built_in_this_run(context)
     for check, severity in BRONZE_CHECKS[load.asset].items():
         bad = [f"{result.partition}: {result.message}" for result in failed if result.check == check]
-        bad += [f"{partition}: {why}" for partition, why in load.refused.items()]
         yield dg.AssetCheckResult(
             passed=not bad,
             check_name=check,
-            severity=dg.AssetCheckSeverity("WARN" if is_held_downstream else severity.upper()),
+            severity=dg.AssetCheckSeverity("WARN" if is_dbt_next else severity.upper()),
             metadata={"days": len(items), "failed": bad},
         )
-    if stopped and not is_held_downstream:
-        reasons = {r.partition: r.message for r in failed if r.severity == "error"} | load.refused
+    if reasons and not is_dbt_next:
         raise dg.Failure("; ".join(f"{load.asset} {partition}: {why}" for partition, why in sorted(reasons.items())))
 
 
-def _is_built_in_this_run(context: dg.AssetExecutionContext) -> bool:
-    """Whether dbt models come after this step."""
-    selected = context.job_def.asset_layer.executable_asset_keys
-    return any(key.to_user_string() not in (*BRONZE_ASSETS, "seed_manifests") for key in selected)
+def _refused_by_all_checks(load: "LoadReport", run_id: str) -> list[CheckResult]:
+    """Results for refused days, for Dagster alone: there the last ones, of the old rows, would go on to be shown."""
+    now, checks = datetime.now(UTC), BRONZE_CHECKS[load.asset].items()
+    return [
+        CheckResult(load.asset, day, check, severity, False, f"refused: {why}", 0, now, run_id)
+        for day, why in sorted(load.refused.items())
+        for check, severity in checks
+    ]
+
+
+def _is_dbt_next(context: dg.AssetExecutionContext) -> bool:
+    """Whether dbt's step comes after this one, if only to test what was loaded."""
+    chosen = context.run.step_keys_to_execute
+    return DBT_MODELS in (chosen if chosen is not None else [node.name for node in context.job_def.nodes])
 
 
 def _code_version(settings: LakehouseSettings, name: str) -> str:

@@ -19,18 +19,30 @@ OWNERS = ["team:data-platform"]
 WRITES = "lakehouse_writes"
 """Pool of the steps that write tables."""
 
+_UNFIT = "unfit"
+"""Metadata of the events of `unfit`, that tells them from other observations."""
+
 _MOST_EVALUATIONS, _MOST_AT_ONCE = 400, 4_000
 """About 5 s of CPU: of events one by one, and where the storage takes many at once."""
 
 
-def materialized(item: Materialization, metadata: dict[str, Any]) -> dg.AssetMaterialization:
+def materialized(item: Materialization, metadata: dict[str, Any], run_id: str) -> dg.AssetMaterialization:
     """The event of one partition. Its data version is the ledger's: equal versions hold equal content.
+
+    What another run wrote and this one found unchanged has its event, too, and says so: without one Dagster draws the
+    day as failed where the run fails for another day, and a backfill that asked for it does not end.
 
     It carries no code version: with one, but without the versions of all inputs, Dagster draws it as unsynced. What is
     stale is the verdict's to say.
     """
-    tags = {"dagster/data_version": item.version}
-    return dg.AssetMaterialization(item.asset, partition=item.partition or None, metadata=metadata, tags=tags)
+    written = f"not written in this run: unchanged since run {item.run_id}" if item.run_id != run_id else None
+    return dg.AssetMaterialization(
+        item.asset,
+        description=written,
+        partition=item.partition or None,
+        metadata=metadata,
+        tags={"dagster/data_version": item.version},
+    )
 
 
 def nothing(asset: str, partition: str) -> dg.AssetMaterialization:
@@ -45,6 +57,18 @@ def nothing_to_check(asset: str, partitions: Iterable[str], checks: Iterable[str
     return [CheckResult(asset, day, check, "error", True, why, 0, now, run_id) for day, check in days_and_checks]
 
 
+def unfit(asset: str, partition: str, why: str) -> dg.AssetObservation:
+    """The event of a day that was refused, or written and found failing: Dagster keeps no message of a failed day."""
+    return dg.AssetObservation(asset, partition=partition, description=why, metadata={_UNFIT: why})
+
+
+def found_unfit(context: dg.AssetExecutionContext) -> list[str]:
+    """The days that earlier steps of this run found unfit and left to a later one to fail for."""
+    entries = context.instance.all_logs(context.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+    seen = [entry.asset_observation for entry in entries if entry.asset_observation]
+    return [f"{o.asset_key.to_user_string()} {o.partition}: {o.description}" for o in seen if _UNFIT in o.metadata]
+
+
 def done(asset: str) -> dg.MaterializeResult[Any]:
     """The output of an asset whose partitions were reported one by one, so that what depends on it may run.
 
@@ -55,7 +79,7 @@ def done(asset: str) -> dg.MaterializeResult[Any]:
 
 
 def report_failed(context: dg.AssetExecutionContext, asset: str, partitions: Sequence[str]) -> None:
-    """Let the partitions page draw partitions as failed: what was written did not pass its checks.
+    """Let the partitions page draw partitions as failed: refused, or what was written did not pass its checks.
 
     Dagster draws what a failed run planned and did not materialize; so it is planned once more. A later
     materialization clears it.

@@ -20,6 +20,7 @@ from orchestration.column_lineage import column_lineage
 from orchestration.dagster_events import (
     WRITES,
     done,
+    found_unfit,
     materialized,
     nothing_to_check,
     partition_metadata,
@@ -63,8 +64,8 @@ def build_dbt_assets(
         build.run()
         # A translator of its own: it keeps every manifest that it has seen.
         yield from _events(context, settings, graph, window, OmniDbtTranslator(graph, partitions))
-        if build.problems:
-            raise dg.Failure("; ".join(build.problems))
+        if problems := [*found_unfit(context), *build.problems]:
+            raise dg.Failure("; ".join(problems))
 
     return dbt_models
 
@@ -172,8 +173,8 @@ def _events(
         # The lineage is the table's, not the day's: Dagster reads it from the last event.
         about_table = {"dagster/column_lineage": lineage[name]} if name in lineage else {}
         table = f"{graph[name].layer}.{name}"
-        yield from (materialized(item, partition_metadata(item, table)) for item in items[:-1])
-        yield materialized(items[-1], partition_metadata(items[-1], table) | about_table)
+        yield from (materialized(item, partition_metadata(item, table), context.run_id) for item in items[:-1])
+        yield materialized(items[-1], partition_metadata(items[-1], table) | about_table, context.run_id)
         yield done(name)
     inside = {*(window.keys if window else ()), WHOLE}
     # Of this run only: where dbt ended early, an older result says nothing of what was written now.

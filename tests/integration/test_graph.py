@@ -1,5 +1,7 @@
 """The Dagster graph, run for real in this process: one day, a range, checks that block, evidence per partition."""
 
+import gzip
+import json
 import os
 
 import dagster as dg
@@ -10,7 +12,9 @@ from lakehouse.digest import find_table
 from lakehouse.ledger import open_ledger
 from lakehouse.partitions import Window
 from loaders.ingest import ingest, refresh
-from orchestration.asset_graph import load_asset_graph
+from orchestration.asset_graph import BRONZE_CHECKS, load_asset_graph
+from orchestration.bronze_assets import LoadConfig
+from orchestration.dbt_assets import BuildConfig
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.partitions import range_tags
 from orchestration.readiness import Readiness
@@ -30,12 +34,71 @@ def three_days(settings, declare):
     return settings
 
 
-def run_job(settings, instance, window, select=None):
+@pytest.fixture
+def file_a_day(settings, declare):
+    """As `three_days`, with a file of tickets for each day."""
+    for day in DAYS.keys:
+        (settings.manifests / f"{day}.jsonl.gz").write_bytes(zipped(ticket_event(int(day[-2:]), day)))
+    declare(ticket_manifest([source(day, f"{day}.jsonl.gz") for day in DAYS.keys]))
+    (settings.manifests / "2026-04-15.md").write_text("text")
+    declare(document_manifest("2026-04-15", [source("d", "2026-04-15.md", "other")]))
+    refresh(settings)
+    return settings
+
+
+DAYS = Window.of_keys("2026-04-14", "2026-04-16")
+TICKETS, DOCUMENTS = "raw_ticket_events", "raw_doc_assets"
+
+
+def zipped(event):
+    return gzip.compress(f"{json.dumps(event)}\n".encode())
+
+
+def spoil(settings, asset):
+    """Make the file of 2026-04-15 unreadable; its name, which the refusal tells."""
+    file = settings.manifests / ("2026-04-15.jsonl.gz" if asset == TICKETS else "2026-04-15.md")
+    if asset == TICKETS:
+        file.write_bytes(file.read_bytes()[:-9])
+    else:
+        file.unlink()
+    return file.name
+
+
+def run_job(settings, instance, window, select=None, **configs):
     job = build_definitions(settings).resolve_job_def(INGEST_ALL_JOB)
     keys = [dg.AssetKey(name) for name in select] if select else None
     return job.execute_in_process(
-        instance=instance, tags=range_tags(window), asset_selection=keys, raise_on_error=False
+        instance=instance,
+        tags=range_tags(window),
+        run_config=dg.RunConfig(ops=configs),
+        asset_selection=keys,
+        raise_on_error=False,
     )
+
+
+def events(result, asset):
+    """The materialization events of a run, by day."""
+    found = [event for event in result.all_events if event.is_step_materialization]
+    return {event.partition: event.materialization for event in found if event.asset_key == dg.AssetKey(asset)}
+
+
+def drawn_as_failed(instance, asset):
+    """The days that Dagster draws as failed, once their run has failed."""
+    attempts = instance.event_log_storage
+    key = dg.AssetKey(asset)
+    return set(attempts.get_latest_asset_partition_materialization_attempts_without_materializations(key))
+
+
+def drawn_checks(instance, asset, check):
+    """What Dagster draws of a check, by day."""
+    keys = [dg.AssetCheckKey(dg.AssetKey(asset), check)]
+    found = instance.event_log_storage.get_asset_check_partition_info(keys)
+    return {info.partition_key: info.latest_execution_status.value for info in found if info.partition_key}
+
+
+def failures(result):
+    """Step → why it failed."""
+    return {event.step_key: event.step_failure_data.error.message for event in result.get_step_failure_events()}
 
 
 def statuses(settings, asset):
@@ -122,20 +185,95 @@ def upstream_columns(instance, asset, column):
 def test_a_day_that_fails_its_check_is_materialized_and_drawn_as_failed_until_it_is_mended(three_days):
     good = [ticket_event(14, "2026-04-14"), ticket_event(15, "2026-04-15"), ticket_event(16, "2026-04-16")]
     write_lines(three_days.manifests / "a.jsonl", [*good, ticket_event(99, "2026-04-15", status="nope")])
-    instance, key = dg.DagsterInstance.ephemeral(), dg.AssetKey("raw_ticket_events")
-    days = Window.of_keys("2026-04-14", "2026-04-16")
+    instance = dg.DagsterInstance.ephemeral()
 
-    def failed_days():
-        attempts = instance.event_log_storage
-        return set(attempts.get_latest_asset_partition_materialization_attempts_without_materializations(key))
-
-    assert not run_job(three_days, instance, days, ["raw_ticket_events"]).success
-    assert failed_days() == {"2026-04-15"}
-    assert instance.get_materialized_partitions(key) == set(days.keys)
+    assert not run_job(three_days, instance, DAYS, [TICKETS]).success
+    assert drawn_as_failed(instance, TICKETS) == {"2026-04-15"}
+    assert instance.get_materialized_partitions(dg.AssetKey(TICKETS)) == set(DAYS.keys)
     write_lines(three_days.manifests / "a.jsonl", good)
-    assert run_job(three_days, instance, days, ["raw_ticket_events"]).success
+    assert run_job(three_days, instance, DAYS, [TICKETS]).success
 
-    assert failed_days() == set()
+    assert drawn_as_failed(instance, TICKETS) == set()
+
+
+def test_a_refused_day_is_failed_with_its_refusal_has_no_event_and_holds_no_other_day_back(file_a_day):
+    ingest(file_a_day)
+    refused = {asset: spoil(file_a_day, asset) for asset in (TICKETS, DOCUMENTS)}
+    instance = dg.DagsterInstance.ephemeral()
+
+    result = run_job(file_a_day, instance, DAYS)
+
+    assert not result.success
+    for asset, name in refused.items():
+        assert f"{asset} 2026-04-15: refused: {name}" in failures(result)["dbt_models"]
+        assert events(result, asset).keys() == {"2026-04-14", "2026-04-16"}
+        assert drawn_as_failed(instance, asset) == {"2026-04-15"}
+        checked = {"2026-04-14": "SUCCEEDED", "2026-04-15": "FAILED", "2026-04-16": "SUCCEEDED"}
+        assert drawn_checks(instance, asset, "conservation") == checked
+        assert statuses(file_a_day, asset)["2026-04-15"] not in (Status.READY, Status.EMPTY)
+    assert "2026-04-15" not in {*events(result, "support_kpi_daily"), *events(result, "doc_change_feed")}
+    found = statuses(file_a_day, "support_kpi_daily")
+    assert found == {"2026-04-14": Status.READY, "2026-04-15": Status.MISSING, "2026-04-16": Status.READY}
+
+
+def test_a_refused_day_that_never_had_rows_fails_a_run_of_that_day_alone(file_a_day):
+    instance, day = dg.DagsterInstance.ephemeral(), Window.of_keys("2026-04-15", "2026-04-15")
+    refused = {asset: spoil(file_a_day, asset) for asset in (TICKETS, DOCUMENTS)}
+
+    result = run_job(file_a_day, instance, day, refused)
+
+    assert not result.success
+    for asset, name in refused.items():
+        assert name in failures(result)["dbt_models"]
+        assert events(result, asset) == {}
+        assert drawn_as_failed(instance, asset) == {"2026-04-15"}
+        assert drawn_checks(instance, asset, "conservation") == {"2026-04-15": "FAILED"}
+
+
+@pytest.mark.parametrize(("select", "is_forced"), [([DOCUMENTS, TICKETS, "ticket_events"], False), (None, True)])
+def test_a_refused_day_fails_a_run_in_which_nothing_is_held_back_for_it(file_a_day, select, is_forced):
+    name = spoil(file_a_day, DOCUMENTS)
+
+    result = run_job(file_a_day, dg.DagsterInstance.ephemeral(), DAYS, select, dbt_models=BuildConfig(force=is_forced))
+
+    assert name in failures(result)["dbt_models"]
+    assert events(result, "ticket_events").keys() == set(DAYS.keys)
+
+
+def test_the_good_days_beside_a_refused_one_are_tested_where_bronze_runs_alone(file_a_day):
+    spoil(file_a_day, TICKETS)
+
+    assert not run_job(file_a_day, dg.DagsterInstance.ephemeral(), DAYS, [TICKETS]).success
+
+    found = statuses(file_a_day, TICKETS)
+    assert found == {"2026-04-14": Status.READY, "2026-04-15": Status.MISSING, "2026-04-16": Status.READY}
+
+
+def test_a_refused_day_fails_its_own_step_where_no_other_comes_after_it(file_a_day):
+    name, instance = spoil(file_a_day, TICKETS), dg.DagsterInstance.ephemeral()
+    own = dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(TICKETS), check) for check in BRONZE_CHECKS[TICKETS]))
+    job = dg.define_asset_job("only", dg.AssetSelection.assets(TICKETS).without_checks() | own)
+    definitions = dg.Definitions.merge(build_definitions(file_a_day), dg.Definitions(jobs=[job]))
+
+    result = definitions.resolve_job_def("only").execute_in_process(
+        instance=instance, tags=range_tags(DAYS), raise_on_error=False
+    )
+
+    assert name in failures(result)[TICKETS]
+    assert drawn_as_failed(instance, TICKETS) == {"2026-04-15"}
+
+
+def test_the_event_of_a_day_that_was_found_unchanged_says_that_this_run_did_not_write_it(file_a_day):
+    instance = dg.DagsterInstance.ephemeral()
+    first = run_job(file_a_day, instance, DAYS, [TICKETS])
+    (file_a_day.manifests / "2026-04-15.jsonl.gz").write_bytes(zipped(ticket_event(99, "2026-04-15")))
+
+    again = run_job(file_a_day, instance, DAYS, [TICKETS], raw_ticket_events=LoadConfig(reload_unchanged=False))
+
+    assert {event.description for event in events(first, TICKETS).values()} == {None}
+    unchanged = f"not written in this run: unchanged since run {first.run_id}"
+    told = {day: event.description for day, event in events(again, TICKETS).items()}
+    assert told == {"2026-04-14": unchanged, "2026-04-15": None, "2026-04-16": unchanged}
 
 
 def test_one_day_of_one_asset_touches_nothing_else_and_may_be_materialized_again(three_days, tmp_path):
