@@ -193,12 +193,12 @@ def _read_manifest(path: Path, schema: _Schema) -> ManifestFile:
     try:
         text = content.decode("utf-8-sig")
         document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        if r"\u" in text and (broken := _text_breaches(document)):  # without an escape, UTF-8 holds no lone surrogate
+            return ManifestFile(path, sha256, None, broken)
+        breaches = tuple(_schema_breaches(schema, document))  # refuses to look deeper than some levels
+        given = _without_nulls(document)
     except (ValueError, RecursionError) as error:
         return ManifestFile(path, sha256, None, (Breach("$", str(error), "UTF-8 JSON"),), is_readable=False)
-    if r"\u" in text and (broken := _text_breaches(document)):  # without an escape, UTF-8 holds no lone surrogate
-        return ManifestFile(path, sha256, None, broken)
-    breaches = tuple(_schema_breaches(schema, document))
-    given = _without_nulls(document)
     breaches += tuple(Breach(*rule) for rule in rule_breaches(given))
     if breaches:
         return ManifestFile(path, sha256, None, breaches)

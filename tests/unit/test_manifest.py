@@ -229,6 +229,7 @@ def test_a_breach_is_refused_with_its_json_path_what_was_found_and_what_is_allow
         pytest.param(json.dumps(tickets())[:-1], "Expecting ',' delimiter", id="cut off"),
         pytest.param("", "Expecting value", id="empty"),
         pytest.param("[" * 100_000, "recursion", id="nested without end"),
+        pytest.param("[" * 500 + "]" * 500, "Recursion", id="nested deeper than a schema is checked"),
     ],
 )
 def test_what_is_no_json_is_unreadable_and_says_why(settings, content, said):
