@@ -1,12 +1,19 @@
-"""The Dagster instance under OMNI_HOME: its folder, and its `dagster.yaml` as infra/dagster/dagster.yaml has it.
+"""The Dagster instance under OMNI_HOME: its folder, its storage, its `dagster.yaml` as infra/dagster has it.
 
-The file is kept up to date until somebody edits it: a copy of what was written lies beside it, and tells.
+The file is kept up to date until somebody edits it: a copy of what was written lies beside it, and tells. The storage
+is made by one process, while those that come at the same time wait: two that make Dagster's SQLite files at once can
+leave two versions in a file, which Dagster then never opens again.
 """
 
+import fcntl
 import hashlib
 from pathlib import Path
 from uuid import uuid4
 
+import dagster as dg
+from alembic.util import CommandError
+
+from lakehouse.errors import ConfigurationError
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 
 _FIRST_VERSION = "d6788fecaa47bc94db91b2e82708992930cd43dab88527661cd4d83c92f6f765"
@@ -14,11 +21,30 @@ _FIRST_VERSION = "d6788fecaa47bc94db91b2e82708992930cd43dab88527661cd4d83c92f6f7
 
 
 def dagster_environment(settings: LakehouseSettings) -> dict[str, str]:
-    """Environment that makes Dagster's own commands use the instance under OMNI_HOME, prepared on first use."""
+    """Environment that makes Dagster's own commands use the instance under OMNI_HOME, prepared on first use.
+
+    Raises:
+        ConfigurationError: Dagster cannot open its storage there.
+    """
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    _bring_up_to_date(home, (PROJECT_ROOT / "infra" / "dagster" / "dagster.yaml").read_text("utf-8"))
+    with (home / ".prepared.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _bring_up_to_date(home, (PROJECT_ROOT / "infra" / "dagster" / "dagster.yaml").read_text("utf-8"))
+        _make_storage(home)
     return {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "true"}
+
+
+def _make_storage(home: Path) -> None:
+    """Open the storage once: what is missing of it, Dagster makes. About 0.1 s of CPU where it is complete."""
+    try:
+        dg.DagsterInstance.from_config(str(home)).dispose()
+    except CommandError as error:
+        raise ConfigurationError(
+            f"the storage of Dagster in {home} cannot be opened: {error}; expected: one version per database; "
+            f"next: end what uses it, delete {home / 'history'} and {home / 'schedules'}, and start again: "
+            "only Dagster's own run history is lost, no table, ledger or verdict"
+        ) from error
 
 
 def _bring_up_to_date(home: Path, shipped: str) -> None:

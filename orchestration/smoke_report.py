@@ -14,6 +14,7 @@ import dagster as dg
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from orchestration.asset_graph import AssetGraph
+from orchestration.dagster_home import dagster_environment
 from orchestration.report_pages import cell, instant, template_environment
 
 _MANIFESTS = "seed_manifests"
@@ -102,7 +103,7 @@ def build_smoke_report(settings: LakehouseSettings, graph: AssetGraph, generated
     layers = {_MANIFESTS: "manifests", **{name: node.layer for name, node in graph.nodes.items()}}
     checks: dict[str, Mapping[str, str]] = {name: node.checks for name, node in graph.nodes.items()}
     checks[_MANIFESTS] = {"all_manifests_valid": "warn"}
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
         runs = [(run.run_id, run.job_name, run.status.value) for run in instance.get_runs(limit=5)]
         assets = [_asset(instance, name, layer, checks[name]) for name, layer in layers.items()]
     return SmokeReport(generated_at, _inside_the_repository(settings), runs, assets)
