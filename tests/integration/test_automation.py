@@ -331,7 +331,7 @@ def test_a_failed_check_is_not_tried_again(two_days, instance):
     result = run_bronze(build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB), instance)
 
     failed = [each.check_name for each in result.get_asset_check_evaluations() if not each.passed]
-    assert failed == ["quarantine_share"]
+    assert sorted(failed) == ["freshness", "quarantine_share"]  # the steps behind it ran, and the first says it is late
     assert count(result, dg.DagsterEventType.STEP_RESTARTED) == 0
 
 

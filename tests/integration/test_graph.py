@@ -205,7 +205,8 @@ def test_a_refused_day_is_failed_with_its_refusal_has_no_event_and_holds_no_othe
 
     assert not result.success
     for asset, name in refused.items():
-        assert f"{asset} 2026-04-15: refused: {name}" in failures(result)["dbt_models"]
+        assert f"{asset} 2026-04-15: refused: " in failures(result)["dbt_models"]
+        assert name in failures(result)["dbt_models"]
         assert events(result, asset).keys() == {"2026-04-14", "2026-04-16"}
         assert drawn_as_failed(instance, asset) == {"2026-04-15"}
         checked = {"2026-04-14": "SUCCEEDED", "2026-04-15": "FAILED", "2026-04-16": "SUCCEEDED"}
