@@ -48,8 +48,8 @@ class RunCommand:
 
 
 def _run(names: list[str], args: argparse.Namespace) -> bool:
+    from loaders.bronze.pipelines import PIPELINES
     from loaders.ingest import ingest, preview
-    from loaders.pipelines import PIPELINES
 
     if not names or not set(names) <= set(PIPELINES):
         raise OmniError(f"pipeline {' '.join(names) or 'missing'}: expected {' or '.join(PIPELINES)}")
@@ -86,7 +86,7 @@ def plug_pipeline_command(host: Any) -> Any:
 
     class VerbFirstPipelineCommand(PipelineCommand):
         def configure_parser(self, parser: argparse.ArgumentParser) -> None:
-            from loaders.pipelines import pipelines_dir
+            from loaders.bronze.pipelines import pipelines_dir
 
             super().configure_parser(parser)
             parser.set_defaults(pipelines_dir=str(pipelines_dir(load_settings())))

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from lakehouse.assets import BRONZE_ASSETS
-from lakehouse.catalog import open_catalog
-from lakehouse.evidence import FileKey
-from lakehouse.ledger import Ledger, open_ledger
+from lakehouse.builds.commit_evidence import recover_ledger
+from lakehouse.ledger.evidence import FileKey
+from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
-from lakehouse.provenance import recover_ledger
 from lakehouse.settings import LakehouseSettings
-from loaders.coverage import CoveredFile, asset_of, refresh_coverage
-from loaders.pipelines import LoadReport, Progress, failure_of, new_run_id, run_pipeline
-from loaders.plan import plan_load
+from lakehouse.tables.catalog import open_catalog
+from loaders.bronze.coverage import CoveredFile, asset_of, refresh_coverage
+from loaders.bronze.pipelines import LoadReport, Progress, failure_of, new_run_id, run_pipeline
+from loaders.bronze.plan import plan_load
 from loaders.seed_loader import AdmissionReport, admit_manifests
 
 

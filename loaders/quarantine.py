@@ -14,17 +14,17 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from lakehouse.assets import QUARANTINE
-from lakehouse.catalog import load_table_if_exists, open_catalog
-from lakehouse.evidence import QuarantineAction
-from lakehouse.ledger import open_ledger
+from lakehouse.ledger.evidence import QuarantineAction
+from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import contiguous_windows
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import QUARANTINE_COLUMNS
-from loaders.bronze_checks import check_partitions
+from lakehouse.tables.bronze import QUARANTINE_COLUMNS
+from lakehouse.tables.catalog import load_table_if_exists, open_catalog
+from loaders.bronze.checks import check_partitions
+from loaders.bronze.held_records import HeldRecord, Selection, held_records
+from loaders.bronze.pipelines import new_run_id
 from loaders.errors import RecordNotHeld
-from loaders.held_records import HeldRecord, Selection, held_records
 from loaders.ingest import ingest
-from loaders.pipelines import new_run_id
 
 
 @dataclass(frozen=True)

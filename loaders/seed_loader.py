@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import OmniError
-from lakehouse.evidence import ManifestVersion, Release, SourceAdmission
-from lakehouse.ledger import Ledger, open_ledger
+from lakehouse.ledger.evidence import ManifestVersion, Release, SourceAdmission
+from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
-from loaders.admission import Admission, judge_file
 from loaders.errors import ReleaseRefused
-from loaders.manifest import ManifestFile, read_manifests
-from loaders.manifest_changes import changes_since
+from loaders.manifests.admission import Admission, judge_file
+from loaders.manifests.changes import changes_since
+from loaders.manifests.manifest import ManifestFile, read_manifests
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,18 @@ import warnings
 import dagster as dg
 
 from lakehouse.assets import BRONZE_ASSETS
-from lakehouse.ledger import open_ledger
+from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
-from orchestration.arrivals_sensor import build_arrivals_sensor
-from orchestration.asset_graph import load_asset_graph
-from orchestration.bronze_assets import build_bronze_asset, build_seed_manifests
-from orchestration.code_references import with_code_references
-from orchestration.dbt_assets import build_dbt_assets
-from orchestration.dbt_forks import end_servers
-from orchestration.freshness_checks import build_freshness_checks
-from orchestration.maintenance_job import build_maintenance
-from orchestration.partitions import daily_partitions
-from orchestration.schedules import build_schedules
+from orchestration.dbt.forks import end_servers
+from orchestration.graph.arrivals_sensor import build_arrivals_sensor
+from orchestration.graph.bronze_assets import build_bronze_asset, build_seed_manifests
+from orchestration.graph.code_references import with_code_references
+from orchestration.graph.dbt_assets import build_dbt_assets
+from orchestration.graph.freshness_checks import build_freshness_checks
+from orchestration.graph.maintenance_job import build_maintenance
+from orchestration.graph.partitions import daily_partitions
+from orchestration.graph.schedules import build_schedules
+from orchestration.readiness.asset_graph import load_asset_graph
 
 INGEST_ALL_JOB = "ingest_all_job"
 

@@ -1,8 +1,8 @@
 """A parse of the dbt project that many lakehouses start with: dbt's manifest and what dbt keeps of it for itself.
 
-Parsing is the same for every lakehouse, but dbt parses anew where an environment variable that dbt_project.yml reads has
-changed, and it reads OMNI_HOME, for the target folder. It compares a hash of that variable, which is put right here.
-Should dbt keep it in another way one day, it parses anew: slower, and no less right.
+Parsing is the same for every lakehouse, but dbt parses anew where an environment variable that dbt_project.yml reads
+has changed, and it reads OMNI_HOME, for the target folder. It compares a hash of that variable, which is put right
+here. Should dbt keep it in another way one day, it parses anew: slower, and no less right.
 """
 
 import hashlib

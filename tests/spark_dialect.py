@@ -1,8 +1,8 @@
 """Compile the dbt project as it would be on Spark, and print the SQL of its models and data tests as JSON.
 
 dbt-spark is not here. What it changes for compiled SQL is done in its stead: dispatched macros are looked for under
-`spark__`, and names are quoted by backticks. A program of its own, because it bends dbt for its whole process; called by
-tests/integration/test_compiled_sql.py.
+`spark__`, and names are quoted by backticks. A program of its own, because it bends dbt for its whole process; called
+by tests/integration/dbt/test_compiled_sql.py.
 """
 
 import json

@@ -1,4 +1,4 @@
-{# Hands the results of this invocation's data and unit tests to the ledger (lakehouse/dbt_results.py). #}
+{# Hands the results of this invocation's data and unit tests to the ledger (lakehouse/dbt/results.py). #}
 {% macro record_results(results) %}
   {%- if execute and flags.WHICH in ('build', 'test') -%}
     {%- set tests = [] -%}

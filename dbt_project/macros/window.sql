@@ -21,7 +21,7 @@
 {% endmacro %}
 
 {# What depends on the window stands between markers, so that the plugin can build the days in chunks, and narrow a failing
-   test to one day (lakehouse/dbt_chunks.py). Constants, so that partitions are pruned.
+   test to one day (lakehouse/builds/chunks.py). Constants, so that partitions are pruned.
    kind: timestamp (an instant) or date. #}
 
 {# Predicate: the rows of this run's window. #}

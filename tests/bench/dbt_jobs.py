@@ -11,9 +11,9 @@ from statistics import median
 
 import duckdb
 
-from lakehouse.catalog import list_tables, open_catalog
-from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.tables.catalog import list_tables, open_catalog
+from lakehouse.tables.duck import load_iceberg_extension, scan_sql
 from loaders.ingest import ingest
 from tests.bench.measuring import cpu_seconds
 

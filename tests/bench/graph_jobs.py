@@ -7,20 +7,27 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from lakehouse.evidence import CheckResult, Coverage, Materialization, RowCounts, SourceFileRecord, coverage_version
-from lakehouse.ledger import Ledger, open_ledger
-from lakehouse.lineage import AssetVersions, derived_version
+from lakehouse.ledger.evidence import (
+    CheckResult,
+    Coverage,
+    Materialization,
+    RowCounts,
+    SourceFileRecord,
+    coverage_version,
+)
+from lakehouse.ledger.inputs import AssetVersions, derived_version
+from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import ingest, refresh
-from orchestration.asset_graph import AssetGraph, AssetNode, ensure_dbt_manifest
-from orchestration.backfill import Selection, plan_backfill, request_backfill, run_backfill
-from orchestration.dbt_forks import end_servers
-from orchestration.dbt_process import run_dbt
-from orchestration.main_job import run_main_job
-from orchestration.readiness import Readiness, open_readiness
-from orchestration.steps import plan_steps
-from orchestration.verdicts import Status
+from orchestration.dbt.forks import end_servers
+from orchestration.dbt.process import run_dbt
+from orchestration.planning.steps import plan_steps
+from orchestration.readiness.asset_graph import AssetGraph, AssetNode, ensure_dbt_manifest
+from orchestration.readiness.readiness import Readiness, open_readiness
+from orchestration.readiness.verdicts import Status
+from orchestration.runs.backfill import Selection, plan_backfill, request_backfill, run_backfill
+from orchestration.runs.main_job import run_main_job
 from tests.bench.measuring import cpu_seconds
 
 _BRONZE = "raw_ticket_events"

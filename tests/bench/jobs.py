@@ -16,20 +16,20 @@ import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
-from lakehouse.catalog import open_catalog
-from lakehouse.contracts import load_contract
-from lakehouse.evidence import Materialization, RowCounts
-from lakehouse.ledger import open_ledger
-from lakehouse.maintenance import maintain
+from lakehouse.builds.commit_evidence import snapshot_evidence
+from lakehouse.ledger.evidence import Materialization, RowCounts
+from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
-from lakehouse.provenance import snapshot_evidence
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import bronze_table
-from loaders.coverage import refresh_coverage
-from loaders.destination import Sink, commit_staged
+from lakehouse.tables.bronze import bronze_table
+from lakehouse.tables.catalog import open_catalog
+from lakehouse.tables.contracts import load_contract
+from lakehouse.upkeep.maintenance import maintain
+from loaders.bronze.coverage import refresh_coverage
+from loaders.bronze.destination import Sink, commit_staged
+from loaders.bronze.staged_files import write_staged
 from loaders.ingest import IngestReport, ingest
 from loaders.seed_loader import admit_manifests
-from loaders.staged import write_staged
 from tests.bench.measuring import cpu_seconds, peak_mb
 
 _FLOOR_TYPES = {"timestamp": "timestamptz", "string": "varchar", "list<string>": "varchar[]", "long": "bigint"}

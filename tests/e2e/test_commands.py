@@ -166,7 +166,7 @@ def test_dbt_works_inside_its_folder_and_from_the_root_with_one_line(loaded):
 
 def test_a_verdict_imports_no_engine():
     code = (
-        "import sys, orchestration.cli, orchestration.readiness, lakehouse.ledger; "
+        "import sys, orchestration.cli.main, orchestration.readiness.readiness, lakehouse.ledger.ledger; "
         "print({'dlt', 'dbt', 'dagster', 'pyiceberg', 'duckdb'} & {name.partition('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

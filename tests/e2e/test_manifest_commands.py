@@ -14,16 +14,16 @@ from click.testing import Result
 from sqlalchemy import update
 from typer.testing import CliRunner
 
-from lakehouse import ledger_tables
 from lakehouse.assets import TICKET_EVENTS
-from lakehouse.contracts import list_contracts
-from lakehouse.ledger import open_ledger
+from lakehouse.ledger import schema as ledger_tables
+from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
+from lakehouse.tables.contracts import list_contracts
 from loaders import seed_loader
 from loaders.ingest import ingest
-from orchestration.cli import app
+from orchestration.cli.main import app
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
-from tests.integration.test_bronze import rows
+from tests.integration.loaders.test_bronze import rows
 
 Omni = Callable[..., Result]
 Declare = Callable[[dict[str, Any]], Path]

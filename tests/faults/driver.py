@@ -39,16 +39,16 @@ class Point(NamedTuple):
 
 
 POINTS = {
-    "read": Point("loaders.sources:SourceFile", "open", False),
-    "planned": Point("loaders.plan", "plan_load", False),
+    "read": Point("loaders.sources.files:SourceFile", "open", False),
+    "planned": Point("loaders.bronze.plan", "plan_load", False),
     "extract": Point("dlt.pipeline.mark", "with_file_import", True),
     "staged": Point("dlt.pipeline.pipeline:Pipeline", "load", True),
-    "object": Point("lakehouse.objects", "put_object", False),
+    "object": Point("lakehouse.tables.objects", "put_object", False),
     "commit": Point("pyiceberg.catalog.sql:SqlCatalog", "commit_table", True),
     "metadata": Point("pyiceberg.serializers:ToOutputFile", "table_metadata", False),
     # The recovery at the beginning of an ingest is the first to write materializations, mostly none.
-    "committed": Point("lakehouse.ledger:Ledger", "record_materializations", True, 1),
-    "recorded": Point("lakehouse.ledger:Ledger", "record_materializations", False, 1),
+    "committed": Point("lakehouse.ledger.ledger:Ledger", "record_materializations", True, 1),
+    "recorded": Point("lakehouse.ledger.ledger:Ledger", "record_materializations", False, 1),
 }
 
 

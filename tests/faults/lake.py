@@ -9,14 +9,14 @@ from typing import Any
 from pyiceberg.table import Table
 
 from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
-from lakehouse.catalog import load_table_if_exists, open_catalog
-from lakehouse.digest import content_digest
-from lakehouse.ledger import Ledger, open_ledger
+from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables import RUN_COLUMNS
-from orchestration.asset_graph import read_asset_graph
-from orchestration.readiness import Readiness
-from orchestration.verdicts import Status
+from lakehouse.tables.bronze import RUN_COLUMNS
+from lakehouse.tables.catalog import load_table_if_exists, open_catalog
+from lakehouse.tables.digest import content_digest
+from orchestration.readiness.asset_graph import read_asset_graph
+from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.verdicts import Status
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
 DAYS = ("2026-04-13", "2026-04-14", "2026-04-15")

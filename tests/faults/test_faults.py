@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
-from lakehouse.ledger import open_ledger
+from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import ingest
 from tests.faults.driver import Fault, Outcome, hold_lock, load_days_in_parallel, move_away, set_clock, strike

@@ -5,13 +5,13 @@ import fcntl
 import pytest
 
 from lakehouse.assets import TICKET_EVENTS
-from lakehouse.catalog import open_catalog
-from lakehouse.digest import find_table
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from lakehouse.tables import partition_filter
+from lakehouse.tables.bronze import partition_filter
+from lakehouse.tables.catalog import open_catalog
+from lakehouse.tables.digest import find_table
 from loaders.ingest import ingest
-from orchestration.main_job import run_main_job
+from orchestration.runs.main_job import run_main_job
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
 

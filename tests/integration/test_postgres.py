@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from lakehouse.catalog import open_catalog
-from lakehouse.ledger import open_ledger
-from lakehouse.maintenance import maintain
+from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from orchestration.asset_graph import load_asset_graph
-from orchestration.main_job import run_main_job
-from orchestration.readiness import Readiness
+from lakehouse.tables.catalog import open_catalog
+from lakehouse.upkeep.maintenance import maintain
+from orchestration.readiness.asset_graph import load_asset_graph
+from orchestration.readiness.readiness import Readiness
+from orchestration.runs.main_job import run_main_job
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.integration.postgres_server import binaries, postgres
 
@@ -57,7 +57,7 @@ def ingesting(settings, day):
         "OMNI_HOME": str(settings.home),
         "OMNI_MANIFESTS": str(settings.manifests),
     }
-    command = [sys.executable, "-c", "from orchestration.cli import app; app()", "ingest", "--partition", day]
+    command = [sys.executable, "-c", "from orchestration.cli.main import app; app()", "ingest", "--partition", day]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

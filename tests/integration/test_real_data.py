@@ -14,10 +14,10 @@ import duckdb
 import pytest
 
 from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
-from lakehouse.catalog import open_catalog
-from lakehouse.digest import find_table
-from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.tables.catalog import open_catalog
+from lakehouse.tables.digest import find_table
+from lakehouse.tables.duck import load_iceberg_extension, scan_sql
 from loaders.ingest import IngestReport, ingest
 from tests.conftest import source, ticket_manifest
 from tests.dbt_shell import build

@@ -18,10 +18,10 @@ import duckdb
 import pytest
 import yaml
 
-from lakehouse.catalog import open_catalog
-from lakehouse.digest import find_table
-from lakehouse.duck import load_iceberg_extension, scan_sql
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.tables.catalog import open_catalog
+from lakehouse.tables.digest import find_table
+from lakehouse.tables.duck import load_iceberg_extension, scan_sql
 from loaders.ingest import ingest
 from loaders.simulator.sample import simulate
 from tests.conftest import source, ticket_manifest

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from orchestration.cli import app
+from orchestration.cli.main import app
 
 DOCS = PROJECT_ROOT / "docs"
 PAGES = [PROJECT_ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]

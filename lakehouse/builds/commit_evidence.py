@@ -1,0 +1,136 @@
+"""Evidence on the snapshots themselves, and the ledger recovered from it.
+
+A process may die between an Iceberg commit and its record in the ledger. Every commit therefore carries what it wrote
+in its snapshot's properties; `recover_ledger` records whatever the ledger lacks.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from lakehouse.ledger.evidence import Materialization, RowCounts
+from lakehouse.ledger.ledger import Ledger
+from lakehouse.tables.catalog import list_tables
+
+logger = logging.getLogger(__name__)
+
+_EVIDENCE = "omni.evidence"
+_IN_EVIDENCE = (
+    "version",
+    "inputs",
+    "batch_ids",
+    "manifest_ids",
+    "manifest_hashes",
+    "source_files",
+    "is_forced",
+    "read_snapshots",
+)
+
+
+def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
+    """Snapshot properties that say what one commit wrote: partitions of one asset, by one run."""
+    first = items[0]
+    details = {item.partition: _detail(item) for item in items}
+    totals = {f"omni.rows-{name}": sum(getattr(item.rows, name) for item in items) for name in asdict(RowCounts())}
+    return {
+        "omni.asset": first.asset,
+        "omni.partition" if len(items) == 1 else "omni.partitions": ",".join(item.partition for item in items),
+        "omni.batch-id": ",".join(first.batch_ids),
+        "omni.manifest-id": ",".join(first.manifest_ids),
+        "omni.manifest-sha256": ",".join(first.manifest_hashes),
+        "omni.run-id": first.run_id,
+        "omni.committed-at": first.committed_at.isoformat(),
+        **({"omni.started-at": first.started_at.isoformat()} if first.started_at else {}),
+        **{name: str(total) for name, total in totals.items()},
+        _EVIDENCE: json.dumps(details, separators=(",", ":")),
+    }
+
+
+def read_evidence(properties: dict[str, str], snapshot_id: int | None) -> list[Materialization]:
+    """The materializations that a snapshot's properties speak of; none for a snapshot without evidence."""
+    started_at = properties.get("omni.started-at")
+    return [
+        Materialization(
+            asset=properties["omni.asset"],
+            partition=partition,
+            snapshot_id=snapshot_id,
+            committed_at=datetime.fromisoformat(properties["omni.committed-at"]),
+            started_at=datetime.fromisoformat(started_at) if started_at else None,
+            run_id=properties["omni.run-id"],
+            version=item["version"],
+            inputs=item["inputs"],
+            rows=RowCounts(**{name: item[name] for name in asdict(RowCounts())}),
+            batch_ids=tuple(item["batch_ids"]),
+            manifest_ids=tuple(item["manifest_ids"]),
+            manifest_hashes=tuple(item["manifest_hashes"]),
+            source_files=tuple(item["source_files"]),
+            is_forced=item.get("is_forced", False),
+            # Absent from the evidence of earlier versions, or with numbers.
+            read_snapshots={name: int(at) for name, at in item.get("read_snapshots", {}).items()},
+        )
+        for partition, item in json.loads(properties.get(_EVIDENCE, "{}")).items()
+    ]
+
+
+def _detail(item: Materialization) -> dict[str, Any]:
+    # Snapshot ids as texts: other tools read these properties, too, and JavaScript's numbers do not hold 64 bits.
+    read = {"read_snapshots": {name: str(at) for name, at in item.read_snapshots.items()}}
+    return {name: getattr(item, name) for name in _IN_EVIDENCE} | read | asdict(item.rows)
+
+
+def recover_ledger(catalog: Catalog, ledger: Ledger, namespaces: tuple[str, ...] = ("bronze", "silver", "gold")) -> int:
+    """Record every committed partition that the ledger lacks; returns how many there were.
+
+    Checks are not recovered: a recovered partition is UNCHECKED until its checks run again.
+    """
+    missing = [
+        item
+        for namespace in namespaces
+        for identifier in list_tables(catalog, namespace)
+        for item in unrecorded_materializations(catalog.load_table(identifier), ledger)
+    ]
+    ledger.record_materializations(missing)
+    for item in missing:
+        logger.warning("recovered %s %s: run %s committed it and died", item.asset, item.partition, item.run_id)
+    return len(missing)
+
+
+def unrecorded_snapshots(table: Table, ledger: Ledger) -> set[int]:
+    """Snapshots of a table with evidence on its own asset that the ledger has no materialization of.
+
+    The quarantine table's snapshots speak of other assets, so none of them is among these.
+    """
+    asset = table.name()[-1]
+    recorded = ledger.recorded_snapshots(asset)
+    return {
+        snapshot.snapshot_id
+        for snapshot in table.snapshots()
+        if snapshot.summary
+        and snapshot.snapshot_id not in recorded
+        and snapshot.summary.additional_properties.get("omni.asset") == asset
+        and _EVIDENCE in snapshot.summary.additional_properties
+    }
+
+
+def unrecorded_materializations(table: Table, ledger: Ledger) -> Iterator[Materialization]:
+    """Partitions whose last commit is on the table and not in the ledger, in the order of the commits."""
+    unrecorded = unrecorded_snapshots(table, ledger)
+    committed = {
+        (item.partition, item.run_id): item
+        for snapshot in table.snapshots()
+        if snapshot.summary and snapshot.snapshot_id in unrecorded
+        for item in read_evidence(snapshot.summary.additional_properties, snapshot.snapshot_id)
+    }
+    current = ledger.current_materializations([table.name()[-1]])
+    # By the table's own order: a clock may have jumped back. An expired snapshot is older than all that are there.
+    order = {snapshot.snapshot_id: number for number, snapshot in enumerate(table.snapshots())}
+    for (partition, _), item in committed.items():
+        known = current.get((item.asset, partition))
+        if known is None or order.get(known.readable_snapshot_id or 0, -1) < order[item.snapshot_id or 0]:
+            yield item

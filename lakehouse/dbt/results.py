@@ -1,0 +1,79 @@
+"""dbt's test results as check results in the ledger, each for the partitions that it speaks for.
+
+A pass over a window is a pass for each of its days. A failure is attributed to the days that hold the failing rows: the
+compiled test runs again for each day, with the text between its window markers (macros/window.sql) narrowed to the day.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from lakehouse.builds.chunks import Chunk, has_marks, narrowed
+from lakehouse.ledger.evidence import CheckResult, Materialization
+from lakehouse.ledger.ledger import Ledger
+from lakehouse.partitions import WHOLE, Window, parse_day
+
+
+def record_results(
+    cursor: DuckDBPyConnection,
+    ledger: Ledger,
+    materializations: Mapping[tuple[str, str], Materialization],
+    run_id: str,
+    results: dict[str, Any],
+) -> None:
+    """Record the results of one invocation.
+
+    Args:
+        cursor: Reads the tables as the invocation did.
+        ledger: Where the results go.
+        materializations: What the invocation read and wrote: a result speaks for these and for nothing newer.
+        run_id: The run that dbt worked for.
+        results: See macros/results.sql: the window, and per test its asset, status, failures and compiled SQL.
+    """
+    checks: list[CheckResult] = []
+    for test in results["tests"]:
+        items = {key: item for (asset, key), item in materializations.items() if asset == test["asset"]}
+        if results["lo"] and WHOLE not in items:
+            window = Window(parse_day(results["lo"]), parse_day(results["hi"]))
+            items = {key: item for key, item in items.items() if parse_day(key) in window}
+        failing = _failing_partitions(cursor, test, sorted(items))
+        for key, item in items.items():
+            checks.append(_check(test, item, failing.get(key, 0), run_id))
+    ledger.record_checks(checks)
+
+
+def _failing_partitions(cursor: DuckDBPyConnection, test: dict[str, Any], partitions: list[str]) -> dict[str, int]:
+    """Failures per partition; a failure that no single day shows (a key twice across days) counts for all of them."""
+    if test["status"] == "pass":
+        return {}
+    everywhere = dict.fromkeys(partitions, test["failures"] or 1)
+    if WHOLE in partitions or test["status"] == "error" or not has_marks(test["sql"]):
+        return everywhere
+    counts = {key: _count(cursor, test["sql"], key) for key in partitions}
+    failing = {key: count for key, count in counts.items() if count}
+    return failing or everywhere
+
+
+def _count(cursor: DuckDBPyConnection, sql: str, partition: str) -> int:
+    day = Window.of_day(parse_day(partition))
+    sql = narrowed(sql, Chunk(day.first, day.end))
+    row = cursor.execute(f"select count(*) from ({sql}) as failing").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _check(test: dict[str, Any], item: Materialization, failures: int, run_id: str) -> CheckResult:
+    message = test["message"] or (f"{failures} failing rows" if failures else "passed")
+    return CheckResult(
+        asset=item.asset,
+        partition=item.partition,
+        check=test["name"],
+        severity="warn" if test["severity"].lower() == "warn" else "error",
+        passed=not failures,
+        message=message if failures else "passed",
+        materialization_id=item.id,
+        observed_at=datetime.now(UTC),
+        run_id=run_id,
+        failures=failures,
+    )

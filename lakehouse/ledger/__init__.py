@@ -1,0 +1,1 @@
+"""The record: what was admitted, covered, materialized and checked."""

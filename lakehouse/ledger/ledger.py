@@ -1,0 +1,328 @@
+"""The ledger: the record of admissions, coverage, materializations and check results.
+
+Every method is one short transaction, safe beside other processes. Reading it needs SQLAlchemy only: no Iceberg, dlt,
+dbt or Dagster.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+
+from sqlalchemy import Engine, Table, bindparam, delete, func, insert, inspect, select, text, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
+
+from lakehouse.database import open_engine, refuse_lost_catalog
+from lakehouse.ledger import schema as t
+from lakehouse.ledger.evidence import (
+    Backfill,
+    CheckResult,
+    Coverage,
+    FileKey,
+    ManifestVersion,
+    Materialization,
+    QuarantineAction,
+    Release,
+    SourceAdmission,
+    SourceFileRecord,
+)
+from lakehouse.ledger.rows import (
+    CHECK,
+    COVERAGE,
+    MATERIALIZATION,
+    SOURCE_FILE,
+    check_row,
+    materialization_row,
+    read_materialization,
+)
+from lakehouse.settings import LakehouseSettings
+
+_MOST_VALUES = 10_000
+"""In one statement: SQLite takes 32,766, Postgres 65,535."""
+
+
+def open_ledger(settings: LakehouseSettings) -> "Ledger":
+    """Open the ledger, creating its tables on first use.
+
+    Raises:
+        ConfigurationError: it lies in a catalog whose file is gone, and whose tables are not.
+    """
+    refuse_lost_catalog(settings)
+    engine = open_engine(settings.ledger_url)
+    _create_tables(engine)
+    return Ledger(engine)
+
+
+# Two first runs may both find a table missing and both create it; the second look finds it there.
+@retry(
+    retry=retry_if_exception_type((OperationalError, ProgrammingError, IntegrityError)),
+    stop=stop_after_attempt(5),
+    wait=wait_random(0.05, 0.3),
+    reraise=True,
+)
+def _create_tables(engine: Engine) -> None:
+    """Create what is missing: tables, and columns that a ledger of an earlier version does not have (all nullable)."""
+    t.metadata.create_all(engine)
+    found = inspect(engine).get_multi_columns(filter_names=list(t.metadata.tables))
+    for table in t.metadata.tables.values():
+        known = {column["name"] for column in found[None, table.name]}
+        for column in (column for column in table.columns if column.name not in known):
+            kind = column.type.compile(engine.dialect)
+            with engine.begin() as connection:
+                connection.execute(text(f'alter table {table.name} add column "{column.name}" {kind}'))
+
+
+class Ledger:
+    """Reads and writes the record; see `lakehouse.ledger.evidence` for the grain of each value."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use an engine whose database holds the ledger's tables."""
+        self.engine = engine
+
+    # ── admission ────────────────────────────────────────────────────────────────────────────────────────────────
+    def record_admission(self, version: ManifestVersion, sources: Sequence[SourceAdmission]) -> bool:
+        """Record an admitted version of a manifest with the judgments of its sources.
+
+        Returns:
+            Whether the version is new; of a known one only what an earlier ledger did not record is filled in.
+        """
+        b = t.batches
+        with self.engine.begin() as connection:
+            is_new = connection.execute(_insert_new(connection, t.batches).values(_values(version))).rowcount > 0
+            if is_new and sources:
+                key = {"manifest_id": version.manifest_id, "manifest_sha256": version.manifest_sha256}
+                rows = [{**key, **_values(source), "reasons": list(source.reasons)} for source in sources]
+                connection.execute(_insert_new(connection, t.admissions), rows)
+            if not is_new:
+                where = (b.c.manifest_id == version.manifest_id, b.c.manifest_sha256 == version.manifest_sha256)
+                lacking = {name: getattr(version, name) for name in ("declared", "declared_at", "load_mode")}
+                connection.execute(update(b).where(*where, b.c.declared_at.is_(None)).values(lacking))
+        return is_new
+
+    def manifest_versions(self, manifest_id: str | None = None) -> list[ManifestVersion]:
+        """Admitted versions of one manifest, or of all, the oldest first."""
+        query = select(t.batches).order_by(t.batches.c.admitted_at, t.batches.c.manifest_id)
+        if manifest_id is not None:
+            query = query.where(t.batches.c.manifest_id == manifest_id)
+        with self.engine.connect() as connection:
+            return [ManifestVersion(**row) for row in connection.execute(query).mappings()]
+
+    def source_admissions(self, version: ManifestVersion) -> list[SourceAdmission]:
+        """Judgments of the sources of an admitted version."""
+        a = t.admissions
+        columns = [a.c[field.name] for field in fields(SourceAdmission)]
+        query = select(*columns).where(
+            a.c.manifest_id == version.manifest_id, a.c.manifest_sha256 == version.manifest_sha256
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(a.c.source_id)).mappings()
+            return [SourceAdmission(**{**row, "reasons": tuple(row["reasons"])}) for row in rows]
+
+    def record_release(self, release: Release) -> bool:
+        """Let a quarantined source in; returns whether it was not let in before."""
+        with self.engine.begin() as connection:
+            return connection.execute(_insert_new(connection, t.releases).values(_values(release))).rowcount > 0
+
+    def releases(self) -> dict[tuple[str, str, str], Release]:
+        """Sources that were let in, by manifest_id, manifest_sha256, source_id."""
+        with self.engine.connect() as connection:
+            found = [Release(**row) for row in connection.execute(select(t.releases)).mappings()]
+        return {(each.manifest_id, each.manifest_sha256, each.source_id): each for each in found}
+
+    def has_admissions(self) -> bool:
+        """Whether any manifest was ever admitted: before that, nothing can be said of any partition."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(t.batches.c.manifest_id).limit(1)).first() is not None
+
+    def manifests_of(self, manifest_path: str) -> set[str]:
+        """Manifests that were ever admitted from a file of the manifest folder."""
+        query = select(t.batches.c.manifest_id).where(t.batches.c.manifest_path == manifest_path)
+        with self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def record_quarantine_actions(self, actions: Sequence[QuarantineAction]) -> None:
+        """Record what a person did about quarantined records."""
+        if actions:
+            with self.engine.begin() as connection:
+                connection.execute(insert(t.quarantine_actions), [_values(action) for action in actions])
+
+    def quarantine_actions(self) -> list[QuarantineAction]:
+        """What persons did about quarantined records, in order."""
+        columns = [t.quarantine_actions.c[field.name] for field in fields(QuarantineAction)]
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(*columns).order_by(t.quarantine_actions.c.id)).mappings()
+            return [QuarantineAction(**row) for row in rows]
+
+    # ── coverage ─────────────────────────────────────────────────────────────────────────────────────────────────
+    def known_files(self, asset: str) -> dict[FileKey, SourceFileRecord]:
+        """Files of an asset as last looked at."""
+        query = select(*SOURCE_FILE).where(t.source_files.c.asset == asset)
+        with self.engine.connect() as connection:
+            rows: Iterable[Any] = connection.execute(query)
+            return {record.key: record for record in (SourceFileRecord(*row) for row in rows)}
+
+    def files_looked_at_since(self, at: datetime | None) -> list[SourceFileRecord]:
+        """Files that were read (or found unreadable) after an instant: new and changed ones."""
+        query = select(*SOURCE_FILE).order_by(t.source_files.c.source_file)
+        if at is not None:
+            query = query.where(t.source_files.c.checked_at > at)
+        with self.engine.connect() as connection:
+            rows: Iterable[Any] = connection.execute(query)
+            return [SourceFileRecord(*row) for row in rows]
+
+    def replace_file_coverage(self, files: Sequence[SourceFileRecord], coverage: Sequence[Coverage]) -> None:
+        """Replace what is known of some source files, coverage included, in one transaction."""
+        if not files:
+            return
+        now, keys = datetime.now(UTC), [(file.asset, *file.key) for file in files]
+        with self.engine.begin() as connection:
+            _delete_files(connection, keys[:1])  # begins to write: what another process adds before is found by now
+            _delete_files(connection, _known_among(connection, keys[1:]))
+            connection.execute(insert(t.source_files), [{**_values(file), "checked_at": now} for file in files])
+            if coverage:
+                connection.execute(insert(t.coverage), [_values(row) for row in coverage])
+
+    def doubt_files(self, asset: str, manifest_id: str, problem: str) -> None:
+        """Mark all files of a manifest, and what they cover, with a problem; what is expected of them stays."""
+        with self.engine.begin() as connection:
+            for table in (t.source_files, t.coverage):
+                where = (table.c.asset == asset, table.c.manifest_id == manifest_id)
+                connection.execute(update(table).where(*where).values(problem=problem))
+
+    def forget_files(self, asset: str, keys: Iterable[FileKey]) -> None:
+        """Drop files that no admitted source lists any more; their partitions become stale."""
+        with self.engine.begin() as connection:
+            _delete_files(connection, [(asset, *key) for key in keys])
+
+    def coverage(self, asset: str | None = None) -> dict[tuple[str, str], list[Coverage]]:
+        """Coverage by (asset, partition), of one asset or of all."""
+        query = select(*COVERAGE) if asset is None else select(*COVERAGE).where(t.coverage.c.asset == asset)
+        found: dict[tuple[str, str], list[Coverage]] = {}
+        with self.engine.connect() as connection:
+            rows: Iterable[Any] = connection.execute(query)
+            for covered in (Coverage(*row) for row in rows):
+                found.setdefault((covered.asset, covered.partition), []).append(covered)
+        return found
+
+    def high_water_mark(self, asset: str) -> datetime | None:
+        """Instant (UTC) of the latest record that arrived by itself; None while nothing is covered.
+
+        What a replay or a backfill brings never moves it.
+        """
+        c, b = t.coverage, t.batches
+        repeated = select(b.c.manifest_id).where(b.c.load_mode.in_(("replay", "backfill")))
+        query = select(func.max(c.c.last_at)).where(c.c.asset == asset, c.c.manifest_id.not_in(repeated))
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
+    # ── materializations ─────────────────────────────────────────────────────────────────────────────────────────
+    def record_materializations(self, items: Iterable[Materialization]) -> list[int]:
+        """Record committed partitions, in order; returns their ids."""
+        with self.engine.begin() as connection:
+            statement = insert(t.materializations).returning(t.materializations.c.id)
+            return [connection.execute(statement, materialization_row(item)).scalar_one() for item in items]
+
+    def current_materializations(self, assets: Iterable[str] | None = None) -> dict[tuple[str, str], Materialization]:
+        """The current materialization of each (asset, partition), of some assets or of all."""
+        m = t.materializations
+        latest = select(func.max(m.c.id)).group_by(m.c.asset, m.c.partition)
+        if assets is not None:
+            latest = latest.where(m.c.asset.in_(list(assets)))
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(*MATERIALIZATION).where(m.c.id.in_(latest)))
+            return {(item.asset, item.partition): item for item in map(read_materialization, rows)}
+
+    def cite(self, items: Iterable[Materialization], snapshot_id: int) -> None:
+        """Cite a later snapshot for some materializations, unless they were cited anew since they were read."""
+        m = t.materializations
+        with self.engine.begin() as connection:
+            for item in items:
+                read_before = m.c.held_by_snapshot_id.is_not_distinct_from(item.held_by_snapshot_id)
+                where = (m.c.id == item.id, read_before)
+                connection.execute(update(m).where(*where).values(held_by_snapshot_id=snapshot_id))
+
+    def recorded_snapshots(self, asset: str) -> set[int]:
+        """Snapshots of an asset's table that the ledger has materializations of."""
+        m = t.materializations
+        with self.engine.connect() as connection:
+            query = select(m.c.snapshot_id).distinct().where(m.c.asset == asset, m.c.snapshot_id.is_not(None))
+            return set(connection.execute(query).scalars())
+
+    # ── backfills ────────────────────────────────────────────────────────────────────────────────────────────────
+    def record_backfill(self, backfill: Backfill) -> None:
+        """Record that a backfill was asked for."""
+        with self.engine.begin() as connection:
+            connection.execute(insert(t.backfills).values(_values(backfill)))
+
+    def finish_backfill(self, backfill_id: str, outcome: str, finished_at: datetime) -> None:
+        """Record how a backfill ended."""
+        ended = update(t.backfills).where(t.backfills.c.id == backfill_id)
+        with self.engine.begin() as connection:
+            connection.execute(ended.values(outcome=outcome, finished_at=finished_at))
+
+    def backfills(self) -> list[Backfill]:
+        """What was asked for, the oldest first."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(t.backfills).order_by(t.backfills.c.requested_at)).mappings()
+            return [Backfill(**{**row, "targets": tuple((a, p) for a, p in row["targets"])}) for row in rows]
+
+    # ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────
+    def record_checks(self, results: Sequence[CheckResult]) -> None:
+        """Record check results; each speaks for one materialization."""
+        if results:
+            with self.engine.begin() as connection:
+                connection.execute(insert(t.checks), [check_row(result) for result in results])
+
+    def current_checks(self, materialization_ids: Iterable[int] | None = None) -> dict[int, list[CheckResult]]:
+        """The last result of each check on each current materialization, by materialization id."""
+        c, m = t.checks, t.materializations
+        wanted: list[Any] = [select(func.max(m.c.id)).group_by(m.c.asset, m.c.partition)]
+        if materialization_ids is not None:
+            ids = list(materialization_ids)
+            wanted = [ids[start : start + _MOST_VALUES] for start in range(0, len(ids), _MOST_VALUES)]
+        found: dict[int, list[CheckResult]] = {}
+        with self.engine.connect() as connection:
+            for some in wanted:
+                latest = select(func.max(c.c.id)).where(c.c.materialization_id.in_(some))
+                latest = latest.group_by(c.c.materialization_id, c.c.check_name)
+                rows: Iterable[Any] = connection.execute(select(*CHECK).where(c.c.id.in_(latest)))
+                for result in (CheckResult(*row) for row in rows):
+                    found.setdefault(result.materialization_id, []).append(result)
+        return found
+
+
+def _insert_new(connection: Connection, table: Table) -> Any:
+    """An insert that leaves a row that is already there as it is."""
+    # Only the dialect in use: SQLAlchemy's for Postgres imports every driver that it knows.
+    dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+    return dialect.insert(table).on_conflict_do_nothing()
+
+
+def _known_among(connection: Connection, keys: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+    """The files that are there: most are new, and to delete one that is not there costs as much as to add it."""
+    s, names_of = t.source_files.c, dict[tuple[str, str], list[str]]()
+    for asset, manifest_id, _, source_file in keys:
+        names_of.setdefault((asset, manifest_id), []).append(source_file)
+    found: set[Any] = set()
+    for (asset, manifest_id), names in names_of.items():
+        query = select(s.asset, s.manifest_id, s.source_id, s.source_file)
+        query = query.where(s.asset == asset, s.manifest_id == manifest_id)
+        for start in range(0, len(names), _MOST_VALUES):
+            some = names[start : start + _MOST_VALUES]
+            found.update(map(tuple, connection.execute(query.where(s.source_file.in_(some)))))
+    return [key for key in keys if key in found]
+
+
+def _delete_files(connection: Connection, keys: Sequence[tuple[str, str, str, str]]) -> None:
+    names = ("asset", "manifest_id", "source_id", "source_file")
+    for table in (t.source_files, t.coverage) if keys else ():
+        statement = delete(table).where(*(table.c[name] == bindparam(f"old_{name}") for name in names))
+        connection.execute(statement, [{f"old_{n}": v for n, v in zip(names, key, strict=True)} for key in keys])
+
+
+def _values(record: Any) -> dict[str, Any]:
+    """Fields of a flat record, which has slots; `dataclasses.asdict` would copy every value."""
+    return {name: getattr(record, name) for name in record.__slots__}

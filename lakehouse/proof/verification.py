@@ -1,0 +1,250 @@
+"""Do the ledger and the tables say the same? Evidence recomputed from tables and snapshots alone, compared.
+
+Reads only. Per asset partition: the rows that the table's files hold, the snapshot that the ledger cites and what is
+written on it, commits that the ledger lacks, writes that left no evidence, files that are gone; the records in
+quarantine; the objects that document rows name. Called by `omni verify`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pyarrow.compute as pc
+from pyiceberg.catalog import Catalog
+from pyiceberg.manifest import ManifestEntry
+from pyiceberg.table import Table
+
+from lakehouse.assets import BRONZE_ASSETS, DOC_ASSETS, QUARANTINE
+from lakehouse.ledger.evidence import Materialization
+from lakehouse.ledger.ledger import Ledger
+from lakehouse.partitions import WHOLE, Window
+from lakehouse.proof.partition_comparison import Finding, PartitionComparison, TableSnapshots, file_finding
+from lakehouse.proof.partition_files import PartitionFiles, broken_files, broken_metadata, partition_files
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.bronze import HELD, partition_filter
+from lakehouse.tables.catalog import list_tables, load_table_if_exists
+from lakehouse.tables.commits import ALWAYS
+from lakehouse.tables.digest import UnknownTable
+from lakehouse.tables.objects import open_store
+from lakehouse.tables.stored_files import BrokenFile, TableFiles, list_files
+
+NAMESPACES = ("bronze", "silver", "gold")
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What was compared, and where it disagrees."""
+
+    partitions: int
+    snapshots: int
+    objects: int
+    findings: list[Finding]
+
+
+@dataclass(frozen=True)
+class _Scope:
+    assets: Sequence[str]
+    window: Window | None
+
+    def __contains__(self, partition: str) -> bool:
+        if self.window is None or partition == WHOLE or not partition[:1].isdigit():
+            return True
+        return self.window.first.isoformat() <= partition < self.window.end.isoformat()
+
+
+@dataclass
+class _Counts:
+    partitions: int = 0
+    snapshots: int = 0
+    objects: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+def verify(
+    catalog: Catalog,
+    ledger: Ledger,
+    settings: LakehouseSettings,
+    *,
+    asset: str | None = None,
+    window: Window | None = None,
+) -> VerificationReport:
+    """Compare ledger and tables.
+
+    A run may commit between the two readings: only what a second look finds again is reported.
+
+    Args:
+        catalog: Where the tables are.
+        ledger: What is recorded.
+        settings: Where the objects are.
+        asset: This one only; default: every asset that has a table or a record.
+        window: These days only, and what is not partitioned.
+
+    Raises:
+        UnknownTable: neither the catalog nor the ledger knows the asset.
+    """
+    first = _look(catalog, ledger, settings, asset, window)
+    again = _look(catalog, ledger, settings, asset, window).findings if first.findings else []
+    lasting = [finding for finding in first.findings if finding in again]
+    return VerificationReport(first.partitions, first.snapshots, first.objects, lasting)
+
+
+def _look(
+    catalog: Catalog, ledger: Ledger, settings: LakehouseSettings, asset: str | None, window: Window | None
+) -> _Counts:
+    current = ledger.current_materializations(None if asset is None else [asset])
+    identifiers = {name.rpartition(".")[2]: name for space in NAMESPACES for name in list_tables(catalog, space)}
+    names = sorted(({name for name, _ in current} | identifiers.keys()) - {QUARANTINE})
+    if asset is not None and asset not in names:
+        raise UnknownTable(f"asset {asset!r}: neither a table nor a record; there are: {', '.join(names)}")
+    scope = _Scope(names if asset is None else [asset], window)
+    counts = _Counts()
+    for name in scope.assets:
+        recorded = {key: item for (of, key), item in current.items() if of == name and key in scope}
+        opened = _open(catalog, name, identifiers.get(name))
+        counts.findings += opened.findings or _table_findings(name, opened, recorded, scope, counts)
+        if name == DOC_ASSETS and opened.is_whole(scope):
+            counts.findings += _object_findings(opened.table, settings, scope, counts)
+    quarantine = _open(catalog, QUARANTINE, identifiers.get(QUARANTINE))
+    # Of a table that is not whole nothing can be counted, whatever was asked about.
+    counts.findings += (
+        quarantine.findings or _held_file_findings(quarantine) or _quarantine_findings(quarantine.table, current, scope)
+    )
+    return counts
+
+
+# ── what can be read ─────────────────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True)
+class _Opened:
+    """A table, and what is stored of it; without either where its metadata cannot be read, which findings say."""
+
+    table: Table | None = None
+    stored: TableFiles | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def broken(self) -> list[tuple[ManifestEntry, BrokenFile]]:
+        """Its data and delete files that cannot be read."""
+        return list(broken_files(self.table, self.stored)) if self.table and self.stored else []
+
+    @cached_property
+    def partitions(self) -> dict[str, PartitionFiles]:
+        """Its live files, by partition."""
+        return partition_files(self.table, self.stored) if self.table and self.stored else {}
+
+    def is_whole(self, scope: _Scope) -> bool:
+        """Whether the rows that are asked about can be read."""
+        return not self.findings and not any(of.broken for key, of in self.partitions.items() if key in scope)
+
+
+def _open(catalog: Catalog, asset: str, identifier: str | None) -> _Opened:
+    """Open the table of an asset, as far as it is there."""
+    if identifier is None:
+        return _Opened()
+    step = f"bring it back from a copy of the warehouse; or {_drop(asset, identifier)}"
+    try:
+        table = load_table_if_exists(catalog, identifier)
+    except FileNotFoundError as error:
+        return _Opened(findings=[Finding("metadata_gone", asset, WHOLE, str(error), "the table's metadata", step)])
+    if table is None:
+        return _Opened()
+    stored = TableFiles(table)
+    findings = [
+        Finding(
+            "metadata_gone" if lost.found_bytes is None else "metadata_differs",
+            asset,
+            WHOLE,
+            lost.found,
+            lost.expected,
+            step,
+        )
+        for lost in broken_metadata(table, stored)
+    ]
+    return _Opened(table, stored, findings)
+
+
+def _drop(asset: str, identifier: str) -> str:
+    """What makes a table anew that can be neither read nor written."""
+    assets = " ".join(BRONZE_ASSETS) if asset == QUARANTINE else asset
+    return f"drop {identifier} from the catalog, then: omni backfill {assets}"
+
+
+# ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _table_findings(
+    asset: str, opened: _Opened, recorded: dict[str, Materialization], scope: _Scope, counts: _Counts
+) -> Iterator[Finding]:
+    files = {key: of for key, of in opened.partitions.items() if key in scope}
+    snapshots = TableSnapshots(opened.table)
+    counts.snapshots += len(snapshots.by_id)
+    evidence = {key: item for key, item in snapshots.evidence.items() if key in scope}
+    for key in sorted(recorded.keys() | files.keys() | evidence.keys()):
+        counts.partitions += 1
+        partition = PartitionComparison(
+            asset, key, recorded.get(key), files.get(key, PartitionFiles()), evidence.get(key)
+        )
+        yield from partition.findings(snapshots)
+
+
+# ── quarantine ───────────────────────────────────────────────────────────────────────────────────────────────────────
+def _held_file_findings(opened: _Opened) -> list[Finding]:
+    """Files of held records that are gone: a load would read them, to see which records were released.
+
+    Their partition is that of the asset whose load held them back.
+    """
+    step = _drop(QUARANTINE, f"bronze.{QUARANTINE}")
+    named = ((entry.data_file.partition, lost) for entry, lost in opened.broken)
+    return [file_finding(partition[0], partition[1], lost, step) for partition, lost in named]
+
+
+def _quarantine_findings(
+    table: Table | None, current: dict[tuple[str, str], Materialization], scope: _Scope
+) -> Iterator[Finding]:
+    """Records that are held, against what the ledger says was held back."""
+    held: dict[tuple[str, str], int] = {}
+    if table is not None:
+        rows = table.scan(row_filter=HELD, selected_fields=("asset", "partition")).to_arrow()
+        for row in rows.group_by(["asset", "partition"]).aggregate([([], "count_all")]).to_pylist():
+            held[row["asset"], row["partition"]] = row["count_all"]
+    for asset, key in sorted(held.keys() | current.keys()):
+        if asset not in scope.assets or asset not in BRONZE_ASSETS or key not in scope:
+            continue
+        item = current.get((asset, key))
+        found, expected = held.get((asset, key), 0), item.rows.quarantined if item else 0
+        if found != expected:
+            yield Finding(
+                "quarantine_differs",
+                asset,
+                key,
+                f"{found} records held in the quarantine table",
+                f"{expected} by the ledger",
+                f"omni run --partition {key}",
+            )
+
+
+# ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _object_findings(
+    table: Table | None, settings: LakehouseSettings, scope: _Scope, counts: _Counts
+) -> Iterator[Finding]:
+    """Objects that document rows name, against what the object store holds: there, and of that size."""
+    if table is None:
+        return
+    asked = partition_filter(DOC_ASSETS, DOC_ASSETS, scope.window) if scope.window else ALWAYS
+    rows = table.scan(asked, selected_fields=("raw_object_path", "size_bytes", "snapshot_date")).to_arrow()
+    rows = rows.filter(pc.is_valid(rows["raw_object_path"]))
+    grouped = rows.group_by(["raw_object_path", "size_bytes", "snapshot_date"]).aggregate([])
+    named = {  # the latest day that names it is the one to load again
+        (row["raw_object_path"], row["size_bytes"]): str(row["snapshot_date"])
+        for row in grouped.sort_by("snapshot_date").to_pylist()
+        if str(row["snapshot_date"]) in scope
+    }
+    counts.objects += len(named)
+    fs, root = open_store(settings)
+    sizes = {file.path.rpartition("/")[2]: file.size_bytes for file in list_files(fs, f"{root}/objects")}
+    for (path, expected), day in sorted(named.items()):
+        size = sizes.get(path.rpartition("/")[2])
+        if size is None:
+            step = f"omni run --partition {day}, which stores it again"
+            yield Finding("object_gone", DOC_ASSETS, day, f"no object {path}", f"{expected} bytes", step)
+        elif size != expected:
+            step = f"remove the object, then: omni run --partition {day}"
+            found = f"object {path} of {size} bytes"
+            yield Finding("object_differs", DOC_ASSETS, day, found, f"{expected} bytes", step)

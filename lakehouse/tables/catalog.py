@@ -1,0 +1,137 @@
+"""The Iceberg catalog and how a table comes to be in it.
+
+Called by the Bronze sink, the dbt plugin, recovery and digests. Tables are described in `lakehouse.tables.bronze`.
+"""
+
+import contextlib
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table, TableProperties, Transaction
+from pyiceberg.transforms import parse_transform
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
+
+from lakehouse.database import BUSY_TIMEOUT_S, open_engine, refuse_lost_catalog
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.schema_changes import compare, refuse_conflicts
+
+CATALOG_NAME = "lake"
+
+TABLE_PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    # Writers of other days commit in between: try again on top of them.
+    "commit.retry.num-retries": "20",
+    # Keep the metadata of a table with many small daily commits small. A manifest of some 50 files is full: with
+    # iceberg's 8 MB, every tenth commit would write the entries of all days again.
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "10",
+    "commit.manifest.target-size-bytes": "32768",
+    # A reader holds on to a metadata file while its run lasts: `lakehouse.upkeep.maintenance` removes old ones by age.
+    "write.metadata.delete-after-commit.enabled": "false",
+    "write.metadata.previous-versions-max": "20",
+}
+
+
+# Two first runs may both create the catalog's own tables; the second look finds them there.
+@retry(
+    retry=retry_if_exception_type((OperationalError, ProgrammingError)),
+    stop=stop_after_attempt(5),
+    wait=wait_random(0.05, 0.3),
+    reraise=True,
+)
+def open_catalog(settings: LakehouseSettings) -> Catalog:
+    """Open the catalog that the settings name, creating an embedded one on first use.
+
+    Raises:
+        ConfigurationError: the file of an embedded catalog is gone, and its warehouse holds tables.
+    """
+    uri = settings.catalog_url.get_secret_value()
+    if settings.catalog_type == "sql" and uri.startswith("sqlite"):
+        refuse_lost_catalog(settings)
+        open_engine(settings.catalog_url).connect().close()  # makes the folder and sets write-ahead logging
+        uri += f"{'&' if '?' in uri else '?'}timeout={BUSY_TIMEOUT_S}"
+    own = {"type": settings.catalog_type, "uri": uri, "warehouse": settings.warehouse_url}
+    return load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
+
+
+def load_table_if_exists(catalog: Catalog, identifier: str) -> Table | None:
+    """Load a table, or None where it (or its namespace) does not exist."""
+    try:
+        return catalog.load_table(identifier)
+    except (NoSuchTableError, NoSuchNamespaceError):
+        return None
+
+
+def list_tables(catalog: Catalog, namespace: str) -> list[str]:
+    """Identifiers of the tables of a namespace; none where it does not exist."""
+    try:
+        return [".".join(identifier) for identifier in catalog.list_tables(namespace)]
+    except NoSuchNamespaceError:
+        return []
+
+
+def ensure_table(catalog: Catalog, identifier: str, schema: Schema | pa.Schema, partition_by: dict[str, str]) -> Table:
+    """Load a table, creating it where it does not exist.
+
+    Args:
+        catalog: Where the table is or goes.
+        identifier: `namespace.name`.
+        schema: Columns of a new table; an existing one takes what is new or wider in it
+            (`lakehouse.tables.schema_changes`).
+        partition_by: Column → Iceberg transform (`day`, `identity`).
+
+    Raises:
+        IncompatibleSchema: a column has a type that the table can neither hold nor widen to.
+    """
+    table = load_table_if_exists(catalog, identifier) or _create_table(catalog, identifier, schema, partition_by)
+    change = compare(table, schema)
+    refuse_conflicts(identifier, change, "give the field another name in the contract; the old column stays")
+    if change.has_news:
+        with table.transaction() as transaction:
+            with transaction.update_schema() as update:
+                update.union_by_name(schema)
+            set_name_mapping(transaction)
+    return table
+
+
+def _create_table(catalog: Catalog, identifier: str, schema: Schema | pa.Schema, partition_by: dict[str, str]) -> Table:
+    with contextlib.suppress(NamespaceAlreadyExistsError, IntegrityError):  # or another process was faster
+        catalog.create_namespace(identifier.rpartition(".")[0])
+    properties = {**TABLE_PROPERTIES, **_bounds(partition_by)}
+    try:
+        with catalog.create_table_transaction(identifier, schema=schema, properties=properties) as transaction:
+            with transaction.update_spec() as spec:
+                for column, transform in partition_by.items():
+                    name = column if transform == "identity" else f"{column}_{transform}"
+                    spec.add_field(column, parse_transform(transform), name)
+            set_name_mapping(transaction)
+    except (TableAlreadyExistsError, CommitFailedException):  # another process was faster
+        pass
+    return catalog.load_table(identifier)
+
+
+def _bounds(partition_by: dict[str, str]) -> dict[str, str]:
+    """Of a table of days, the bounds of the time column alone: DuckDB plans a scan from those of all columns and files.
+
+    At 300 files of 33 columns that is 23 ms a scan, with one column 9; and what is looked for by another column is
+    seldom in few days.
+    """
+    days = [column for column, transform in partition_by.items() if transform == "day"]
+    columns = {f"{TableProperties.METRICS_MODE_COLUMN_CONF_PREFIX}.{column}": "full" for column in days}
+    return {TableProperties.DEFAULT_WRITE_METRICS_MODE: "none", **columns} if days else {}
+
+
+def set_name_mapping(transaction: Transaction) -> None:
+    """Let files without Iceberg field ids (DuckDB writes such) be added by column name."""
+    mapping = transaction.table_metadata.schema().name_mapping.model_dump_json()
+    transaction.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})

@@ -1,0 +1,1 @@
+"""Maintenance: what is expired, compacted and removed, and which snapshots stay readable."""

@@ -1,0 +1,1 @@
+"""From admitted sources to committed Bronze: coverage, plan, dlt pipelines, sink, checks."""

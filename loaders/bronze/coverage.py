@@ -1,0 +1,262 @@
+"""Coverage: which partitions each admitted source file holds records of, and how many; what is expected in Bronze.
+
+Kept in the ledger by the file's stamp, so that an unchanged file is never read again. A file that cannot be read keeps
+the partitions that it covered (or that its name or declared window tells) with a problem: these are not loaded, their
+old rows stay, and their verdict says why.
+"""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
+from lakehouse.ledger.evidence import Coverage, FileKey, SourceFileRecord
+from lakehouse.ledger.ledger import Ledger
+from lakehouse.partitions import Window
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contracts import load_contract
+from loaders.errors import MappingRefused, SourceUnreadable
+from loaders.events.counting import count_days
+from loaders.events.dating import Dating
+from loaders.events.records import connect
+from loaders.manifests.admission import Admission
+from loaders.manifests.manifest import Source
+from loaders.snapshots.formats import HEAD_BYTES, Description, describe, is_paged
+from loaders.sources.files import SourceFile, find_files
+from loaders.sources.reading import local_file, verify_file
+
+_ASSETS = {"ticket": TICKET_EVENTS, "doc_asset": DOC_ASSETS}
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredFile:
+    """One file of an admitted source; `file` is None for a tombstone and for a file that cannot be found."""
+
+    admission: Admission
+    file: SourceFile | None
+    record: SourceFileRecord
+    coverage: list[Coverage] | None
+    """What the file holds, where it was read anew; None where the ledger already knows."""
+    batch_at: datetime
+    """Instant of its batch; of the batch that it repeats, where it is a replay."""
+    described: Description | None = None
+    """What a document says of itself, told by the very bytes that its fingerprint was computed from.
+
+    None where these were not read now, or where more than their head is needed: the stored object tells then.
+    """
+
+
+def asset_of(admission: Admission) -> str | None:
+    """Bronze asset that a source is loaded into; None for audio and video, which have no loader yet."""
+    return _ASSETS.get(admission.manifest.contract_of(admission.source))
+
+
+def refresh_coverage(
+    settings: LakehouseSettings,
+    ledger: Ledger,
+    asset: str,
+    admissions: Iterable[Admission],
+    doubtful: Mapping[str, str] | None = None,
+    window: Window | None = None,
+) -> dict[FileKey, CoveredFile]:
+    """Bring the coverage of an asset up to date with its admitted sources.
+
+    Reads the files that are new or changed, and forgets those that no admitted source declares any more. Of a manifest
+    that is refused now and was admitted before (`doubtful`: its id, and why) nothing is forgotten: what it covered
+    stays as it is, with a problem. With a window, a file that declares to hold other days is expected there, unread.
+
+    Returns:
+        Every file of the admitted sources by its key, with the problem of those that cannot be read.
+    """
+    known = ledger.known_files(asset)
+    scratch_root = settings.home / "scratch"
+    scratch_root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch_root) as scratch:
+        survey = _Survey(settings, ledger, asset, known, window, Path(scratch))
+        found = {covered.record.key: covered for admission in admissions for covered in survey.look_at(admission)}
+    anew = [covered for covered in found.values() if covered.coverage is not None]
+    ledger.replace_file_coverage([c.record for c in anew], [row for c in anew for row in c.coverage or ()])
+    for manifest_id, problem in (doubtful or {}).items():
+        ledger.doubt_files(asset, manifest_id, problem)
+    ledger.forget_files(asset, [key for key in known.keys() - found.keys() if key[0] not in (doubtful or {})])
+    return found
+
+
+class _Survey:
+    """One look at the files of an asset's sources."""
+
+    def __init__(
+        self,
+        settings: LakehouseSettings,
+        ledger: Ledger,
+        asset: str,
+        known: dict[FileKey, SourceFileRecord],
+        window: Window | None,
+        scratch: Path,
+    ) -> None:
+        self._settings, self._ledger, self._asset = settings, ledger, asset
+        self._window, self._scratch = window, scratch
+        self._known: dict[tuple[str, str], dict[FileKey, SourceFileRecord]] = {}
+        for key, record in known.items():
+            self._known.setdefault(key[:2], {})[key] = record
+        self._recorded = ledger.manifest_versions()
+        self._bounds = f"{settings.earliest_instant} {settings.latest_after_batch_hours}"
+        self._contract = load_contract(settings, "doc_asset" if asset == DOC_ASSETS else "ticket_event").sha256
+        self._declared: dict[str, tuple[str, str]] = {}
+        self._connection = connect(scratch)
+
+    def look_at(self, admission: Admission) -> Iterator[CoveredFile]:
+        """Look at every file of a source, and at those that it had and that are gone."""
+        declaration, reading = self._reading(admission)
+        declared = admission.source.source_url_or_path
+        known = self._known.get(admission.key, {})
+        gone = {key: record for key, record in known.items() if record.stamp.endswith(declaration)}
+        problem = f"{declared}: matches no file any more; next: restore it, or declare a new version of the manifest"
+        ordered_at = self._batch_at(admission)
+        batch_at = ordered_at or admission.manifest.created_at
+        if admission.source.deleted:
+            record = SourceFileRecord(self._asset, *admission.key, declared, f"deleted|{reading}")
+            rows = [self._document_coverage(record, admission, reading)]
+            yield CoveredFile(admission, None, record, rows, batch_at)
+            return
+        try:
+            if ordered_at is None:
+                batch = admission.manifest.selection_window.replay_from_batch
+                raise SourceUnreadable(
+                    f"{admission.file.path.name}: replays batch {batch}, which was never admitted; "
+                    "next: name a batch of `omni manifests list --all`"
+                )
+            files = find_files(self._settings, admission.file.path, admission.source)
+        except SourceUnreadable as error:
+            # Whatever the source had is expected still, under a new declaration, too.
+            files, problem, gone = [], str(error), dict(known)
+            gone.setdefault(
+                (*admission.key, declared), SourceFileRecord(self._asset, *admission.key, declared, reading)
+            )
+        for file in files:
+            gone.pop((*admission.key, file.name), None)
+            stamp, same = f"{file.stamp}|{reading}", known.get((*admission.key, file.name))
+            if same is not None and same.stamp == stamp and same.problem is None:
+                yield CoveredFile(admission, file, same, None, batch_at)
+            else:
+                record = SourceFileRecord(self._asset, *admission.key, file.name, stamp)
+                record, coverage, described = self._read(admission, file, record, reading)
+                yield CoveredFile(admission, file, record, coverage, batch_at, described)
+        for record in gone.values():
+            record, coverage = self._unreadable(admission, record, problem)
+            yield CoveredFile(admission, None, record, coverage, batch_at)
+
+    def _read(
+        self, admission: Admission, file: SourceFile, record: SourceFileRecord, reading: str
+    ) -> tuple[SourceFileRecord, list[Coverage], Description | None]:
+        """Read a new or changed file once: is it whole, which days does it hold records of; what a document tells."""
+        try:
+            if record.asset == DOC_ASSETS:
+                sha256, described = _read_document(file, admission.source)
+                record = replace(record, sha256=sha256)
+                return record, [self._document_coverage(record, admission, f"{reading}{sha256}")], described
+            dating = Dating.of_file(self._settings, admission.manifest, file.name)
+            if self._window and dating.window and not dating.window.overlaps(self._window):
+                return *self._unread(record, dating.window), None
+            with local_file(file, admission.source, self._scratch) as local:
+                days = count_days(self._settings, admission, file.name, local, dating, self._connection, self._scratch)
+        except (SourceUnreadable, MappingRefused) as error:
+            return *self._unreadable(admission, record, str(error)), None
+        rows = [
+            Coverage(
+                asset=record.asset,
+                partition=day.partition,
+                manifest_id=record.manifest_id,
+                source_id=record.source_id,
+                source_file=record.source_file,
+                rows_expected=day.records,
+                fingerprint=_sha256(reading, file.name, day.partition, str(day.records), day.content),
+                first_at=day.first_at,
+                last_at=day.last_at,
+            )
+            for day in days
+        ]
+        return replace(record, sha256=local.sha256), rows, None
+
+    def _document_coverage(self, record: SourceFileRecord, admission: Admission, content: str) -> Coverage:
+        day = admission.manifest.snapshot_date.isoformat()
+        return Coverage(record.asset, day, *record.key, 1, _sha256(content, record.source_file))
+
+    def _unread(self, record: SourceFileRecord, declared: Window) -> tuple[SourceFileRecord, list[Coverage]]:
+        """Expect a file on the days that it declares; it is read when one of them is loaded."""
+        rows = [
+            Coverage(record.asset, day, *record.key, None, _sha256(record.stamp, record.source_file, day))
+            for day in declared.keys
+        ]
+        return replace(record, stamp=f"unread|{record.stamp}"), rows
+
+    def _unreadable(
+        self, admission: Admission, record: SourceFileRecord, problem: str
+    ) -> tuple[SourceFileRecord, list[Coverage]]:
+        """Keep the partitions that an unreadable file is to hold: as before, as declared, or as its name says."""
+        days = self._days_before.get(record.key, set())
+        declared = admission.manifest.selection_window
+        if record.asset == DOC_ASSETS:
+            days = {admission.manifest.snapshot_date.isoformat()}
+        elif not days and declared.start_at and declared.end_at:
+            days = set(Window(declared.start_at.date(), declared.end_at.date()).keys)
+        elif not days:
+            days = set(re.findall(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)", record.source_file))
+        rows = [Coverage(record.asset, day, *record.key, None, _sha256(problem, day), problem) for day in sorted(days)]
+        return replace(record, sha256=None, problem=problem), rows
+
+    @cached_property
+    def _days_before(self) -> dict[FileKey, set[str]]:
+        """Days that each file covers as the ledger has it."""
+        days: dict[FileKey, set[str]] = {}
+        for (_, day), rows in self._ledger.coverage(self._asset).items():
+            for row in rows:
+                days.setdefault((row.manifest_id, row.source_id, row.source_file), set()).add(day)
+        return days
+
+    def _batch_at(self, admission: Admission) -> datetime | None:
+        """Instant that orders a source's records among other batches; None for a replay of an unknown batch.
+
+        A replay takes the place of the batch that it repeats: what arrived since stays the later word.
+        """
+        manifest = admission.manifest
+        if manifest.load_mode != "replay":
+            return manifest.created_at
+        batch = manifest.selection_window.replay_from_batch
+        repeated = [v for v in self._recorded if v.batch_id == batch and v.manifest_id != manifest.manifest_id]
+        return max((version.declared_at for version in repeated if version.declared_at), default=None)
+
+    def _reading(self, admission: Admission) -> tuple[str, str]:
+        """What decides, beside the bytes, what a file's rows look like: what is declared; all that, and how it is read.
+
+        Hashes. The first is the end of the second: with another contract, mapping or bound a source declares the same.
+        """
+        manifest = admission.manifest
+        if admission.file.sha256 not in self._declared:
+            mapping = ""
+            if manifest.mapping:
+                path = self._settings.manifest_resource("mappings", f"{manifest.mapping}.sql")
+                mapping = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            declared = manifest.model_dump_json(exclude={"assets", "gate_policy"})
+            self._declared[admission.file.sha256] = declared, _sha256(self._contract, mapping, self._bounds)
+        header, how = self._declared[admission.file.sha256]
+        declaration = _sha256(header, admission.source.model_dump_json())
+        return declaration, f"{how}|{declaration}"
+
+
+def _read_document(file: SourceFile, source: Source) -> tuple[str, Description | None]:
+    """Fingerprint of a document, proven whole; what its head says of it, where that is asked for and is enough."""
+    head = bytearray()
+    sha256 = verify_file(file, source, lambda stored: head.extend(stored[: HEAD_BYTES - len(head)]))
+    if source.title or is_paged(source.asset_type, file.name):
+        return sha256, None
+    return sha256, describe(lambda _: bytes(head), source.asset_type, file.name)
+
+
+def _sha256(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

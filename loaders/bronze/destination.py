@@ -1,0 +1,84 @@
+"""The Bronze sink: one staged Parquet file = one partition of one table = one Iceberg commit, then the ledger.
+
+dlt carries the files here unread and unchanged; each says in its own metadata which table and partition it replaces.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pyarrow.parquet as pq
+from pyiceberg.catalog import Catalog
+
+from lakehouse.assets import QUARANTINE
+from lakehouse.builds.commit_evidence import read_evidence
+from lakehouse.ledger.ledger import Ledger
+from lakehouse.partitions import Window
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.bronze import bronze_table, partition_filter
+from lakehouse.tables.catalog import ensure_table
+from lakehouse.tables.commits import replace_window
+from loaders.bronze.staged_files import QUARANTINE_FILE
+
+
+def table_of(file: Path) -> str:
+    """Table that a staged file is for."""
+    return str(pq.read_metadata(file).metadata[b"omni.table"].decode())
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Where the staged files of a run go."""
+
+    settings: LakehouseSettings
+    catalog: Catalog
+    ledger: Ledger
+
+
+# Importable by name, so that `dlt pipeline NAME info` can open a pipeline that loaded into it.
+@dlt.destination(
+    name="bronze",
+    loader_file_format="parquet",
+    batch_size=0,
+    max_parallel_load_jobs=1,
+    skip_dlt_columns_and_tables=True,
+    naming_convention="direct",
+)
+def bronze(items: Any, table: Any, sink: Any = None) -> None:
+    """A dlt destination that commits each staged file to Bronze; `items` is the path of the file."""
+    commit_staged(sink, Path(items))
+
+
+def commit_staged(sink: Sink, file: Path) -> None:
+    """Replace the partition that an asset's staged file names by its rows, and record it; its quarantine goes first.
+
+    dlt loads the files of a package in any order. Were the asset first, a process that dies before the quarantine would
+    leave a partition that is recorded as whole without the records that it holds back. So the quarantine file, which
+    dlt carries as well, is committed by the asset's and does nothing by itself.
+
+    Raises:
+        WindowConflict: other writers kept replacing the same partition.
+    """
+    parquet = pq.read_metadata(file)
+    properties = {k.decode(): v.decode() for k, v in parquet.metadata.items() if k.startswith(b"omni.")}
+    name, quarantine = properties.pop("omni.table"), properties.pop(QUARANTINE_FILE, None)
+    if name != QUARANTINE:
+        if quarantine is not None:
+            _commit(sink, QUARANTINE, Path(quarantine), properties)
+        _commit(sink, name, file, properties)
+
+
+def _commit(sink: Sink, name: str, file: Path, properties: dict[str, str]) -> None:
+    properties = {**properties, "omni.committed-at": datetime.now(UTC).isoformat()}
+    definition = bronze_table(sink.settings, name)
+    table = ensure_table(sink.catalog, definition.identifier, definition.schema, definition.partition_by)
+    asset, day = properties["omni.asset"], properties["omni.partition"]
+    window = partition_filter(name, asset, Window.of_keys(day, day))
+    has_rows = pq.read_metadata(file).num_rows > 0
+    snapshot_id = replace_window(table, window, [file] if has_rows else [], properties)
+    if name == asset:
+        size_bytes = file.stat().st_size if has_rows else 0
+        items = read_evidence(properties, snapshot_id)
+        sink.ledger.record_materializations(replace(item, size_bytes=size_bytes) for item in items)

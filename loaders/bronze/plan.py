@@ -1,0 +1,120 @@
+"""Which partitions of a Bronze asset a load computes, from which files, and which it must refuse.
+
+A partition is a pure function of the admitted sources that cover it: it is always computed whole, from all its files,
+in the order of their batches. That is why order, repetition and parallelism of loads do not matter.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lakehouse.ledger.evidence import Coverage, FileKey, Materialization, RowCounts, coverage_version
+from lakehouse.ledger.ledger import Ledger
+from lakehouse.partitions import Window, parse_day
+from loaders.bronze.coverage import CoveredFile
+
+
+@dataclass(frozen=True)
+class PartitionPlan:
+    """One partition to compute."""
+
+    asset: str
+    partition: str
+    files: tuple[CoveredFile, ...]
+    """All files that cover it, in batch order: the later wins where two hold the same event or document."""
+    rows_expected: int
+    version: str
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """The partitions to load, and those that cannot be: partition → what is wrong with its sources."""
+
+    asset: str
+    partitions: list[PartitionPlan]
+    refused: dict[str, str]
+    unchanged: int
+    """Partitions that already hold exactly what their sources say."""
+
+
+def plan_load(
+    ledger: Ledger,
+    asset: str,
+    files: dict[FileKey, CoveredFile],
+    window: Window | None = None,
+    reload_unchanged: bool = True,
+) -> LoadPlan:
+    """Plan the load of an asset.
+
+    Without a window: exactly the partitions whose coverage is new or changed since they were materialized. With a
+    window: every covered partition in it, or only those of them that are new or changed.
+    """
+    coverage = {partition: rows for (_, partition), rows in ledger.coverage(asset).items()}
+    current = {partition: item for (_, partition), item in ledger.current_materializations([asset]).items()}
+    emptied = {partition for partition, item in current.items() if item.rows.read and partition not in coverage}
+    plans, refused, unchanged = [], {}, 0
+    for partition in sorted(coverage.keys() | emptied):
+        rows = coverage.get(partition, [])
+        version = coverage_version(rows)
+        if window is not None and parse_day(partition) not in window:
+            continue
+        is_current = partition in current and current[partition].version == version
+        if is_current and (window is None or not reload_unchanged):
+            unchanged += 1
+        elif problems := sorted({row.problem for row in rows if row.problem}):
+            refused[partition] = "; ".join(problems)
+        else:
+            plans.append(_plan(asset, partition, rows, files, version))
+    return LoadPlan(asset, plans, refused, unchanged)
+
+
+def _plan(
+    asset: str, partition: str, rows: Sequence[Coverage], files: dict[FileKey, CoveredFile], version: str
+) -> PartitionPlan:
+    covering = [files[(row.manifest_id, row.source_id, row.source_file)] for row in rows]
+    expected = sum(row.rows_expected or 0 for row in rows)
+    return PartitionPlan(asset, partition, tuple(sorted(covering, key=batch_order)), expected, version)
+
+
+def batch_order(covered: CoveredFile) -> tuple[object, ...]:
+    """Sort key of a file: by the instant of its batch, then by names, so that it is the same everywhere.
+
+    A replay stands before the batch that it repeats, so that it changes nothing that is there.
+    """
+    manifest = covered.admission.manifest
+    return (
+        covered.batch_at,
+        manifest.load_mode != "replay",
+        manifest.manifest_id,
+        covered.record.source_id,
+        covered.record.source_file,
+    )
+
+
+def planned_materialization(
+    plan: PartitionPlan, counts: RowCounts, run_id: str, started_at: datetime, *, with_files: bool = True
+) -> Materialization:
+    """What the commit of a plan will be recorded as; the sink adds the snapshot.
+
+    Args:
+        plan: What was computed.
+        counts: What came of it.
+        run_id: The run that computed it.
+        started_at: When it began to (UTC).
+        with_files: Name the source files; a listing of documents names them itself, row by row.
+    """
+    batches = {covered.admission.manifest.manifest_id: covered.admission for covered in plan.files}
+    return Materialization(
+        asset=plan.asset,
+        partition=plan.partition,
+        version=plan.version,
+        snapshot_id=None,
+        committed_at=datetime.now(UTC),
+        started_at=started_at,
+        run_id=run_id,
+        rows=counts,
+        batch_ids=tuple(admission.manifest.batch_id for admission in batches.values()),
+        manifest_ids=tuple(batches),
+        manifest_hashes=tuple(admission.file.sha256 for admission in batches.values()),
+        source_files=tuple(covered.record.source_file for covered in plan.files) if with_files else (),
+    )

@@ -1,0 +1,1 @@
+"""Rows that date themselves: read, dated, counted, typed and judged, staged by day."""

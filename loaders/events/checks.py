@@ -1,0 +1,45 @@
+"""Checks of a day of ticket events beside conservation; called by `loaders.bronze.checks`.
+
+quarantine_share (error): no more of the records are held in quarantine than OMNI_MAX_QUARANTINED_SHARE. Records that a
+person discarded count as settled.
+
+contract_drift (warn): the source brings no field that the contract does not name. Such fields are kept in `extra`.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from lakehouse.ledger.evidence import Materialization
+
+Finding = tuple[str, int]
+"""Message, number of failures."""
+
+
+def quarantine_share(item: Materialization, held: Iterable[str], discarded: set[str], allowed: float) -> Finding:
+    """Judge the share of held records.
+
+    Args:
+        item: The partition.
+        held: Ids of its records in quarantine.
+        discarded: Ids of records that a person discarded.
+        allowed: Share of the records read, 0 to 1.
+    """
+    open_ids = [record_id for record_id in held if record_id not in discarded]
+    share = len(open_ids) / max(item.rows.read, 1)
+    message = (
+        f"{len(open_ids)} of {item.rows.read} records are held in quarantine ({share:.1%}), allowed are {allowed:.1%}"
+    )
+    if share <= allowed:
+        return message, 0
+    return f"{message}; next: omni quarantine list --partition {item.partition}", len(open_ids)
+
+
+def contract_drift(places: Mapping[str, str]) -> Finding:
+    """Name the fields that the contract does not name, each with the first place that has it."""
+    if not places:
+        return "no field but those of the contract", 0
+    named = ", ".join(f"{field} (first in {place})" for field, place in sorted(places.items()))
+    return (
+        f"fields that the contract does not name: {named}; they are kept in `extra`; next: add them to the contract, "
+        "or ask the source to drop them",
+        len(places),
+    )

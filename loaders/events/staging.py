@@ -1,0 +1,254 @@
+"""Ticket days as Parquet files: each source file is typed once, then each day is put together from all its files.
+
+One events file and one quarantine file per day, each with its evidence as Parquet metadata; the sink in
+`loaders.bronze.destination` commits them. A day of plain rows is written as it was typed; any other is put together by
+DuckDB. Memory holds at most a day of small files, or a group of rows (`loaders.events.typed_rows`).
+"""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+from lakehouse.assets import QUARANTINE, TICKET_EVENTS
+from lakehouse.builds.commit_evidence import snapshot_evidence
+from lakehouse.ledger.evidence import FileKey, RowCounts
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.bronze import EVENT_COLUMNS, LINEAGE, QUARANTINE_COLUMNS, bronze_table, contract_columns
+from lakehouse.tables.contracts import load_contract
+from lakehouse.tables.duck import quoted
+from loaders.bronze.coverage import CoveredFile
+from loaders.bronze.plan import PartitionPlan, planned_materialization
+from loaders.bronze.staged_files import PARQUET_FORMAT, QUARANTINE_FILE, write_staged
+from loaders.errors import SourceUnreadable
+from loaders.events.dating import Dating
+from loaders.events.record_typing import BATCH_ROWS, RecordTyper
+from loaders.events.records import connect, is_plain_lines, open_records
+from loaders.events.typed_rows import TypedRows
+from loaders.events.typing_sql import BATCH_FIELDS
+from loaders.sources.reading import local_file, open_stream
+
+
+class TicketStager:
+    """Stages one day after another; a source file that covers many of them is typed once."""
+
+    def __init__(
+        self, settings: LakehouseSettings, run_id: str, folder: Path, drift: dict[str, dict[str, str]]
+    ) -> None:
+        """Stage into a folder of the run's own.
+
+        Args:
+            settings: Of the lakehouse.
+            run_id: The run that stages.
+            folder: Where to.
+            drift: Is told per partition which fields the contract does not name, each with the first place that has it.
+        """
+        self._settings, self._run_id, self._folder, self._drift = settings, run_id, folder, drift
+        self._contract = load_contract(settings, "ticket_event")
+        self._columns = [name for name, _, _ in (*contract_columns(self._contract), *EVENT_COLUMNS, *LINEAGE)]
+        self._files: dict[FileKey, TypedRows] = {}
+        self._views: dict[FileKey, str] = {}
+        no_quarantine = schema_to_pyarrow(bronze_table(settings, QUARANTINE).schema, include_field_ids=False)
+        self._no_quarantine = no_quarantine.empty_table()
+        self._connection = connect(folder)
+
+    def __call__(self, plan: PartitionPlan) -> Iterator[Path]:
+        """Write the events file and the quarantine file of a day.
+
+        Raises:
+            SourceUnreadable: a file changed or vanished since coverage looked at it.
+        """
+        try:
+            yield from self._stage(plan)
+        finally:
+            self._forget(plan)
+
+    def _stage(self, plan: PartitionPlan) -> Iterator[Path]:
+        started_at = datetime.now(UTC)
+        files = [self._typed_once(covered) for covered in plan.files]
+        is_plain, rows = _is_plain(plan, files), plan.rows_expected
+        counts = RowCounts(rows, rows, rows) if is_plain else self._gather_day(plan)
+        self._drift[plan.partition] = _unknown_fields(plan, files) if is_plain else self._unknown_fields_of_day()
+        evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id, started_at)])
+        yield (quarantine := self._write_quarantine(counts.quarantined, {"omni.table": QUARANTINE, **evidence}))
+        named = {"omni.table": TICKET_EVENTS, QUARANTINE_FILE: str(quarantine), **evidence}
+        if not is_plain:
+            yield self._write(f"select {_columns(self._columns)} from day_rows where is_kept", named)
+        elif files[0].is_held:
+            yield write_staged(pa.concat_tables([file.as_in_bronze() for file in files]), named, self._folder)
+        else:
+            yield files[0].file_of_day(named)
+
+    def _typed_once(self, covered: CoveredFile) -> TypedRows:
+        key = covered.record.key
+        if key not in self._files:
+            lineage = {
+                **_lineage(covered),
+                "run_id": self._run_id,
+                "ingested_at": pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")),
+            }
+            path = self._folder / f"typed_{uuid.uuid4().hex}"
+            self._files[key] = TypedRows(self._typed(covered), path, self._columns, lineage, self._connection)
+        return self._files[key]
+
+    def _typed(self, covered: CoveredFile) -> Iterator[pa.Table]:
+        """Type a source file. Only behind the last row is it known that these are the ones that coverage counted."""
+        assert covered.file is not None  # a plan with an unreadable file is refused
+        file, admission = covered.file, covered.admission
+        dating = Dating.of_file(self._settings, admission.manifest, covered.record.source_file)
+        if is_plain_lines(admission):
+            with open_stream(file, admission.source) as stream:
+                yield from RecordTyper(self._contract, admission, dating, self._connection).type_lines(
+                    stream, file.name
+                )
+            _expect_covered(covered, stream.sha256)
+            return
+        with local_file(file, admission.source, self._folder) as local:
+            _expect_covered(covered, local.sha256)
+            with open_records(
+                self._settings, admission, file.name, local.path, self._connection, self._folder
+            ) as connection:
+                yield from RecordTyper(self._contract, admission, dating, connection).type_selected()
+
+    def _view(self, covered: CoveredFile) -> str:
+        """A source file's typed rows as a view, each row with its partition and lineage."""
+        key = covered.record.key
+        if key not in self._views:
+            view = f"{self._files[key].name}_of_days"
+            source = self._partitioned(view, covered)
+            self._connection.execute(f"create temp view {view} as select {_with_lineage(covered)} from {source}")
+            self._views[key] = view
+        return self._views[key]
+
+    def _partitioned(self, view: str, covered: CoveredFile) -> str:
+        """SQL: typed rows with the partition that each counts to."""
+        file = self._files[covered.record.key]
+        rows = file.open()
+        if file.are_dated:
+            return f"(select *, day as partition from {rows})"
+        dating = Dating.of_file(self._settings, covered.admission.manifest, covered.record.source_file)
+        dated = f"(select source_line, day from {rows})"
+        self._connection.execute(f"create temp table {view}_days as {dating.partitioned(dated)}")
+        return f"(select * from {rows} join (select source_line, partition from {view}_days) using (source_line))"
+
+    def _gather_day(self, plan: PartitionPlan) -> RowCounts:
+        """Open `day_rows`: the day's records of all its files, of each event keeping the last."""
+        day = quoted(plan.partition)
+        files = " union all by name ".join(
+            f"select * replace (partition::varchar as partition), {rank} as batch_rank from {self._view(covered)} "
+            f"where partition = {day}"
+            for rank, covered in enumerate(plan.files)
+        )
+        stamps = (
+            f"{quoted(self._run_id)} as run_id, now() as ingested_at, now() as quarantined_at, "
+            "null::timestamptz as released_at"
+        )
+        self._connection.execute(f"create or replace temp view records_of_day as select *, {stamps} from ({files})")
+        found = self._connection.execute(
+            "select count(*), count(*) filter (reason_code is not null), count(distinct event_id) filter "
+            "(reason_code is null) from records_of_day"
+        ).fetchone()
+        assert found is not None  # an aggregate always returns a row
+        read, quarantined, loaded = found
+        if read != plan.rows_expected:
+            raise SourceUnreadable(
+                f"{plan.asset} {plan.partition}: {read} records read, coverage expects {plan.rows_expected}: a source "
+                "file changed meanwhile; next: run the load again"
+            )
+        kept = "select *, reason_code is null as is_kept from records_of_day"
+        if read != loaded + quarantined:
+            last = "partition by event_id order by reason_code nulls first, batch_rank desc, source_line desc"
+            self._connection.execute(
+                "create or replace temp table ranked as select batch_rank, source_line, reason_code is null and "
+                f"row_number() over ({last}) = 1 as is_kept from records_of_day"
+            )
+            kept = "select * from records_of_day join ranked using (batch_rank, source_line)"
+        self._connection.execute(f"create or replace temp view day_rows as {kept}")
+        return RowCounts(plan.rows_expected, read, loaded, read - loaded - quarantined, quarantined)
+
+    def _unknown_fields_of_day(self) -> dict[str, str]:
+        places = (
+            "select unnest(json_keys(extra)) as field, source_file, source_line from day_rows where extra is not null"
+        )
+        return dict(
+            self._connection.execute(
+                "select field, arg_min(source_file || ':' || source_line, (source_file, source_line)) "
+                f"from ({places}) where field not in ({', '.join(map(quoted, BATCH_FIELDS))}) group by 1 order by 1"
+            ).fetchall()
+        )
+
+    def _write_quarantine(self, rows: int, evidence: dict[str, str]) -> Path:
+        names = [name for name, _, _ in QUARANTINE_COLUMNS]
+        query = (
+            f"select {_columns(names)} from day_rows where reason_code is not null order by source_file, source_line"
+        )
+        return self._write(query, evidence) if rows else write_staged(self._no_quarantine, evidence, self._folder)
+
+    def _write(self, query: str, evidence: dict[str, str]) -> Path:
+        """Write rows with their evidence; pyarrow does it at half the cost of DuckDB's COPY."""
+        target = self._folder / f"{uuid.uuid4().hex}.parquet"
+        reader = self._connection.execute(query).to_arrow_reader(BATCH_ROWS)
+        with pq.ParquetWriter(target, reader.schema.with_metadata(evidence), **PARQUET_FORMAT) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+        return target
+
+    def _forget(self, plan: PartitionPlan) -> None:
+        """Make room, however the day ended: a file whose rows are of one day is asked for once."""
+        for key in (covered.record.key for covered in plan.files):
+            if key in self._files and self._files[key].are_of_one_day:
+                self._connection.unregister(self._files.pop(key).name)
+                self._views.pop(key, None)
+
+
+def _is_plain(plan: PartitionPlan, files: list[TypedRows]) -> bool:
+    """Whether a day is just the rows of its files as they were typed: all plain, none twice, none missing."""
+    ids = [file.plain_ids(date.fromisoformat(plan.partition)) for file in files]
+    if any(each is None for each in ids) or (len(files) > 1 and not all(file.is_held for file in files)):
+        return False
+    column = pa.chunked_array([array for each in ids for array in each or ()], pa.string())
+    return len(column) == plan.rows_expected == int(pc.count_distinct(column).as_py())
+
+
+def _unknown_fields(plan: PartitionPlan, files: list[TypedRows]) -> dict[str, str]:
+    """Fields that the contract does not name, each with the first place that has it, of a plain day."""
+    first: dict[str, tuple[str, int]] = {}
+    for covered, file in zip(plan.files, files, strict=True):
+        for name, line in file.unknown_fields.items():
+            place = (covered.record.source_file, line)
+            first[name] = min(place, first.get(name, place))
+    return {name: f"{file}:{line}" for name, (file, line) in sorted(first.items()) if name not in BATCH_FIELDS}
+
+
+def _expect_covered(covered: CoveredFile, sha256: str) -> None:
+    if sha256 != covered.record.sha256:
+        raise SourceUnreadable(f"{covered.record.source_file}: changed since coverage looked at it; next: run it again")
+
+
+def _lineage(covered: CoveredFile) -> dict[str, str]:
+    """Where each row of a file comes from, by column."""
+    admission, manifest = covered.admission, covered.admission.manifest
+    return {
+        "source_id": admission.source.source_id,
+        "source_file": covered.record.source_file,
+        "manifest_id": manifest.manifest_id,
+        "batch_id": manifest.batch_id,
+        "license_tag": manifest.license_tag,
+        "schema_version": manifest.schema_version,
+    }
+
+
+def _with_lineage(covered: CoveredFile) -> str:
+    """Select list: a typed row with where it comes from, and the identity that it has where the source gives none."""
+    constants = ", ".join(f"{quoted(v)} as {name}" for name, v in {**_lineage(covered), "asset": TICKET_EVENTS}.items())
+    identity = f"[{quoted(covered.admission.source.source_id)}, ticket_id, occurred_at::varchar, record_sha256]"
+    return f"* replace (coalesce(event_id, sha256(to_json({identity})::varchar)) as event_id), {constants}"
+
+
+def _columns(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

@@ -1,0 +1,274 @@
+"""Source manifests as typed values, and reading them from files with every breach named.
+
+Rules: docs/reference/manifests.md. A manifest is intent: whether its sources may load is judged in
+`loaders.manifests.admission`.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import reduce
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonschema_rs import Draft202012Validator, ValidationError
+from pydantic import BaseModel, ConfigDict
+from pydantic import ValidationError as InvalidModel
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contracts import contract_name
+from lakehouse.unicode_text import WHOLE_TEXT, broken_texts, escaped, is_text, json_path
+from loaders.manifests.rules import rule_breaches
+
+SCHEMA_FILE = "source_manifest_v1.schema.json"
+
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
+
+
+_ALLOWED = {
+    "enum": "one of {}",
+    "const": "{!r}",
+    "pattern": "text that matches {}",
+    "format": "a {} with an offset, such as 2026-04-15T08:00:00Z",
+    "type": "a value of type {0[0]}",
+    "minItems": "at least {} of them",
+    "minLength": "a text of at least {} character",
+    "minimum": "{} or more",
+    "maximum": "{} or less",
+}
+"""What is allowed, by the keyword of JSON Schema and its value."""
+
+
+class _Declared(BaseModel):
+    # The JSON Schema has checked names and types; what the loaders do not use is not repeated here.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class SelectionWindow(_Declared):
+    """Which records of the sources are meant, or (for sources that are read whole) which days they declare to hold."""
+
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    cursor_field: str | None = None
+    cursor_start: str | None = None
+    cursor_end: str | None = None
+    watermark_field: str | None = None
+    replay_from_batch: str | None = None
+
+
+class Source(_Declared):
+    """One declared source: a ticket export (file, folder glob) or a document."""
+
+    source_id: str
+    source_url_or_path: str
+    asset_type: str
+    contract_ref: str | None = None
+    size_bytes: int | None = None
+    checksum_sha256: str | None = None
+    metadata_status: str = "unknown"
+    pii_scan_status: str = "unknown"
+    language: str | None = None
+    deleted: bool = False
+    doc_version: str | None = None
+    title: str | None = None
+
+
+class Manifest(_Declared):
+    """One valid manifest."""
+
+    manifest_id: str
+    schema_version: str
+    batch_id: str
+    modality: str
+    source_type: str
+    license_tag: str
+    contract_ref: str
+    load_mode: Literal["full_snapshot", "incremental_cursor", "cdc", "replay", "backfill"]
+    assets: list[Source]
+    created_at: datetime
+    owner: str
+    product_line: str | None = None
+    selection_window: SelectionWindow = SelectionWindow()
+    gate_policy: dict[str, str] = {}
+    collection: str | None = None
+    disposition: Literal["merge", "replace"] | None = None
+    max_deleted_ratio: float = 0.3
+    mapping: str | None = None
+    snapshot_at: datetime | None = None
+
+    @property
+    def snapshot_date(self) -> date:
+        """Day partition of a document snapshot (UTC)."""
+        return (self.snapshot_at or self.created_at).astimezone(UTC).date()
+
+    def contract_of(self, source: Source) -> str:
+        """Name of the contract that a source is read under."""
+        return contract_name(source.contract_ref or self.contract_ref)
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One rule that a manifest breaks."""
+
+    path: str
+    """JSON path of the value, such as `$.assets[2].source_id`."""
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: found {self.found}, allowed: {self.allowed}"
+
+
+@dataclass(frozen=True)
+class ManifestFile:
+    """One file of the manifest folder, as read: a manifest, or every reason why it is none."""
+
+    path: Path
+    sha256: str
+    manifest: Manifest | None
+    breaches: tuple[Breach, ...] = ()
+    is_readable: bool = True
+
+    @property
+    def manifest_id(self) -> str | None:
+        """Id of a valid manifest."""
+        return self.manifest.manifest_id if self.manifest else None
+
+
+def read_manifests(settings: LakehouseSettings, paths: Sequence[Path] | None = None) -> list[ManifestFile]:
+    """Read every manifest of the manifest folder, or only some files; one bad file never hides another.
+
+    Raises:
+        ConfigurationError: the folder, or the schema that manifests are checked against, is missing.
+    """
+    if paths is None and not settings.manifests.is_dir():
+        raise ConfigurationError(f"manifest folder {settings.manifests} does not exist; next: set OMNI_MANIFESTS")
+    schema = _load_schema(settings)
+    if paths is None:
+        paths = sorted(p for p in settings.manifests.glob("*.json") if not p.name.startswith("source_manifest"))
+    files = [_read_manifest(path, schema) for path in paths]
+    return list(_refuse_repeated_ids(files))
+
+
+@dataclass(frozen=True)
+class _Schema:
+    document: dict[str, Any]
+    validator: Draft202012Validator
+
+
+def _load_schema(settings: LakehouseSettings) -> _Schema:
+    path = settings.manifest_resource("schema", SCHEMA_FILE)
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError("it is no JSON object")
+        return _Schema(
+            document, Draft202012Validator(document, validate_formats=True, formats={"date-time": _is_instant})
+        )
+    except (OSError, ValueError, ValidationError) as error:
+        raise ConfigurationError(f"manifest schema {path} cannot be used: {error}; next: restore it") from error
+
+
+def _is_instant(value: str) -> bool:
+    """RFC 3339, within what UTC can express. An instant needs an offset: without one it names 26 different hours."""
+    try:
+        return bool(_INSTANT.fullmatch(value)) and bool(datetime.fromisoformat(value).astimezone(UTC))
+    except (ValueError, OverflowError):
+        return False
+
+
+def _read_manifest(path: Path, schema: _Schema) -> ManifestFile:
+    if not is_text(str(path)):
+        shown = Path(escaped(str(path)))
+        breach = Breach("$", f'the file name "{shown.name}"', "a name in UTF-8; next: rename the file")
+        return ManifestFile(shown, "", None, (breach,), is_readable=False)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return ManifestFile(path, "", None, (Breach("$", f"{error.strerror}", "a readable file"),), is_readable=False)
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        text = content.decode("utf-8-sig")
+        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        if r"\u" in text and (broken := _text_breaches(document)):  # without an escape, UTF-8 holds no lone surrogate
+            return ManifestFile(path, sha256, None, broken)
+        breaches = tuple(_schema_breaches(schema, document))  # refuses to look deeper than some levels
+        given = _without_nulls(document)
+    except (ValueError, RecursionError) as error:
+        return ManifestFile(path, sha256, None, (Breach("$", str(error), "UTF-8 JSON"),), is_readable=False)
+    breaches += tuple(Breach(*rule) for rule in rule_breaches(given))
+    if breaches:
+        return ManifestFile(path, sha256, None, breaches)
+    try:
+        return ManifestFile(path, sha256, Manifest.model_validate(given))
+    except InvalidModel as error:  # a value that the schema allows and no program can hold
+        found = tuple(Breach(json_path(e["loc"]), _shorten(e["input"]), e["msg"]) for e in error.errors())
+        return ManifestFile(path, sha256, None, found)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that names a key twice: which value was meant is not for us to guess."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {key!r} twice in one object")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _without_nulls(value: Any) -> Any:
+    """Leave out fields that are null: where the schema lets one be, it is as if the field were not there."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
+
+
+def _text_breaches(document: object) -> tuple[Breach, ...]:
+    allowed = f"{WHOLE_TEXT}; next: write the character itself"
+    return tuple(Breach(path, _cut(found), allowed) for path, found in broken_texts(document))
+
+
+def _schema_breaches(schema: _Schema, document: object) -> Iterator[Breach]:
+    for error in schema.validator.iter_errors(document):
+        keyword, value = error.kind.name, error.kind.value
+        path, found = json_path(error.instance_path), _shorten(error.instance)
+        if keyword == "required":
+            yield Breach(path, f"no {value}", f"{value}, which is required")
+        elif keyword == "additionalProperties":
+            known: Any = reduce(lambda part, key: part[key], error.schema_path[:-1], schema.document)  # type: ignore[index]
+            yield Breach(
+                path, f"the unknown property {', '.join(value)}", f"only {', '.join(sorted(known['properties']))}"
+            )
+        else:
+            say = _ALLOWED.get(keyword)
+            if isinstance(value, list):  # null says that there is no value
+                value = [each for each in value if each not in (None, "null")] or value
+            yield Breach(path, found, say.format(value) if say else error.message)
+
+
+def _shorten(value: object) -> str:
+    return _cut(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _refuse_repeated_ids(files: list[ManifestFile]) -> Iterator[ManifestFile]:
+    """A manifest_id names one file: the second file that claims it is refused."""
+    first: dict[str, Path] = {}
+    for file in files:
+        known = first.setdefault(file.manifest_id, file.path) if file.manifest_id else file.path
+        if known == file.path:
+            yield file
+        else:
+            breach = Breach("$.manifest_id", repr(file.manifest_id), f"an id that {known.name} does not have")
+            yield ManifestFile(file.path, file.sha256, None, (breach,))

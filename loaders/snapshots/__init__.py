@@ -1,0 +1,1 @@
+"""Listings dated by their batch: described, stored, staged, and guarded against mass deletion."""

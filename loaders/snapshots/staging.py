@@ -1,0 +1,163 @@
+"""Document days as Parquet files: the listing of a day, its bytes in the object store.
+
+Of a collection on one day, the last `replace` batch counts whole and later `merge` batches on top of it. A document
+that one batch lists twice refuses the day.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+from lakehouse.assets import DOC_ASSETS
+from lakehouse.builds.commit_evidence import snapshot_evidence
+from lakehouse.ledger.evidence import RowCounts
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.bronze import bronze_table
+from lakehouse.tables.objects import ObjectMismatch, object_path, object_size, put_object, read_object
+from loaders.bronze.coverage import CoveredFile
+from loaders.bronze.plan import PartitionPlan, planned_materialization
+from loaders.bronze.staged_files import write_staged
+from loaders.errors import SourceUnreadable
+from loaders.manifests.manifest import Manifest
+from loaders.snapshots.formats import Description, describe, is_paged
+
+_PII_LEVELS = {"clear": "none", "not_applicable": "none", "redacted": "low"}
+
+
+class DocumentStager:
+    """Stages one day after another."""
+
+    def __init__(self, settings: LakehouseSettings, run_id: str, folder: Path) -> None:
+        """Stage into a folder of the run's own."""
+        self._settings, self._run_id, self._folder = settings, run_id, folder
+
+    def __call__(self, plan: PartitionPlan) -> Iterator[Path]:
+        """Store the documents of a day and write its listing.
+
+        Raises:
+            SourceUnreadable: a file changed or vanished since coverage looked at it, or a batch lists a document twice.
+        """
+        started_at = datetime.now(UTC)
+        _refuse_repeated(plan)
+        rows = _listing(self._settings, plan, self._run_id)
+        counts = RowCounts(plan.rows_expected, len(plan.files), len(rows), len(plan.files) - len(rows))
+        item = planned_materialization(plan, counts, self._run_id, started_at, with_files=False)
+        evidence = snapshot_evidence([item])
+        schema = schema_to_pyarrow(bronze_table(self._settings, DOC_ASSETS).schema, include_field_ids=False)
+        yield write_staged(
+            pa.Table.from_pylist(rows, schema=schema), {"omni.table": DOC_ASSETS, **evidence}, self._folder
+        )
+
+
+def collection_of(manifest: Manifest) -> str:
+    """Set of documents that a manifest speaks of."""
+    return manifest.collection or manifest.source_type
+
+
+def disposition_of(manifest: Manifest) -> Literal["merge", "replace"]:
+    """Whether a manifest lists its collection whole, or changes of it."""
+    return manifest.disposition or ("replace" if manifest.load_mode == "full_snapshot" else "merge")
+
+
+def _doc_id(covered: CoveredFile) -> str:
+    """The source's id; of a folder or a glob, with the path below the part that all its files share."""
+    declared, name = covered.admission.source.source_url_or_path, covered.record.source_file
+    if name == declared:
+        return covered.admission.source.source_id
+    folder = f"{declared.rstrip('/')}/"
+    shared = folder if name.startswith(folder) else re.split(r"[*?[]", declared)[0].rpartition("/")[0]
+    return f"{covered.admission.source.source_id}/{name.removeprefix(shared).lstrip('/')}"
+
+
+def _refuse_repeated(plan: PartitionPlan) -> None:
+    """Refuse a day on which one batch lists a document twice: which of the two was meant is not for us to guess."""
+    first: dict[tuple[str, str], CoveredFile] = {}
+    for covered in plan.files:
+        manifest, doc_id = covered.admission.manifest, _doc_id(covered)
+        other = first.setdefault((manifest.manifest_id, doc_id), covered)
+        if other is not covered:
+            places = (f"{c.record.source_file} (source {c.admission.source.source_id})" for c in (other, covered))
+            raise SourceUnreadable(
+                f"{covered.admission.file.path.name}: document {doc_id} of {collection_of(manifest)} stands twice: "
+                f"{' and '.join(places)}; next: take one out, or give one source another source_id"
+            )
+
+
+def _listing(settings: LakehouseSettings, plan: PartitionPlan, run_id: str) -> list[dict[str, Any]]:
+    """One row per document of the day, in the order of their keys."""
+    kept: dict[tuple[str, str], dict[str, Any]] = {}
+    replaced: dict[str, str] = {}
+    for covered in plan.files:
+        row = _row(settings, covered, run_id)
+        collection = row["collection"]
+        if row["disposition"] == "replace" and replaced.get(collection) != row["manifest_id"]:
+            replaced[collection] = row["manifest_id"]
+            kept = {key: other for key, other in kept.items() if key[0] != collection}
+        elif collection in replaced:
+            row["disposition"] = "replace"  # the day lists the collection whole, with what a merge says of it
+        kept[(collection, row["doc_id"])] = row
+    return [kept[key] for key in sorted(kept)]
+
+
+def _row(settings: LakehouseSettings, covered: CoveredFile, run_id: str) -> dict[str, Any]:
+    manifest, source, record = covered.admission.manifest, covered.admission.source, covered.record
+    size_bytes = None if source.deleted else _store(settings, covered)
+    described = _describe(settings, covered) if size_bytes else Description()
+    return {
+        "doc_id": _doc_id(covered),
+        "collection": collection_of(manifest),
+        "asset_type": source.asset_type,
+        "source_url": record.source_file,
+        "disposition": disposition_of(manifest),
+        "is_tombstone": source.deleted,
+        "source_fingerprint": record.sha256,
+        "raw_object_path": None if record.sha256 is None else object_path(record.sha256),
+        "size_bytes": size_bytes,
+        "page_count": described.pages,
+        "title": source.title or described.title or record.source_file.rstrip("/").rpartition("/")[2],
+        "language": source.language,
+        "doc_version": source.doc_version,
+        "product_line": manifest.product_line,
+        "license_tag": manifest.license_tag,
+        "pii_level": _PII_LEVELS.get(source.pii_scan_status),
+        "quality_gate": covered.admission.judgment,
+        "owner": manifest.owner,
+        "snapshot_date": manifest.snapshot_date,
+        "source_id": source.source_id,
+        "source_file": record.source_file,
+        "manifest_id": manifest.manifest_id,
+        "batch_id": manifest.batch_id,
+        "schema_version": manifest.schema_version,
+        "run_id": run_id,
+        "ingested_at": datetime.now(UTC),
+    }
+
+
+def _describe(settings: LakehouseSettings, covered: CoveredFile) -> Description:
+    """What a stored document says of itself, as far as its declaration does not."""
+    if covered.described is not None:
+        return covered.described
+    source, sha256, name = covered.admission.source, covered.record.sha256, covered.record.source_file
+    assert sha256 is not None  # it is stored
+    if source.title and not is_paged(source.asset_type, name):
+        return Description()
+    return describe(lambda size: read_object(settings, sha256, size), source.asset_type, name)
+
+
+def _store(settings: LakehouseSettings, covered: CoveredFile) -> int:
+    file, sha256 = covered.file, covered.record.sha256
+    assert file is not None and sha256 is not None  # a plan with an unreadable file is refused
+    if (size_bytes := object_size(settings, sha256)) is not None:
+        return size_bytes
+    try:
+        with file.open() as content:
+            return put_object(settings, content, sha256)
+    except ObjectMismatch as error:
+        raise SourceUnreadable(
+            f"{file.name}: changed while it was being loaded ({error}); next: run it again"
+        ) from error

@@ -1,0 +1,1 @@
+"""Source files: found, opened, proven whole, cut into records."""

@@ -1,0 +1,81 @@
+"""What all commands share: the consoles, errors as one line, windows from options, the ledger that has been filled."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from lakehouse.errors import ConfigurationError, OmniError
+from lakehouse.partitions import InvalidPartition, Window
+from lakehouse.settings import LakehouseSettings
+
+if TYPE_CHECKING:  # SQLAlchemy is opened by the commands that need it
+    from lakehouse.ledger.ledger import Ledger
+
+_STARTED = time.monotonic()
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+PartitionOption = Annotated[str | None, typer.Option("--partition", help="One UTC day, such as 2026-04-15.")]
+FromOption = Annotated[str | None, typer.Option("--from", help="First UTC day.")]
+ToOption = Annotated[str | None, typer.Option("--to", help="Last UTC day, inside.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn the project's own errors, and files that cannot be read or written, into one message and exit status 2."""
+    try:
+        yield
+    except (OmniError, OSError) as error:
+        errors.print(f"error: {error}", style="red", markup=False)
+        raise typer.Exit(2) from error
+
+
+def say(*lines: str) -> None:
+    """Print lines as they are."""
+    for line in lines:
+        console.print(line, markup=False)
+
+
+def show_progress(step: str) -> None:
+    """Print a step on standard error, with the seconds since the command began."""
+    errors.print(f"{time.monotonic() - _STARTED:6.1f} s  {step}", style="dim", markup=False)
+
+
+def window_of(partition: str | None, from_: str | None, to: str | None) -> Window | None:
+    """The window that the options name.
+
+    Raises:
+        InvalidPartition: they contradict each other, or name no days.
+    """
+    if partition and (from_ or to):
+        raise InvalidPartition("--partition names one day; next: leave out --from and --to")
+    if partition:
+        return Window.of_keys(partition, partition)
+    if from_ and to:
+        return Window.of_keys(from_, to)
+    if from_ or to:
+        raise InvalidPartition("a range needs both --from and --to")
+    return None
+
+
+def open_filled_ledger(settings: LakehouseSettings) -> "Ledger":
+    """The ledger of a lakehouse that has looked at its manifests at least once.
+
+    Raises:
+        ConfigurationError: nothing was ever admitted: no partition may be called empty, or ready.
+    """
+    from lakehouse.ledger.ledger import open_ledger
+
+    ledger = open_ledger(settings)
+    if not ledger.has_admissions():
+        raise ConfigurationError(
+            f"no manifest was ever admitted into {settings.home}; next: put manifests into {settings.manifests}, then: "
+            "omni run"
+        )
+    return ledger

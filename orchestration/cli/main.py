@@ -1,0 +1,201 @@
+"""The `omni` command. Exit status: 0 good, 1 not ready or data missing, 2 error in the question or the configuration.
+
+Engines are imported inside the commands that need them: `omni ready` and `omni status` answer from the ledger alone.
+"""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.partitions import WHOLE, Window, parse_day
+from lakehouse.settings import PROJECT_ROOT, load_settings
+from orchestration.cli.backfill import backfill_command, backfills_command
+from orchestration.cli.console import (
+    FromOption,
+    JsonOption,
+    PartitionOption,
+    ToOption,
+    console,
+    open_filled_ledger,
+    reported,
+    say,
+    show_progress,
+    window_of,
+)
+from orchestration.cli.maintenance import maintain_command
+from orchestration.cli.manifests import contract_app, manifests_app
+from orchestration.cli.quarantine import quarantine_app
+from orchestration.cli.report import report_app
+from orchestration.cli.verdicts import explain_command, ready_command
+from orchestration.cli.verify import verify_command
+from orchestration.readiness.verdict_json import check_results, verdict_json
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
+app.add_typer(manifests_app, name="manifests")
+app.add_typer(contract_app, name="contract")
+app.add_typer(quarantine_app, name="quarantine")
+app.command("backfill")(backfill_command)
+app.command("backfills")(backfills_command)
+app.command("ready")(ready_command)
+app.command("explain")(explain_command)
+app.add_typer(report_app, name="report")
+app.command("maintain")(maintain_command)
+app.command("verify")(verify_command)
+
+
+@app.callback()
+def _configure() -> None:
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger().handlers[0].setLevel(logging.WARNING)  # Dagster's loggers set their own, lower level
+
+
+@app.command()
+def run(partition: PartitionOption = None, from_: FromOption = None, to: ToOption = None) -> None:
+    """Run the main job: load what is new, build and test what depends on it, print the verdicts.
+
+    Without a window: the ranges of days that hold what is not ready and can be mended. With one: its days, again.
+    """
+    from orchestration.runs.main_job import run_main_job
+
+    with reported():
+        outcome = run_main_job(load_settings(), window_of(partition, from_, to), show_progress)
+        say(*outcome.lines)
+        _print_status(None, None, None)
+    raise typer.Exit(0 if outcome.is_complete else 1)
+
+
+@app.command()
+def ingest(partition: PartitionOption = None, from_: FromOption = None, to: ToOption = None) -> None:
+    """Load Bronze only: the partitions whose sources are new or changed, or those of a window."""
+    from loaders.ingest import ingest as load
+
+    with reported():
+        report = load(load_settings(), window=window_of(partition, from_, to), progress=show_progress)
+        say(*report.lines())
+    raise typer.Exit(0 if report.is_complete else 1)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000) -> None:
+    """Open Dagster with the asset graph, on the instance that `omni run` writes to."""
+    import os
+    import sys
+
+    from orchestration.instance.home import dagster_environment
+
+    with reported():
+        command = [str(Path(sys.executable).with_name("dagster")), "dev", "--port", str(port)]
+        os.chdir(PROJECT_ROOT)
+        os.execve(command[0], command, {**os.environ, **dagster_environment(load_settings())})
+
+
+@app.command()
+def status(
+    from_: FromOption = None,
+    to: ToOption = None,
+    asset: Annotated[list[str] | None, typer.Option("--asset", help="Only this one; may be given again.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the verdict matrix (asset × day), what is not ready and why."""
+    with reported():
+        if as_json:
+            readiness, days = _readiness(from_, to)
+            nodes = [readiness.graph[name] for name in asset or readiness.graph.nodes]
+            wanted = [(node.name, key) for node in nodes for key in (days if node.is_partitioned else [WHOLE])]
+            verdicts = [readiness.verdict(*each) for each in wanted]
+            results = check_results(open_filled_ledger(load_settings()), verdicts)
+            console.print_json(data=[verdict_json(readiness.graph, verdict, results) for verdict in verdicts])
+        else:
+            _print_status(from_, to, asset)
+
+
+@app.command()
+def digest(asset: str, partition: PartitionOption = None) -> None:
+    """Print one line: a hash of the content, the rows, the asset. Independent of order and of the run's lineage."""
+    from lakehouse.tables.catalog import open_catalog
+    from lakehouse.tables.digest import content_digest, find_table
+
+    with reported():
+        key = parse_day(partition).isoformat() if partition else WHOLE
+        value, rows = content_digest(find_table(open_catalog(load_settings()), asset), key)
+        console.print(f"{value} {rows} rows {asset} {key}".rstrip(), markup=False)
+
+
+@app.command()
+def simulate(
+    target: Annotated[Path, typer.Option(help="Folder to write manifests and source files to.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 42,
+    tickets: Annotated[int, typer.Option(help="Number of tickets.")] = 500,
+    start: Annotated[str, typer.Option(help="First UTC day.")] = "2026-04-01",
+    days: Annotated[int, typer.Option(help="Number of days.")] = 30,
+) -> None:
+    """Write a deterministic sample: ticket events and document snapshots, with everything that goes wrong in life."""
+    from loaders.simulator.sample import simulate as write_sample
+
+    with reported():
+        try:
+            write_sample(target, seed=seed, tickets=tickets, start=parse_day(start), days=days)
+        except (ValueError, FileExistsError) as error:
+            raise ConfigurationError(str(error)) from error
+        console.print(f"wrote {target}; next: OMNI_MANIFESTS={target} omni run", markup=False)
+
+
+@app.command()
+def coverage(
+    asset: Annotated[str | None, typer.Argument(help="raw_ticket_events or raw_doc_assets; default: both.")] = None,
+    from_: FromOption = None,
+    to: ToOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what is expected: per day the records and files that the admitted sources hold, as last looked at."""
+    from orchestration.report.coverage_table import coverage_json, coverage_lines
+
+    with reported():
+        ledger, window = open_filled_ledger(load_settings()), window_of(None, from_, to)
+        if as_json:
+            console.print_json(data=coverage_json(ledger, asset, window))
+        else:
+            say(*coverage_lines(ledger, asset, window))
+
+
+def _readiness(from_: str | None, to: str | None) -> tuple[Any, list[str]]:
+    """Verdicts, and the days to show: those of the window, else all from the first to the last that has any."""
+    from orchestration.readiness.asset_graph import load_asset_graph
+    from orchestration.readiness.readiness import Readiness
+
+    settings = load_settings()
+    readiness = Readiness(load_asset_graph(settings), open_filled_ledger(settings))
+    known = readiness.days()
+    if not known and not (from_ and to):
+        return readiness, []
+    return readiness, Window.of_keys(from_ or known[0], to or known[-1]).keys
+
+
+def _print_status(from_: str | None, to: str | None, assets: list[str] | None) -> None:
+    from orchestration.report.verdict_table import not_ready, print_matrix, print_problems
+
+    readiness, days = _readiness(from_, to)
+    if not days:
+        console.print("nothing has arrived yet; next: omni run")
+        return
+    nodes = [readiness.graph[name] for name in assets or readiness.graph.nodes]
+    print_matrix(Console(highlight=False), readiness, days, nodes)
+    problems = not_ready(readiness, days, nodes)
+    print_problems(console, problems)
+    _print_late_days()
+    if not problems:
+        console.print("next: everything is ready to consume; `make ui` shows the graph")
+
+
+def _print_late_days() -> None:
+    from datetime import UTC, datetime
+
+    from orchestration.readiness.freshness import read_freshness
+
+    settings = load_settings()
+    judged = read_freshness(settings, open_filled_ledger(settings), datetime.now(UTC))
+    say(*(f"late: {each.message}" for each in judged if each.is_late))

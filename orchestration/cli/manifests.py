@@ -1,0 +1,236 @@
+"""`omni manifests …` and `omni contract …`: what should arrive, in what shape, and who let it in."""
+
+import getpass
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
+from orchestration.cli.console import JsonOption, console, reported, say
+
+if TYPE_CHECKING:  # the loaders are opened by the commands that need them
+    from lakehouse.ledger.evidence import ManifestVersion
+    from lakehouse.ledger.ledger import Ledger
+    from loaders.manifests.admission import Admission
+    from loaders.seed_loader import AdmissionReport
+
+manifests_app = typer.Typer(no_args_is_help=True, help="What should arrive: source manifests and their admission.")
+contract_app = typer.Typer(no_args_is_help=True, help="In what shape it should arrive: data contracts.")
+
+ManifestDirOption = Annotated[Path | None, typer.Option("--manifest-dir", help="Default: OMNI_MANIFESTS.")]
+
+
+@manifests_app.command("check")
+def check_manifests(manifest_dir: ManifestDirOption = None, as_json: JsonOption = False) -> None:
+    """Judge what is declared: exit 0 all admitted, 1 something quarantined or rejected, 2 unreadable."""
+    from loaders.seed_loader import judge_manifests
+
+    with reported():
+        report = judge_manifests(_settings(manifest_dir))
+        if as_json:
+            console.print_json(data=report.as_json())
+        else:
+            say(*report.lines())
+    raise typer.Exit(report.exit_status)
+
+
+@manifests_app.command("list")
+def list_manifests(
+    every_version: Annotated[bool, typer.Option("--all", help="Every version that was ever admitted.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the manifests with the judgments of their sources and when they were admitted; then what is held back."""
+    from lakehouse.ledger.ledger import open_ledger
+    from loaders.seed_loader import admit_manifests
+
+    with reported():
+        settings = load_settings()
+        ledger = open_ledger(settings)
+        report = admit_manifests(settings, ledger)
+        versions = ledger.manifest_versions()
+        if not every_version:
+            current = {file.sha256 for file in report.files}
+            versions = [version for version in versions if version.manifest_sha256 in current]
+        rows = [_listed(ledger, report, version) for version in versions]
+        if as_json:
+            console.print_json(data=rows)
+        else:
+            say(*_aligned(rows), *report.lines())
+
+
+@manifests_app.command("explain")
+def explain_source(source_id: Annotated[str, typer.Argument(help="As a manifest declares it.")]) -> None:
+    """Say of a source who let it in, when, by which version of which manifest, and what it brought."""
+    from lakehouse.ledger.ledger import open_ledger
+    from loaders.errors import LoaderError
+    from loaders.seed_loader import admit_manifests
+
+    with reported():
+        settings = load_settings()
+        ledger = open_ledger(settings)
+        report = admit_manifests(settings, ledger)
+        found = [admission for admission in report.admissions if admission.source.source_id == source_id]
+        if not found:
+            raise LoaderError(f"no manifest declares the source {source_id!r}; next: omni manifests list")
+        for admission in found:
+            say(*_explained(ledger, admission))
+
+
+@manifests_app.command("release")
+def release(
+    manifest_id: str,
+    source_id: str,
+    reason: Annotated[str, typer.Option(help="Who cleared it, and how: it is recorded.")],
+    by: Annotated[str | None, typer.Option(help="Default: the user of this machine.")] = None,
+) -> None:
+    """Let a quarantined source in, for the current version of its manifest, on a person's word."""
+    from lakehouse.ledger.ledger import open_ledger
+    from loaders.seed_loader import release_source
+
+    with reported():
+        settings = load_settings()
+        let_in = release_source(
+            settings, open_ledger(settings), manifest_id, source_id, reason=reason, by=by or getpass.getuser()
+        )
+        say(
+            f"{let_in.source_id} of {let_in.manifest_id} is let in by {let_in.released_by}, for this version of the "
+            "manifest; next: omni run"
+        )
+
+
+@manifests_app.command("init")
+def init_manifest(
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders of files: tickets or documents.")],
+    name: Annotated[str, typer.Option(help="Goes into the ids; of documents, it is the collection as well.")],
+    owner: Annotated[str, typer.Option(help="Who answers for the sources.")],
+    number: Annotated[int, typer.Option(min=1, max=999, help="Of the manifest on this day.")] = 1,
+    manifest_dir: ManifestDirOption = None,
+) -> None:
+    """Write a valid starter manifest for files. It admits nothing until a person has filled in what only they know."""
+    from loaders.manifests.starter import draft_manifest, write_starter
+
+    with reported():
+        settings = _settings(manifest_dir)
+        draft = draft_manifest(settings, paths, name=name, owner=owner, created_at=datetime.now(UTC), number=number)
+        path = write_starter(settings, draft)
+        say(
+            f"wrote {path} with {len(draft['assets'])} sources",
+            "next: set license_tag, and metadata_status and pii_scan_status of each source; then: omni manifests check",
+        )
+
+
+@contract_app.command("export")
+def export_contracts(
+    names: Annotated[list[str] | None, typer.Argument(help="Contracts; default: all.")] = None,
+    format_: Annotated[str, typer.Option("--format", help="odcs: Open Data Contract Standard, YAML.")] = "odcs",
+    output: Annotated[Path | None, typer.Option(help="Folder for one file per contract; default: print.")] = None,
+) -> None:
+    """Export data contracts to the Open Data Contract Standard."""
+    import yaml
+
+    from lakehouse.errors import ConfigurationError
+    from lakehouse.tables.contract_docs import as_odcs
+    from lakehouse.tables.contracts import list_contracts, load_contract
+
+    with reported():
+        if format_ != "odcs":
+            raise ConfigurationError(f"format {format_!r}: expected odcs")
+        settings = load_settings()
+        for name in names or list_contracts(settings):
+            text = yaml.safe_dump(as_odcs(load_contract(settings, name)), sort_keys=False, allow_unicode=True)
+            if output is None:
+                print(f"---\n{text}", end="")
+            else:
+                output.mkdir(parents=True, exist_ok=True)
+                (output / f"{name}.odcs.yaml").write_text(text, "utf-8")
+                say(f"wrote {output / f'{name}.odcs.yaml'}")
+
+
+@contract_app.command("docs", hidden=True)
+def write_contract_docs() -> None:
+    """Write the pages and dbt sources that come from the shipped contracts."""
+    from lakehouse.tables.contract_docs import write_generated
+
+    with reported():
+        changed = write_generated(LakehouseSettings(manifests=PROJECT_ROOT / "manifests"), PROJECT_ROOT)
+        say(*(f"wrote {path}" for path in changed))
+
+
+def _settings(manifest_dir: Path | None) -> LakehouseSettings:
+    settings = load_settings()
+    return settings.model_copy(update={"manifests": manifest_dir.resolve()}) if manifest_dir else settings
+
+
+def _listed(ledger: "Ledger", report: "AdmissionReport", version: "ManifestVersion") -> dict[str, Any]:
+    """One version of a manifest, with the number of its sources by judgment."""
+    current = {(a.manifest.manifest_id, a.file.sha256, a.source.source_id): a.judgment for a in report.admissions}
+    judgments: dict[str, int] = {}
+    for source in ledger.source_admissions(version):
+        key = (version.manifest_id, version.manifest_sha256, source.source_id)
+        judgment = current.get(key, source.judgment)
+        judgments[judgment] = judgments.get(judgment, 0) + 1
+    return {
+        "manifest_id": version.manifest_id,
+        "batch_id": version.batch_id,
+        "load_mode": version.load_mode,
+        "sources": judgments,
+        "sha256": version.manifest_sha256,
+        "admitted_at": version.admitted_at.isoformat(timespec="seconds"),
+    }
+
+
+def _aligned(rows: list[dict[str, Any]]) -> list[str]:
+    shown = [
+        (
+            row["manifest_id"],
+            row["batch_id"],
+            row["load_mode"] or "",
+            ", ".join(f"{number} {judgment}" for judgment, number in sorted(row["sources"].items())),
+            row["admitted_at"],
+            row["sha256"][:12],
+        )
+        for row in rows
+    ]
+    header = ("manifest", "batch", "load mode", "sources", "admitted at", "sha256")
+    widths = [max(map(len, column)) for column in zip(header, *shown, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *shown)]
+
+
+def _explained(ledger: "Ledger", admission: "Admission") -> Iterator[str]:
+    manifest, source = admission.manifest, admission.source
+    yield f"{source.source_id} of {manifest.manifest_id} ({admission.file.path.name}, batch {manifest.batch_id})"
+    yield f"  {admission.judgment}: {source.asset_type} at {source.source_url_or_path}"
+    yield from (f"  {line}" for line in (*admission.reasons, *admission.way_in))
+    yield "  admitted versions:"
+    before: Any = None
+    for version in ledger.manifest_versions(manifest.manifest_id):
+        judged = {each.source_id: each for each in ledger.source_admissions(version)}.get(source.source_id)
+        if judged is not None:
+            changed = "" if before is None or before == judged.declared else f"; declared {json.dumps(judged.declared)}"
+            at = f"{version.admitted_at:%Y-%m-%dT%H:%M:%SZ}"
+            yield f"    {at} {version.manifest_sha256[:12]} {judged.judgment}{changed}"
+            before = judged.declared
+    yield from _brought(ledger, admission)
+
+
+def _brought(ledger: "Ledger", admission: "Admission") -> Iterator[str]:
+    """What of a source is in the ledger's coverage."""
+    from loaders.bronze.coverage import asset_of
+
+    asset = asset_of(admission)
+    if asset is None:
+        yield "  no loader reads this kind of source yet: it is judged and listed"
+        return
+    covered = [row for rows in ledger.coverage(asset).values() for row in rows]
+    rows = [row for row in covered if (row.manifest_id, row.source_id) == admission.key]
+    if not rows:
+        yield f"  nothing of it is covered in {asset}"
+        return
+    days, files = sorted({row.partition for row in rows}), {row.source_file for row in rows}
+    records = sum(row.rows_expected or 0 for row in rows)
+    yield f"  {asset}: {records} records in {len(files)} files on {len(days)} days, {days[0]} to {days[-1]}"
+    yield from sorted({f"  {row.problem}" for row in rows if row.problem})

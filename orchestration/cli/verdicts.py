@@ -1,0 +1,126 @@
+"""`omni ready` and `omni explain`: the verdict on asset partitions, and the chain of reasons behind one.
+
+Answers from the ledger alone; imports no engine.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from lakehouse.ledger.ledger import Ledger
+from lakehouse.partitions import WHOLE, InvalidPartition, parse_day
+from lakehouse.settings import load_settings
+from orchestration.cli.console import JsonOption, console, open_filled_ledger, reported, say
+from orchestration.readiness.asset_graph import AssetGraph, load_asset_graph
+from orchestration.readiness.readiness import Readiness, next_command
+from orchestration.readiness.root_causes import explain as find_causes
+from orchestration.readiness.verdict_json import check_results, verdict_json
+from orchestration.readiness.verdicts import Verdict
+
+_POLL_SECONDS = 2.0
+_SHOWN = 3
+
+
+def ready_command(
+    asset: str,
+    partitions: Annotated[list[str] | None, typer.Argument(help="UTC days; none for what is not partitioned.")] = None,
+    wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="So long, until all are ready.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether asset partitions are safe to consume: exit 0 all are ready, 1 some are not, 2 error."""
+    with reported():
+        settings = load_settings()
+        graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
+        keys = [_key(graph, asset, text) for text in partitions or [WHOLE]]
+        verdicts = _wait(graph, ledger, asset, keys, time.monotonic() + wait)
+        if as_json:
+            results = check_results(ledger, verdicts)
+            found = [verdict_json(graph, verdict, results) for verdict in verdicts]
+            console.print_json(data=found if len(found) > 1 else found[0])
+        else:
+            for verdict in verdicts:
+                _print(verdict)
+    raise typer.Exit(0 if all(verdict.is_ready for verdict in verdicts) else 1)
+
+
+def explain_command(asset: str, partition: Annotated[str, typer.Argument()] = WHOLE) -> None:
+    """Show why an asset partition is (not) ready: the chain of reasons up to the root cause, and what mends it."""
+    with reported():
+        settings = load_settings()
+        graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
+        verdict = Readiness(graph, ledger).verdict(asset, _key(graph, asset, partition))
+        _print(verdict)
+        if verdict.is_ready:
+            say(*_evidence(verdict))
+        else:
+            say(*_chain(verdict, "  ", set()))
+            causes, _ = find_causes([verdict])
+            for cause in causes:
+                days = ", ".join(cause.partitions[:_SHOWN]) + (" …" if len(cause.partitions) > _SHOWN else "")
+                say(f"root cause: {cause.asset} {days} {cause.status}: {cause.reasons[0]}", f"next: {cause.next_step}")
+
+
+def _key(graph: AssetGraph, asset: str, text: str) -> str:
+    if graph[asset].is_partitioned:
+        if text == WHOLE:
+            raise InvalidPartition(f"{asset} is partitioned by day; next: omni ready {asset} 2026-04-15")
+        return parse_day(text).isoformat()
+    if text != WHOLE:
+        raise InvalidPartition(f"{asset} is not partitioned; next: omni ready {asset}")
+    return WHOLE
+
+
+def _wait(graph: AssetGraph, ledger: Ledger, asset: str, keys: list[str], until: float) -> list[Verdict]:
+    while True:
+        readiness = Readiness(graph, ledger)
+        verdicts = [readiness.verdict(asset, key) for key in keys]
+        left = until - time.monotonic()
+        if left <= 0 or all(verdict.is_ready for verdict in verdicts):
+            return verdicts
+        time.sleep(min(_POLL_SECONDS, left))
+
+
+def _print(verdict: Verdict) -> None:
+    console.print(f"{verdict.name}: {verdict.status}", style="green" if verdict.is_ready else "red")
+    say(*(f"  {reason}" for reason in verdict.reasons))
+    if (item := verdict.evidence.materialization) is not None:
+        batches = ", ".join(item.batch_ids) or "none of its own"
+        say(f"  snapshot {item.readable_snapshot_id}, batches {batches}, run {item.run_id}")
+        if item.is_forced:
+            say("  built with force: what it reads may not have been ready")
+    if command := next_command(verdict):
+        say(f"  next: {command}")
+
+
+def _chain(verdict: Verdict, indent: str, seen: set[str]) -> Iterator[str]:
+    """Upstream partitions that are not ready, each below what it blocks, each explained once."""
+    for blocker in verdict.evidence.blockers[:_SHOWN]:
+        if blocker.name in seen:
+            yield f"{indent}↳ {blocker.name}: see above"
+            continue
+        seen.add(blocker.name)
+        own = "; ".join(r for r in blocker.reasons if not r.startswith("upstream ")) or "waits for its upstream"
+        yield f"{indent}↳ {blocker.name}: {blocker.status}: {own}"
+        yield from _chain(blocker, indent + "  ", seen)
+    if (more := len(verdict.evidence.blockers) - _SHOWN) > 0:
+        yield f"{indent}↳ and {more} more"
+
+
+def _evidence(verdict: Verdict) -> Iterator[str]:
+    """What a partition that is ready rests upon."""
+    item = verdict.evidence.materialization
+    if item is None:
+        yield "  nothing is expected, nothing was ever written"
+        return
+    rows = item.rows
+    yield (
+        f"  {rows.read} rows read = {rows.loaded} loaded + {rows.deduplicated} deduplicated + "
+        f"{rows.quarantined} quarantined, committed {item.committed_at:%Y-%m-%dT%H:%M:%SZ}"
+    )
+    yield from (f"  from {name}" for name in item.source_files)
+    yield from (f"  from {name}, version {version[:12]}" for name, version in sorted(item.inputs.items()) if version)
+    checks = verdict.evidence.checks
+    yield f"  {len(checks.passed)} of {len(checks.names)} checks passed"
+    yield from (f"  warning: {c.check}: {c.message}" for c in checks.failed)

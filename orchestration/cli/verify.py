@@ -1,0 +1,69 @@
+"""`omni verify`: a shell around `lakehouse.proof.verification`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import LakehouseSettings, load_settings
+from orchestration.cli.console import (
+    FromOption,
+    JsonOption,
+    ToOption,
+    console,
+    open_filled_ledger,
+    reported,
+    say,
+    window_of,
+)
+
+
+def verify_command(
+    asset: Annotated[
+        str | None, typer.Option("--asset", help="One asset, such as raw_ticket_events; default: all.")
+    ] = None,
+    from_: FromOption = None,
+    to: ToOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recompute the evidence from the tables and their snapshots alone, compare it with the ledger, change nothing.
+
+    Exit 0: they agree. Exit 1: they do not. Exit 2: error.
+    """
+    from lakehouse.proof.verification import verify
+    from lakehouse.tables.catalog import open_catalog
+
+    with reported():
+        settings, window = load_settings(), window_of(None, from_, to)
+        _refuse_to_create(settings)
+        ledger = open_filled_ledger(settings)
+        report = verify(open_catalog(settings), ledger, settings, asset=asset, window=window)
+        if as_json:
+            console.print_json(data=asdict(report))
+        else:
+            for finding in report.findings:
+                say(
+                    f"{finding.code} {finding.asset} {finding.partition}".rstrip(),
+                    f"  found: {finding.found}",
+                    f"  expected: {finding.expected}",
+                    f"  next: {finding.next_step}",
+                )
+            compared = f"{report.partitions} partitions, {report.snapshots} snapshots, {report.objects} objects"
+            outcome = f"{len(report.findings)} disagreements" if report.findings else "ledger and tables agree"
+            say(f"{compared}: {outcome}")
+    raise typer.Exit(1 if report.findings else 0)
+
+
+def _refuse_to_create(settings: LakehouseSettings) -> None:
+    """Refuse where opening an embedded ledger would make it.
+
+    Raises:
+        ConfigurationError: there is no ledger.
+    """
+    from sqlalchemy import make_url
+
+    url = make_url(settings.ledger_url.get_secret_value())
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        raise ConfigurationError(f"no ledger at {url.database}; next: omni run, or set OMNI_HOME")

@@ -1,0 +1,1 @@
+"""dbt as processes of its own: started, kept warm, followed."""

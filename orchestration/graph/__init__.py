@@ -1,0 +1,1 @@
+"""Everything that Dagster draws: assets, checks, partitions, events, sensors, schedules."""

@@ -1,0 +1,86 @@
+"""Specs of dbt models as Dagster assets: dagster-dbt makes them from dbt's manifest."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from lakehouse.settings import LakehouseSettings
+from orchestration.graph.dagster_events import OWNERS
+from orchestration.readiness.asset_graph import AssetGraph, ensure_dbt_manifest
+
+
+@contextmanager
+def _without_dbt_core() -> Iterator[None]:
+    """Let dagster-dbt load as it does where dbt-core is not installed, which it supports.
+
+    It needs dbt-core to select nodes and to read what dbt prints; the specs come out of the manifest alone. Importing
+    it costs 1.9 s of CPU, more than Dagster itself. A process that has imported dbt-core already keeps it.
+    """
+    name = "dbt.version"  # what dagster_dbt.compat looks for
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say that there is no such module
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+with _without_dbt_core():
+    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
+
+
+def dbt_project(settings: LakehouseSettings) -> DbtProject:
+    """The project, in dagster-dbt's words."""
+    return DbtProject(settings.dbt_project_dir, target_path=settings.dbt_target_dir)
+
+
+def model_specs(settings: LakehouseSettings, translator: "OmniDbtTranslator") -> list[dg.AssetSpec]:
+    """A spec for each model, with a reference to its SQL."""
+    manifest = json.loads(ensure_dbt_manifest(settings).read_text("utf-8"))
+    project = dbt_project(settings)
+    return [
+        translator.get_asset_spec(manifest, unique_id, project)
+        for unique_id, node in manifest["nodes"].items()
+        if node["resource_type"] == "model"
+    ]
+
+
+class OmniDbtTranslator(DagsterDbtTranslator):
+    """dbt nodes in the words of this project: an asset is named by its table, whatever its schema.
+
+    Dagster allows one partition mapping per upstream asset of a definition, and all models are one definition, so that
+    one dbt process builds them. Dagster therefore draws same-day edges where a model reads every day up to its own;
+    the verdicts know better (`lakehouse.ledger.inputs`).
+    """
+
+    def __init__(self, graph: AssetGraph, partitions: dg.DailyPartitionsDefinition) -> None:
+        """Take the partitions from the asset graph, so that Dagster and the verdicts agree."""
+        super().__init__(DagsterDbtTranslatorSettings(enable_code_references=True))
+        self._graph, self._partitions = graph, partitions
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """The table's name."""
+        return dg.AssetKey(dbt_resource_props["name"])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """The schema: silver or gold."""
+        return str(dbt_resource_props["schema"])
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        """The team that answers for all of it."""
+        return OWNERS
+
+    def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
+        """The layer, beside dbt's own tags."""
+        return {**super().get_tags(dbt_resource_props), "layer": str(dbt_resource_props["schema"])}
+
+    def get_partitions_def(self, dbt_resource_props: Mapping[str, Any]) -> dg.PartitionsDefinition[str] | None:
+        """The one daily definition, for models that are partitioned."""
+        node = self._graph.nodes.get(dbt_resource_props["name"])
+        return self._partitions if node is not None and node.is_partitioned else None

@@ -1,0 +1,78 @@
+"""Which models a graph run builds next, over which days, and what it holds back: a bad day holds back itself only.
+
+dbt skips all days of a model behind a failed test; so the graph runs dbt in steps, and asks again after each one what
+can still be built. Pure, over verdicts; `orchestration.graph.dbt_assets` runs the steps.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from lakehouse.partitions import WHOLE, contiguous_windows
+from orchestration.planning.gate import Gate
+from orchestration.planning.steps import Step, Target, plan_steps
+from orchestration.readiness.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What is next."""
+
+    steps: list[Step]
+    """In order. Only the first one is certain: what it finds may hold back days of the others."""
+    held: dict[Target, str]
+    """What is not built, and why."""
+
+
+def plan_build(
+    gate: Gate, models: Collection[str], done: Collection[Target] = (), broken: Collection[str] = ()
+) -> BuildPlan:
+    """Plan what is left of a build.
+
+    Args:
+        gate: Judges what is read; its window is what is built.
+        models: Models to build.
+        done: What the build has written already.
+        broken: Models that dbt could not build.
+    """
+    nodes = gate.readiness.graph.nodes
+    days = gate.window.keys if gate.window else []
+    wanted = [name for name in nodes if name in models]
+    todo = {(n, key) for n in wanted for key in (days if nodes[n].is_partitioned else [WHOLE]) if (n, key) not in done}
+    held: dict[Target, str] = {}
+    for name in wanted:
+        for key in sorted(key for asset, key in todo if asset == name):
+            if reason := _obstacle(gate, name, key, todo, held, broken):
+                held[name, key] = reason
+    left = [target for target in todo if target not in held]
+    return BuildPlan(plan_steps(left, wanted, gate.window), held)
+
+
+def _obstacle(
+    gate: Gate, name: str, key: str, todo: set[Target], held: dict[Target, str], broken: Collection[str]
+) -> str | None:
+    if name in broken:
+        return "dbt could not build it"
+
+    def is_rebuilt(verdict: Verdict) -> bool:
+        return (verdict.asset, verdict.partition) in todo
+
+    found = gate.obstacles(name, key, is_rebuilt)
+    if found:
+        return f"{found[0].name} is {found[0].status}: {found[0].reasons[0]}"
+    inputs = gate.readiness.graph[name].inputs
+    for upstream, partition in held:
+        mapping = inputs.get(upstream)
+        reads = mapping == "all" or partition == key or (mapping == "up_to_day" and partition < key)
+        if mapping is not None and reads:
+            return f"{upstream} {partition}".strip() + " is held back"
+    return None
+
+
+def held_lines(held: dict[Target, str]) -> Iterable[str]:
+    """What is held back, the days of an asset with the same reason together."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for (asset, key), reason in sorted(held.items()):
+        alike.setdefault((asset, reason), []).append(key)
+    for (asset, reason), keys in alike.items():
+        days = ", ".join(map(str, contiguous_windows(keys))) if keys != [WHOLE] else ""
+        yield f"{asset} {days}".strip() + f" held back: {reason}"

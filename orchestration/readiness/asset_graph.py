@@ -1,0 +1,147 @@
+"""The assets, what each is built from, and which checks it must pass: Bronze as declared here, the rest from dbt.
+
+dbt's manifest is read as JSON, so that a verdict needs no dbt. `load_asset_graph` brings it up to date first, in a
+process of its own, when the dbt project has changed.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lakehouse.assets import BRONZE_ASSETS, DOC_ASSETS, TICKET_EVENTS
+from lakehouse.errors import ConfigurationError, OmniError
+from lakehouse.ledger.evidence import Severity
+from lakehouse.ledger.inputs import PartitionMapping
+from lakehouse.settings import LakehouseSettings, load_settings
+from orchestration.dbt.forks import invoke_dbt
+
+BRONZE_CHECKS: dict[str, dict[str, Severity]] = {
+    TICKET_EVENTS: {"conservation": "error", "quarantine_share": "error", "contract_drift": "warn"},
+    DOC_ASSETS: {"conservation": "error", "mass_delete": "error"},
+}
+"""Bronze asset → the checks that `loaders.bronze.checks` runs on it."""
+
+
+class UnknownAsset(OmniError):
+    """No asset of that name is declared."""
+
+
+@dataclass(frozen=True)
+class AssetNode:
+    """One asset of the graph."""
+
+    name: str
+    layer: str
+    is_partitioned: bool
+    inputs: dict[str, PartitionMapping] = field(default_factory=dict)
+    """Upstream asset → which of its partitions are read. Empty for Bronze, which reads sources."""
+    checks: dict[str, Severity] = field(default_factory=dict)
+    check_descriptions: dict[str, str] = field(default_factory=dict)
+    """Of the checks that dbt runs: its data tests and unit tests."""
+
+
+@dataclass(frozen=True)
+class AssetGraph:
+    """Assets in topological order."""
+
+    nodes: dict[str, AssetNode]
+
+    def __getitem__(self, name: str) -> AssetNode:
+        try:
+            return self.nodes[name]
+        except KeyError:
+            raise UnknownAsset(f"asset {name!r} is unknown; there are: {', '.join(self.nodes)}") from None
+
+
+def load_asset_graph(settings: LakehouseSettings) -> AssetGraph:
+    """Read the graph from dbt's manifest, which is brought up to date first.
+
+    Raises:
+        ConfigurationError: dbt cannot parse the project.
+    """
+    return read_asset_graph(json.loads(ensure_dbt_manifest(settings).read_text("utf-8")))
+
+
+def read_asset_graph(manifest: dict[str, Any]) -> AssetGraph:
+    """Build the graph from dbt's manifest."""
+    nodes = {name: AssetNode(name, "bronze", True, {}, dict(BRONZE_CHECKS[name])) for name in BRONZE_ASSETS}
+    models = {n["unique_id"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
+    waiting = dict(models)
+    while waiting:  # dbt has refused cycles, so each round finds models whose upstream is known
+        for unique_id in [
+            key for key, node in waiting.items() if not waiting.keys() & set(node["depends_on"]["nodes"])
+        ]:
+            node = _model_node(waiting.pop(unique_id), nodes)
+            nodes[node.name] = node
+    for test in manifest["nodes"].values():
+        if test["resource_type"] == "test" and (tested := _tested_asset(test, manifest)) in nodes:
+            nodes[tested].checks[test["name"]] = "warn" if test["config"]["severity"].lower() == "warn" else "error"
+            nodes[tested].check_descriptions[test["name"]] = test["description"] or _described(test)
+    for test in manifest.get("unit_tests", {}).values():
+        if (tested := test["model"]) in nodes:
+            nodes[tested].checks[test["name"]] = "error"
+            nodes[tested].check_descriptions[test["name"]] = test["description"] or "Unit test of the model's logic."
+    return AssetGraph(nodes)
+
+
+def ensure_dbt_manifest(settings: LakehouseSettings) -> Path:
+    """Path of dbt's manifest, parsed again when a file of the dbt project is newer.
+
+    Raises:
+        ConfigurationError: dbt cannot parse the project.
+    """
+    path = settings.dbt_target_dir / "manifest.json"
+    project = settings.dbt_project_dir
+    files = [p for p in project.rglob("*") if p.suffix in (".sql", ".yml", ".yaml")]
+    if path.exists() and path.stat().st_mtime >= max(p.stat().st_mtime for p in files):
+        return path
+    where = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project), **dbt_environment(settings)}
+    said: list[str] = []
+    status = invoke_dbt(["--quiet", "parse"], {**os.environ, **where}, said.append)
+    if status != 0 or not path.exists():
+        raise ConfigurationError(f"dbt cannot parse {project.name}: {''.join(said)[-4000:]}")
+    path.touch()  # dbt leaves an unchanged manifest's time as it is
+    return path
+
+
+def dbt_environment(settings: LakehouseSettings) -> dict[str, str]:
+    """Environment that points dbt's process at this lakehouse.
+
+    OMNI_HOME is named only where it differs: dbt parses the whole project again when it changes from unset to set.
+    """
+    home = {} if settings.home == load_settings().home else {"OMNI_HOME": str(settings.home)}
+    # dbt_project.yml silences these, but only after the project is read, which is what they are about.
+    silence = json.dumps({"silence": ["ConfigTargetPathDeprecation", "ConfigLogPathDeprecation"]})
+    paths = {"DBT_TARGET_PATH": str(settings.dbt_target_dir), "DBT_LOG_PATH": str(settings.home / "dbt" / "logs")}
+    return {**paths, "DBT_WARN_ERROR_OPTIONS": silence, **home}
+
+
+def _model_node(model: dict[str, Any], nodes: dict[str, AssetNode]) -> AssetNode:
+    meta = model["config"]["meta"].get("omni", {})
+    is_partitioned = meta.get("partitioned") == "daily"
+    declared = meta.get("inputs", {})
+    default: PartitionMapping = "same_day" if is_partitioned else "all"
+    upstream = [unique_id.rpartition(".")[2] for unique_id in model["depends_on"]["nodes"]]
+    inputs = {
+        name: declared.get(name, default if nodes[name].is_partitioned else "all") for name in upstream if name in nodes
+    }
+    return AssetNode(model["name"], model["schema"], is_partitioned, inputs)
+
+
+def _tested_asset(test: dict[str, Any], manifest: dict[str, Any]) -> str | None:
+    """Asset that a test speaks of: the model it is attached to, else the only node that it reads."""
+    tested = test.get("attached_node")
+    if tested is None and len(test["depends_on"]["nodes"]) == 1:
+        tested = test["depends_on"]["nodes"][0]
+    return tested.rpartition(".")[2] if tested else None
+
+
+def _described(test: dict[str, Any]) -> str:
+    """What a generic test asserts, from its name and arguments."""
+    generic = test.get("test_metadata") or {"name": "holds no failing row", "kwargs": {}}
+    given = {k: v for k, v in generic["kwargs"].items() if k not in ("model", "column_name")}
+    about = ", ".join(v if isinstance(v, str) else json.dumps(v) for v in given.values())
+    words = [test.get("column_name"), generic["name"].replace("_", " "), about]
+    return " ".join(word for word in words if word)

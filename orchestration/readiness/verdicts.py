@@ -1,0 +1,131 @@
+"""The verdict on one asset partition: a pure function of evidence, with every reason.
+
+No I/O and no clock. `orchestration.readiness.readiness` collects the evidence; rules: docs/explanation/readiness.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from lakehouse.ledger.evidence import CheckOutcomes, Materialization, Severity
+
+_NAMED_BLOCKERS = 3
+
+
+class Status(StrEnum):
+    """What a verdict says. The first that applies decides, in this order."""
+
+    MISSING = "MISSING"
+    FAILED = "FAILED"
+    UNCHECKED = "UNCHECKED"
+    STALE = "STALE"
+    BLOCKED = "BLOCKED"
+    READY = "READY"
+    EMPTY = "EMPTY"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionEvidence:
+    """All that is known of one asset partition."""
+
+    asset: str
+    partition: str
+    is_expected: bool
+    """Whether its sources, or its upstream partitions, hold anything for it."""
+    rows_expected: int | None = None
+    """Records that its sources hold; None for what is computed from other assets."""
+    materialization: Materialization | None = None
+    required_checks: Mapping[str, Severity] = field(default_factory=dict)
+    checks: CheckOutcomes = CheckOutcomes()
+    """Of the checks that have run on this materialization."""
+    source_problems: Sequence[str] = ()
+    """Why source files that it needs cannot be read."""
+    changed_inputs: Sequence[str] = ()
+    """What has changed since it was materialized: sources, upstream assets."""
+    blockers: Sequence["Verdict"] = ()
+    """Verdicts on upstream partitions that are not ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer for one asset partition."""
+
+    asset: str
+    partition: str
+    status: Status
+    reasons: tuple[str, ...]
+    """Every unmet requirement, the decisive one first."""
+    evidence: PartitionEvidence
+    is_mendable: bool
+    """Whether a run can make it ready: no unreadable source and no failed check stands in the way, here or upstream."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Safe to consume. An empty partition is: there is nothing that it lacks."""
+        return self.status in (Status.READY, Status.EMPTY)
+
+    @property
+    def name(self) -> str:
+        """Asset and partition, as a person types them."""
+        return f"{self.asset} {self.partition}".strip()
+
+
+def decide(evidence: PartitionEvidence) -> Verdict:
+    """Judge one asset partition.
+
+    Returns:
+        A verdict listing every unmet requirement, not only the first.
+    """
+    item = evidence.materialization
+    if not evidence.is_expected and (item is None or item.rows.loaded == 0) and not evidence.changed_inputs:
+        return Verdict(evidence.asset, evidence.partition, Status.EMPTY, (), evidence, True)
+    findings = [*_missing(evidence), *_failed(evidence), *_unchecked(evidence), *_stale(evidence), *_blocked(evidence)]
+    if not findings:
+        return Verdict(evidence.asset, evidence.partition, Status.READY, (), evidence, True)
+    status = findings[0][0]
+    has_new_data = bool(evidence.changed_inputs)
+    is_sound = (status is not Status.FAILED or has_new_data) and not evidence.source_problems
+    is_mendable = is_sound and all(blocker.is_mendable for blocker in evidence.blockers)
+    reasons = tuple(reason for _, reason in findings)
+    return Verdict(evidence.asset, evidence.partition, status, reasons, evidence, is_mendable)
+
+
+Findings = list[tuple[Status, str]]
+
+
+def _missing(evidence: PartitionEvidence) -> Findings:
+    if evidence.materialization is not None:
+        return []
+    return [(Status.MISSING, problem) for problem in evidence.source_problems] or [
+        (Status.MISSING, "expected, never materialized")
+    ]
+
+
+def _failed(evidence: PartitionEvidence) -> Findings:
+    # By the severity that the asset requires now, whatever it was when the check ran.
+    required = evidence.required_checks
+    failed = (c for c in evidence.checks.failed if required.get(c.check, c.severity) == "error")
+    return [(Status.FAILED, f"check {check.check} failed: {check.message}") for check in failed]
+
+
+def _unchecked(evidence: PartitionEvidence) -> Findings:
+    if evidence.materialization is None:
+        return []
+    seen = evidence.checks.names
+    if evidence.required_checks.keys() <= seen:
+        return []
+    missing = [name for name, severity in evidence.required_checks.items() if severity == "error" and name not in seen]
+    return [(Status.UNCHECKED, f"check {name} has not run on this materialization") for name in sorted(missing)]
+
+
+def _stale(evidence: PartitionEvidence) -> Findings:
+    if evidence.materialization is None:
+        return []
+    unreadable = [(Status.STALE, problem) for problem in evidence.source_problems]
+    return unreadable + [(Status.STALE, f"{name} has changed since") for name in evidence.changed_inputs]
+
+
+def _blocked(evidence: PartitionEvidence) -> Findings:
+    named = [(Status.BLOCKED, f"upstream {item.name} is {item.status}") for item in evidence.blockers[:_NAMED_BLOCKERS]]
+    more = len(evidence.blockers) - len(named)
+    return named + ([(Status.BLOCKED, f"{more} more upstream partitions are not ready")] if more else [])

@@ -1,0 +1,1 @@
+"""What a person reads: pages, tables, figures and evidence, made of verdicts."""

@@ -1,0 +1,84 @@
+"""What is expected in Bronze, day by day, from the ledger alone: `omni coverage`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lakehouse.assets import BRONZE_ASSETS
+from lakehouse.ledger.evidence import Coverage
+from lakehouse.ledger.ledger import Ledger
+from lakehouse.partitions import Window, parse_day
+from orchestration.readiness.asset_graph import UnknownAsset
+
+
+@dataclass(frozen=True)
+class _Day:
+    partition: str
+    rows: list[Coverage]
+
+    @property
+    def records(self) -> int:
+        return sum(row.rows_expected or 0 for row in self.rows)
+
+    @property
+    def unread(self) -> int:
+        """Files of which nothing is known but that they declare the day."""
+        return sum(row.rows_expected is None for row in self.rows)
+
+    @property
+    def problems(self) -> list[str]:
+        return sorted({row.problem for row in self.rows if row.problem})
+
+
+def coverage_lines(ledger: Ledger, asset: str | None, window: Window | None) -> list[str]:
+    """Coverage for a person: per asset one line a day, its problems below it, then the sums and the high-water mark."""
+    lines = []
+    for name in _assets(asset):
+        days = list(_days(ledger, name, window))
+        lines += [line for day in days for line in _day_lines(name, day)]
+        span = f"{days[0].partition} to {days[-1].partition}" if days else "no days"
+        lines.append(f"{name}: {span}, {len(days)} days, {sum(day.records for day in days)} records expected")
+        if mark := ledger.high_water_mark(name):
+            lines.append(f"{name}: high-water mark {mark:%Y-%m-%dT%H:%M:%SZ}")
+    return lines
+
+
+def coverage_json(ledger: Ledger, asset: str | None, window: Window | None) -> list[dict[str, Any]]:
+    """Coverage as JSON values: one object per asset, day and source file."""
+    return [
+        {
+            "asset": name,
+            "partition": day.partition,
+            "manifest_id": row.manifest_id,
+            "source_id": row.source_id,
+            "source_file": row.source_file,
+            "rows_expected": row.rows_expected,
+            "first_at": row.first_at and row.first_at.isoformat(),
+            "last_at": row.last_at and row.last_at.isoformat(),
+            "problem": row.problem,
+        }
+        for name in _assets(asset)
+        for day in _days(ledger, name, window)
+        for row in day.rows
+    ]
+
+
+def _assets(asset: str | None) -> tuple[str, ...]:
+    if asset is None:
+        return BRONZE_ASSETS
+    if asset not in BRONZE_ASSETS:
+        raise UnknownAsset(f"{asset!r} has no coverage of its own; expected {' or '.join(BRONZE_ASSETS)}")
+    return (asset,)
+
+
+def _days(ledger: Ledger, asset: str, window: Window | None) -> Iterator[_Day]:
+    for (_, partition), rows in sorted(ledger.coverage(asset).items()):
+        if window is None or parse_day(partition) in window:
+            yield _Day(partition, sorted(rows, key=lambda row: (row.manifest_id, row.source_id, row.source_file)))
+
+
+def _day_lines(asset: str, day: _Day) -> Iterator[str]:
+    unread = f", {day.unread} of them not read" if day.unread else ""
+    yield f"{asset}  {day.partition}  {day.records:>9} records  {len(day.rows):>4} files{unread}"
+    for problem in day.problems:
+        yield f"    {problem}"

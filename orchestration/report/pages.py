@@ -1,0 +1,70 @@
+"""A report as one self-contained HTML page and one Markdown file; the templates lie beside this module."""
+
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from orchestration.readiness.decisions import decision_on
+from orchestration.readiness.verdicts import Status
+from orchestration.report.report import Report, day_ranges
+from orchestration.report.sparkline import sparkline
+from orchestration.report.verdict_table import SYMBOLS
+
+MEANINGS: dict[Status, str] = {
+    Status.READY: "safe to consume",
+    Status.EMPTY: "nothing expected, nothing there",
+    Status.MISSING: "expected, never materialized",
+    Status.FAILED: "an error check failed",
+    Status.UNCHECKED: "an error check has not run",
+    Status.STALE: "its sources or inputs have changed since",
+    Status.BLOCKED: "an upstream partition is not ready",
+}
+
+_MANY_ROWS = 45
+"""A table of more rows is folded in."""
+
+
+def as_html(report: Report) -> str:
+    """One page without scripts and without anything to fetch."""
+    return _render("report.html.j2", report, autoescape=True)
+
+
+def as_markdown(report: Report) -> str:
+    """The same in Markdown, without pictures."""
+    return _render("report.md.j2", report, autoescape=False)
+
+
+def template_environment(*, autoescape: bool) -> Environment:
+    """Jinja over this package's templates; an unknown name is an error."""
+    return Environment(
+        loader=PackageLoader("orchestration.report", "templates"),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def instant(at: datetime) -> str:
+    """An instant (UTC), to the second."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def cell(text: str) -> str:
+    """Text as it may stand in a cell of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _render(template: str, report: Report, *, autoescape: bool) -> str:
+    environment = template_environment(autoescape=autoescape)
+    environment.filters.update(instant=instant, cell=cell, ranges=day_ranges, number=lambda value: f"{value:,}")
+    names: dict[str, Any] = {
+        "letters": {status: letter for status, (letter, _) in SYMBOLS.items()},
+        "meanings": MEANINGS,
+        "sparkline": sparkline,
+        "decision_on": decision_on,
+        "many_rows": _MANY_ROWS,
+    }
+    return environment.get_template(template).render(report=report, **names)

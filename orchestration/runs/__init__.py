@@ -1,0 +1,1 @@
+"""Runs of the graph in this process: the main job and backfills."""

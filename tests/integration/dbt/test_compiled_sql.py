@@ -1,0 +1,174 @@
+"""The SQL that dbt makes of models and data tests: it is SQL for Spark, too, and a window of a day reads that day's files.
+
+Spark itself is not here. `tests.spark_dialect` renders the project as Spark would get it; sqlglot reads that as Spark
+SQL, and back in DuckDB's words it must give the rows that the models gave.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import duckdb
+import pytest
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel
+
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.tables.catalog import list_tables, open_catalog
+from lakehouse.tables.digest import find_table
+from lakehouse.tables.duck import load_iceberg_extension, scan_sql
+from tests.dbt_shell import dbt
+
+DAY = "2026-04-15"
+WINDOW = ("--vars", "{start: 2026-04-15, end: 2026-04-16}")
+MODELS = {path.stem for path in (PROJECT_ROOT / "dbt_project" / "models").rglob("*.sql")}
+FUNCTIONS = {
+    "cast",
+    "coalesce",
+    "concat_ws",
+    "count",
+    "extract",
+    "floor",
+    "lag",
+    "lead",
+    "max",
+    "max_by",
+    "min",
+    "row_number",
+    "sum",
+}
+"""Functions that DuckDB and Spark both have, with the same arguments and the same meaning."""
+SPARK_FUNCTIONS = {"explode", "sequence", "unix_micros"}
+"""Functions that macros/spark/ may use beside them."""
+WORDS_BEFORE_A_BRACKET = {"and", "as", "by", "from", "in", "not", "on", "or", "over", "select", "then", "where"}
+
+
+@pytest.fixture(scope="module")
+def lake(filled_sample: LakehouseSettings) -> LakehouseSettings:
+    """The bundled sample, built whole."""
+    return filled_sample
+
+
+def run(settings: LakehouseSettings, *command: str) -> None:
+    paths = {"OMNI_HOME": str(settings.home), "DBT_LOG_PATH": str(settings.home / "logs")}
+    env = {**os.environ, **paths, "PYTHONPATH": str(PROJECT_ROOT)}
+    where = PROJECT_ROOT / "dbt_project"
+    done = subprocess.run(command, cwd=where, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module", params=[WINDOW, ()], ids=["a day", "whole"])
+def spark_sql(lake: LakehouseSettings, request: pytest.FixtureRequest, tmp_path_factory) -> dict[str, str]:
+    """Model or data test → its SQL for Spark."""
+    folder = tmp_path_factory.mktemp("spark")
+    target = folder / "sql.json"
+    options = (*request.param, "--target-path", str(folder / "target"))
+    run(lake, sys.executable, "-m", "tests.spark_dialect", str(target), *options)
+    found: dict[str, str] = json.loads(target.read_text("utf-8"))
+    assert found.keys() > MODELS
+    return found
+
+
+@pytest.fixture(scope="module")
+def reader(lake: LakehouseSettings) -> duckdb.DuckDBPyConnection:
+    """DuckDB over the tables of the lakehouse, by the names that dbt gives them."""
+    connection = duckdb.connect()
+    load_iceberg_extension(connection)
+    catalog = open_catalog(lake)
+    for namespace in ("bronze", "silver", "gold"):
+        connection.execute(f"create schema {namespace}")
+        for identifier in list_tables(catalog, namespace):
+            connection.execute(f"create view {identifier} as select * from {scan_sql(catalog.load_table(identifier))}")
+    return connection
+
+
+def test_everything_is_sql_that_spark_parses_without_a_word_that_only_duckdb_knows(spark_sql):
+    for name, sql in spark_sql.items():
+        tree = sqlglot.parse_one(sql, dialect="spark", error_level=ErrorLevel.RAISE)
+
+        uncommented = re.sub(r"/\*.*?\*/", "", sql, flags=re.DOTALL)
+        assert not re.search(r'::|\bqualify\b|\bilike\b|\btimestamptz\b|"|\[\]', uncommented, re.IGNORECASE), name
+        plain = re.sub("'[^']*'", "", uncommented).lower()
+        called = set(re.findall(r"(\w+)\s*\(", plain)) - WORDS_BEFORE_A_BRACKET
+        assert called <= FUNCTIONS | SPARK_FUNCTIONS, name
+        types = {cast.to.sql("spark").lower() for cast in tree.find_all(exp.Cast)}
+        assert types <= {"bigint", "date", "string", "timestamp"}, name
+        # Spark: "Generators are not supported when it's nested in expressions".
+        assert all(isinstance(rows.parent, exp.Alias) for rows in tree.find_all(exp.Explode)), name
+
+
+def test_what_spark_says_differently_is_really_rendered(spark_sql):
+    assert "explode(sequence(" in spark_sql["support_backlog_daily"]
+    assert "unix_micros(resolved_at)" in spark_sql["support_kpi_daily"]
+    assert "generate_series" not in "".join(spark_sql.values())
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+def test_a_model_in_the_words_of_spark_gives_the_rows_that_dbt_built(lake, reader, spark_sql, model):
+    table = find_table(open_catalog(lake), model)
+    columns = [field.name for field in table.schema().fields]
+    (column,) = [table.schema().find_column_name(field.source_id) for field in table.spec().fields] or [None]
+    is_window = "< timestamp '2026-04-16" in spark_sql["ticket_events"]
+    where = f"where cast({column} as date) = date '{DAY}'" if column and is_window else ""
+    (translated,) = sqlglot.transpile(spark_sql[model], read="spark", write="duckdb")
+
+    found = rows(reader, columns, f"({translated})", "")
+
+    assert found or model == "int_open_tickets__monthly"  # no month begins after the sample's first day
+    assert found == rows(reader, columns, f"{table.name()[-2]}.{model}", where)
+
+
+def rows(reader: duckdb.DuckDBPyConnection, columns: list[str], relation: str, where: str) -> list[tuple[Any, ...]]:
+    """Rows in order; a day is a date, whatever type a dialect gives it."""
+    named = ", ".join(f"cast({name} as date) as {name}" if name.endswith("_date") else name for name in columns)
+    return reader.execute(f"select {named} from {relation} {where} order by all").fetchall()
+
+
+@pytest.mark.parametrize(
+    "name, read",
+    [
+        ("ticket_events", {"raw_ticket_events"}),
+        ("support_kpi_daily", {"ticket_events"}),
+        ("event_rows_conserved", {"raw_ticket_events", "ticket_events"}),
+        ("kpi_created_conserved", {"ticket_events", "support_kpi_daily"}),
+        ("event_event_id_unique", {"ticket_events"}),
+        ("int_open_tickets__monthly", set()),  # no month begins on that day
+    ],
+)
+def test_a_window_of_one_day_reads_the_files_of_that_day_and_no_others(lake, reader, windowed, name, read):
+    (plan,) = reader.execute(f"explain (analyze, format json) {windowed[name]}").fetchall()
+
+    expected = {path for table in read for path in files_of_day(lake, table)}
+    assert len(expected) == len(read)
+    assert sorted(files_read(json.loads(plan[1]))) == sorted(expected)
+
+
+@pytest.fixture(scope="module")
+def windowed(lake: LakehouseSettings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Model or data test → its SQL for DuckDB and one day."""
+    target = tmp_path_factory.mktemp("windowed")
+    done = dbt(lake, "compile", "--target-path", str(target), *WINDOW)
+    assert done.returncode == 0, done.stdout
+    return {path.stem: path.read_text("utf-8") for path in (target / "compiled").rglob("*.sql")}
+
+
+def files_of_day(settings: LakehouseSettings, name: str) -> list[str]:
+    """Data files of a table's partition."""
+    listed = find_table(open_catalog(settings), name).inspect.files().to_pylist()
+    paths = [file["file_path"] for file in listed if DAY in map(str, file["partition"].values())]
+    assert len(listed) > 20, "nothing to prune"
+    return paths
+
+
+def files_read(node: dict[str, Any]) -> list[str]:
+    """Files that the scans of a plan read, as DuckDB's profiler names them."""
+    extra = node.get("extra_info", {})
+    found = []
+    if extra.get("Total Files Read", "0") != "0":
+        names = extra.get("Filename(s)", "")
+        found = re.split(r"[\n,]\s*", names) if names else [f"{extra['Total Files Read']} files"]
+    return found + [path for child in node["children"] for path in files_read(child)]

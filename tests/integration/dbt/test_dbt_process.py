@@ -1,0 +1,125 @@
+"""The dbt of a run: one server, a fork of it for each invocation, nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lakehouse.settings import PROJECT_ROOT
+from orchestration.dbt.forks import end_servers
+from orchestration.dbt.process import run_dbt
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+ENDS_WITHIN_S = 60
+
+
+class Said:
+    """What dbt said, the forks that said it, and the server that they come from."""
+
+    def __init__(self, then=lambda said: None):
+        self.messages, self.forks, self.servers, self._then = [], set(), set(), then
+
+    def __call__(self, event):
+        self.messages.append(event["info"]["msg"])
+        if "pid" in event["info"]:
+            self.forks.add(event["info"]["pid"])
+            self.servers.update(map(int, stat(event["info"]["pid"])[1:]))
+            self._then(self)
+
+
+def stat(pid):
+    """State and parent of a process; nothing where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def ends(pid):
+    """Whether a process ends soon: one that was killed takes a moment, and longer on a busy machine."""
+    until = time.monotonic() + ENDS_WITHIN_S
+    while (state := stat(pid)[:1]) not in ([], ["Z"]) and time.monotonic() < until:
+        time.sleep(0.05)
+    return state in ([], ["Z"])  # dead, though nobody may have looked yet
+
+
+def threads_of(pid):
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+@pytest.fixture(autouse=True)
+def no_server_of_another_test():
+    """Each test starts a server of its own."""
+    end_servers()
+
+
+def invoke(settings, said, *arguments):
+    return run_dbt(settings, arguments, window=None, run_id="a run", on_event=said)
+
+
+def test_each_invocation_ends_as_it_does_in_a_fork_of_one_server_that_has_one_thread(settings):
+    threads = []
+    said = Said(lambda said: threads.extend(map(threads_of, said.servers)))
+
+    parsed = invoke(settings, said, "parse")
+    unknown = invoke(settings, said, "no-such-command")
+    listed = invoke(settings, said, "ls")
+
+    assert [outcome.succeeded for outcome in (parsed, unknown, listed)] == [True, False, True]
+    assert any("No such command" in message for message in said.messages)
+    assert (len(said.forks), len(said.servers), set(threads)) == (2, 1, {1})
+    assert not any(stat(pid) for pid in said.forks)
+    assert all(stat(pid) for pid in said.servers)
+    end_servers()
+    assert not any(stat(pid) for pid in said.servers)
+    assert "a run Running with dbt" in (settings.home / "dbt" / "logs" / "dbt.log").read_text("utf-8")
+
+
+@pytest.fixture
+def sigterm_is_ignored():
+    """As Dagster leaves it; processes that start here inherit it."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_run_that_is_stopped_ends_what_dbt_is_at_even_where_sigterm_is_ignored(settings, sigterm_is_ignored):
+    def stop(said):
+        raise KeyboardInterrupt
+
+    said = Said(stop)
+
+    with pytest.raises(KeyboardInterrupt):
+        invoke(settings, said, "show", "--inline", "select count(*) from range(1000000000000) as a, range(1000) as b")
+
+    assert said.forks
+    assert not any(stat(pid) for pid in said.servers)
+    assert all(ends(pid) for pid in said.forks)
+
+
+def test_a_server_that_died_fails_the_invocation_and_not_the_next_one(settings):
+    def kill_the_first(said):
+        for server in said.servers if len(said.messages) == 1 else ():
+            os.kill(server, signal.SIGKILL)
+
+    first = invoke(settings, Said(kill_the_first), "ls")
+    second = invoke(settings, Said(), "ls")
+
+    assert (first.succeeded, second.succeeded) == (False, True)
+
+
+def test_a_server_ends_with_the_process_that_started_it(settings):
+    program = (
+        "from lakehouse.settings import load_settings; from orchestration.dbt.process import run_dbt; from orchestration.dbt.forks import _idle; "
+        "run_dbt(load_settings(), ['ls'], window=None, run_id='', on_event=lambda _: None); print(_idle[0].pid)"
+    )
+    environment = {**os.environ, "OMNI_HOME": str(settings.home), "PYTHONPATH": str(PROJECT_ROOT)}
+
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+
+    assert not stat(int(done.stdout))

@@ -1,0 +1,427 @@
+"""`omni verify` against a lakehouse that someone tampered with, for real: in the ledger, in the tables, in the store."""
+
+import json
+import shutil
+import sqlite3
+import uuid
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from lakehouse.builds.commit_evidence import recover_ledger
+from lakehouse.ledger.ledger import open_ledger
+from lakehouse.partitions import Window
+from lakehouse.proof.verification import verify
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.catalog import open_catalog
+from lakehouse.tables.digest import UnknownTable, find_table
+from lakehouse.upkeep import maintenance
+from loaders.ingest import ingest, refresh
+from orchestration.cli import verify as verify_command
+from orchestration.cli.main import app
+from orchestration.readiness.readiness import open_readiness
+from orchestration.runs.backfill import Selection, plan_backfill, request_backfill, run_backfill
+from orchestration.runs.main_job import run_main_job
+from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+
+ONE, TWO = "2026-04-15", "2026-04-16"
+EVENTS = "raw_ticket_events"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, parsed_project):
+    """Two days of tickets (the second with a broken line) and a document, loaded, built and checked."""
+    root = tmp_path_factory.mktemp("verify")
+    settings = LakehouseSettings(home=root / "home", manifests=root / "manifests", max_quarantined_share=0.9)
+    parsed_project.give_to(settings)
+    events = [ticket_event(n, ONE, event_id=f"e{n}", product_line="cross_product") for n in (1, 2, 3)]
+    write_lines(settings.manifests / f"{ONE}.jsonl", events)
+    write_lines(settings.manifests / f"{TWO}.jsonl", [ticket_event(4, TWO, event_id="e4"), "broken"])
+    (settings.manifests / "d.md").write_text("the text of a document")
+    tickets = ticket_manifest([source(day, f"{day}.jsonl") for day in (ONE, TWO)])
+    documents = document_manifest(ONE, [source("d", "d.md", "other")])
+    for manifest in (tickets, documents):
+        (settings.manifests / f"{manifest['manifest_id']}.json").write_text(json.dumps(manifest))
+    outcome = run_main_job(settings, None, lambda _: None)
+    assert outcome.is_complete, outcome.lines
+    for folder in (settings.home, settings.manifests):
+        shutil.copytree(folder, root / "kept" / folder.name)
+    return settings
+
+
+@pytest.fixture
+def lake(built):
+    """The lakehouse and its sources, put back afterwards: paths in Iceberg metadata are absolute, so it cannot be copied elsewhere."""
+    yield built
+    for folder in (built.home, built.manifests):
+        shutil.rmtree(folder)
+        shutil.copytree(folder.parent / "kept" / folder.name, folder)
+
+
+def look(settings, **options):
+    return verify(open_catalog(settings), open_ledger(settings), settings, **options)
+
+
+def codes(settings, **options):
+    return [(finding.code, finding.asset, finding.partition) for finding in look(settings, **options).findings]
+
+
+def change_ledger(settings, statement, *values):
+    with closing(sqlite3.connect(settings.home / "catalog.db")) as connection:
+        changed = connection.execute(statement, values).rowcount
+        connection.commit()
+    assert changed == 1
+
+
+def table(settings, name):
+    return find_table(open_catalog(settings), name)
+
+
+# ── agreement ────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_ledger_and_tables_of_a_run_agree(built):
+    report = look(built)
+
+    assert report.findings == []
+    # Days: 2 of events and of KPIs, 1 of documents, 2 of each other daily model; 3 assets that are not partitioned.
+    assert (report.partitions, report.objects) == (2 + 1 + 7 * 2 + 3, 1)
+    assert report.snapshots == 2 + 1 + 6 + 3
+
+
+def test_work_that_leaves_evidence_stays_in_agreement(lake, monkeypatch):
+    write_lines(
+        lake.manifests / f"{TWO}.jsonl", [ticket_event(4, TWO, event_id="e4"), ticket_event(5, ONE, event_id="e5")]
+    )
+    ingest(lake)
+    ingest(lake, window=Window.of_keys("2026-04-14", TWO))
+    after_loads = codes(lake)
+    monkeypatch.setattr(maintenance, "SMALL_FILES", 0)
+    for asset in (EVENTS, "support_kpi_daily", "ticket_fact"):
+        list(maintenance._compact(table(lake, asset), maintenance.AgeRule(None, 1, False)))
+
+    assert (after_loads, codes(lake)) == ([], [])
+
+
+def test_an_expired_snapshot_is_no_disagreement(lake):
+    write_lines(lake.manifests / f"{TWO}.jsonl", [ticket_event(4, TWO, event_id="e4")])
+    ingest(lake)
+    events = table(lake, EVENTS)
+    current = events.current_snapshot().snapshot_id
+
+    events.maintenance.expire_snapshots().by_ids(
+        [s.snapshot_id for s in events.snapshots() if s.snapshot_id != current]
+    ).commit()
+
+    assert len(table(lake, EVENTS).snapshots()) == 1
+    assert codes(lake, asset=EVENTS) == []
+
+
+def test_nothing_is_written(built):
+    def state():
+        files = sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in (built.home / "warehouse").rglob("*"))
+        with closing(sqlite3.connect(built.home / "catalog.db")) as connection:
+            return files, list(connection.iterdump())
+
+    before = state()
+
+    look(built)
+
+    assert state() == before
+
+
+# ── the ledger was changed ───────────────────────────────────────────────────────────────────────────────────────────
+def test_a_deleted_record_of_a_commit_is_found_and_recovery_mends_it(lake):
+    change_ledger(lake, "delete from omni_materializations where asset = ? and partition = ?", EVENTS, ONE)
+
+    assert codes(lake) == [("commit_unrecorded", EVENTS, ONE)]
+    (finding,) = look(lake).findings
+    assert "with 3 rows on the table" in finding.found and finding.next_step == f"omni run --partition {ONE}"
+    assert recover_ledger(open_catalog(lake), open_ledger(lake)) == 1
+    assert codes(lake) == []
+
+
+def test_a_deleted_record_of_one_day_of_a_build_is_found(lake):
+    change_ledger(lake, "delete from omni_materializations where asset = ? and partition = ?", "ticket_events", TWO)
+
+    assert codes(lake) == [("commit_unrecorded", "ticket_events", TWO)]
+
+
+def test_changed_counts_are_found(lake):
+    change_ledger(
+        lake, "update omni_materializations set rows_loaded = 2 where asset = ? and partition = ?", EVENTS, ONE
+    )
+
+    assert codes(lake) == [("evidence_differs", EVENTS, ONE), ("rows_differ", EVENTS, ONE)]
+    evidence, rows = look(lake).findings
+    assert "loaded 2" in evidence.found and "loaded 3" in evidence.expected
+    assert (rows.found, rows.expected) == ("3 rows in the table's files", "2 rows by the ledger")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("version", "0"), ("run_id", "r"), ("batch_ids", '["b"]'), ("manifest_hashes", '["0"]')]
+)
+def test_anything_that_differs_from_the_snapshot_is_found(lake, column, value):
+    change_ledger(
+        lake, f"update omni_materializations set {column} = ? where asset = ? and partition = ?", value, EVENTS, TWO
+    )
+
+    assert codes(lake) == [("evidence_differs", EVENTS, TWO)]
+    assert f"ledger: {column} " in look(lake).findings[0].found
+
+
+def test_a_snapshot_that_never_was_is_found(lake):
+    change_ledger(
+        lake, "update omni_materializations set snapshot_id = 7 where asset = ? and partition = ''", "ticket_fact"
+    )
+
+    assert codes(lake) == [("snapshot_unknown", "ticket_fact", "")]
+
+
+@pytest.mark.parametrize("cited", ["gone", "older"])
+def test_a_citation_of_a_snapshot_that_cannot_hold_the_day_is_found(lake, cited):
+    snapshots = sorted(table(lake, EVENTS).snapshots(), key=lambda snapshot: snapshot.sequence_number)
+    other = 7 if cited == "gone" else snapshots[0].snapshot_id
+    written = {key: item.snapshot_id for (_, key), item in open_ledger(lake).current_materializations([EVENTS]).items()}
+    day = next(key for key, snapshot_id in written.items() if snapshot_id != snapshots[0].snapshot_id)
+    command = "update omni_materializations set held_by_snapshot_id = ? where asset = ? and partition = ?"
+    change_ledger(lake, command, other, EVENTS, day)
+
+    assert codes(lake) == [("citation_unknown", EVENTS, day)]
+
+
+def test_a_snapshot_that_speaks_of_other_days_is_found(lake):
+    other = open_ledger(lake).current_materializations([EVENTS])[EVENTS, TWO].snapshot_id
+    # The later of the two: an earlier one would leave a commit that the ledger lacks.
+    latest = table(lake, EVENTS).current_snapshot().snapshot_id
+    day = ONE if latest == other else TWO
+    change_ledger(
+        lake, "update omni_materializations set snapshot_id = ? where asset = ? and partition = ?", latest, EVENTS, day
+    )
+
+    assert codes(lake) == [("evidence_absent", EVENTS, day)]
+
+
+# ── the tables were changed ──────────────────────────────────────────────────────────────────────────────────────────
+def test_deleted_rows_are_found(lake):
+    table(lake, EVENTS).delete("event_id == 'e1'")
+
+    assert codes(lake) == [("rows_differ", EVENTS, ONE)]
+
+
+def test_a_day_that_is_gone_is_found(lake):
+    table(lake, "support_kpi_daily").delete(f"kpi_date == '{TWO}'")
+
+    assert codes(lake) == [("rows_gone", "support_kpi_daily", TWO)]
+
+
+def test_rows_of_a_day_that_the_ledger_does_not_know_are_found(lake):
+    events = table(lake, EVENTS)
+    row = events.scan(row_filter="event_id == 'e1'").to_arrow()
+    column = row.schema.get_field_index("occurred_at")
+    moved = pa.array([row["occurred_at"][0].as_py().replace(month=6)], row.schema.field(column).type)
+    events.append(row.set_column(column, row.schema.field(column), moved))
+
+    assert codes(lake) == [("rows_unknown", EVENTS, "2026-06-15")]
+
+
+def test_rows_that_were_exchanged_are_found_though_their_number_is_right(lake):
+    facts = table(lake, "ticket_fact")
+    rows = facts.scan().to_arrow()
+    facts.overwrite(rows)
+
+    assert codes(lake) == [("foreign_write", "ticket_fact", "")]
+
+
+def test_a_file_that_was_added_is_found(lake):
+    events = table(lake, EVENTS)
+    (source_file,) = [
+        t.file.file_path for t in events.scan(row_filter=f"occurred_at >= '{TWO}T00:00:00+00:00'").plan_files()
+    ]
+    copy = f"{Path(source_file.removeprefix('file://')).parent}/{uuid.uuid4().hex}.parquet"
+    shutil.copyfile(source_file.removeprefix("file://"), copy)
+    events.add_files([f"file://{copy}"])
+
+    assert codes(lake) == [("rows_differ", EVENTS, TWO)]
+
+
+def test_a_table_that_was_dropped_is_found(lake):
+    open_catalog(lake).drop_table("silver.knowledge_doc")
+
+    assert codes(lake) == [("snapshot_unknown", "knowledge_doc", ""), ("rows_gone", "knowledge_doc", "")]
+
+
+def test_records_that_left_quarantine_are_found(lake):
+    table(lake, "quarantine").delete("asset == 'raw_ticket_events'")
+
+    assert codes(lake) == [("quarantine_differs", EVENTS, TWO)]
+    (finding,) = look(lake).findings
+    assert (finding.found, finding.expected) == ("0 records held in the quarantine table", "1 by the ledger")
+
+
+def test_released_records_stay_in_their_table_and_are_not_held(lake):
+    quarantine = table(lake, "quarantine")
+    row = quarantine.scan().to_arrow()
+    column = row.schema.get_field_index("released_at")
+    quarantine.append(row.set_column(column, row.schema.field(column), row["quarantined_at"]))
+
+    assert codes(lake) == []
+
+
+# ── files are gone ───────────────────────────────────────────────────────────────────────────────────────────────────
+def local(location):
+    return Path(location.removeprefix("file://"))
+
+
+def data_files(settings, name, day=None):
+    return [
+        local(task.file.file_path)
+        for task in table(settings, name).scan().plan_files()
+        if day is None or str(task.file.partition[0]) == str((date.fromisoformat(day) - date(1970, 1, 1)).days)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asset", "day"), [(EVENTS, ONE), ("raw_doc_assets", ONE), ("support_kpi_daily", TWO), ("ticket_fact", "")]
+)
+def test_a_data_file_that_is_gone_is_found_and_a_backfill_of_its_partition_mends_it(lake, asset, day):
+    (file,) = data_files(lake, asset, day or None)
+    file.unlink()
+
+    (finding,) = look(lake).findings
+
+    assert (finding.code, finding.asset, finding.partition) == ("file_gone", asset, day)
+    assert str(file) in finding.found
+    assert finding.next_step == f"omni backfill {asset}{f' --partition {day}' if day else ''}"
+    assert (backfilled(lake, asset, day), codes(lake)) == ([], [])
+
+
+def backfilled(settings, *targets):
+    """What `omni backfill` does with its assets and its day; what is not ready, or failed, afterwards."""
+    assets, days = (
+        [each for each in targets if not each[:1].isdigit()],
+        [each for each in targets if each[:1].isdigit()],
+    )
+    refresh(settings)
+    readiness, ledger = open_readiness(settings), open_ledger(settings)
+    window = Window.of_keys(days[0], days[0]) if days else None
+    plan = plan_backfill(readiness, Selection(tuple(filter(None, assets)), window, frozenset(), False))
+    result = run_backfill(settings, request_backfill(ledger, plan, "test", "me", False), lambda _: None)
+    return [*result.lines, *(f"{each.name} {each.status}" for each in result.not_ready)]
+
+
+def test_the_objects_of_a_window_are_looked_for_whatever_is_gone_of_other_days(lake):
+    (file,) = data_files(lake, "raw_doc_assets")
+    file.unlink()
+
+    found = {day: codes(lake, asset="raw_doc_assets", window=Window.of_keys(day, day)) for day in (ONE, TWO)}
+
+    assert found == {ONE: [("file_gone", "raw_doc_assets", ONE)], TWO: []}
+
+
+def test_a_data_file_of_another_size_is_found_and_a_backfill_mends_it(lake):
+    (file,) = data_files(lake, EVENTS, TWO)
+    size = file.stat().st_size
+    file.unlink()  # it may be a link of another
+    file.write_bytes(b"short")
+
+    (finding,) = look(lake).findings
+
+    assert (finding.code, finding.partition) == ("file_differs", TWO)
+    assert finding.found.endswith(": 5 bytes") and finding.expected == f"{size} bytes by the table's metadata"
+    assert ingest(lake, window=Window.of_keys(TWO, TWO)).is_complete and codes(lake) == []
+
+
+def test_a_file_of_quarantine_that_is_gone_is_found_and_what_is_computed_again_into_a_new_table_mends_it(lake):
+    (file,) = data_files(lake, "quarantine")
+    file.unlink()
+
+    (finding,) = look(lake, asset="ticket_fact").findings
+
+    assert (finding.code, finding.asset, finding.partition) == ("file_gone", EVENTS, TWO)
+    assert finding.next_step.endswith(
+        f"drop bronze.quarantine from the catalog, then: omni backfill {EVENTS} raw_doc_assets"
+    )
+    open_catalog(lake).drop_table("bronze.quarantine")
+    assert (backfilled(lake, EVENTS, "raw_doc_assets"), codes(lake)) == ([], [])
+
+
+def test_a_file_beside_the_tables_folder_is_looked_for_where_it_lies(lake, tmp_path):
+    (file,) = data_files(lake, "ticket_fact")
+    facts = table(lake, "ticket_fact")
+    elsewhere = tmp_path / "elsewhere.parquet"
+    shutil.copyfile(file, elsewhere)
+    facts.add_files([f"file://{elsewhere}"])
+    there = codes(lake, asset="ticket_fact")
+    elsewhere.unlink()
+
+    assert there == [("rows_differ", "ticket_fact", "")]
+    assert ("file_gone", "ticket_fact", "") in codes(lake, asset="ticket_fact")
+
+
+@pytest.mark.parametrize("part", ["manifest", "manifest list", "metadata"])
+def test_metadata_that_are_gone_are_found_and_a_table_dropped_and_computed_again_is_whole(lake, part):
+    events = table(lake, EVENTS)
+    snapshot = events.current_snapshot()
+    location = {
+        "manifest": snapshot.manifests(events.io)[0].manifest_path,
+        "manifest list": snapshot.manifest_list,
+        "metadata": events.metadata_location,
+    }[part]
+    local(location).unlink()
+
+    (finding,) = look(lake).findings
+
+    assert (finding.code, finding.asset, finding.partition) == ("metadata_gone", EVENTS, "")
+    assert location.removeprefix("file://") in finding.found
+    assert f"drop bronze.{EVENTS} from the catalog, then: omni backfill {EVENTS}" in finding.next_step
+    open_catalog(lake).drop_table(f"bronze.{EVENTS}")
+    assert (backfilled(lake, EVENTS), codes(lake)) == ([], [])
+
+
+# ── the object store was changed ─────────────────────────────────────────────────────────────────────────────────────
+def test_an_object_that_is_gone_or_has_another_size_is_found_and_a_load_brings_it_back(lake):
+    (path,) = [p for p in (lake.home / "warehouse" / "objects").rglob("*") if p.is_file()]
+    path.write_bytes(b"short")
+    short = look(lake).findings
+    path.unlink()
+    gone = look(lake).findings
+
+    assert [(f.code, f.asset, f.partition) for f in (*short, *gone)] == [
+        ("object_differs", "raw_doc_assets", ONE),
+        ("object_gone", "raw_doc_assets", ONE),
+    ]
+    assert short[0].expected == gone[0].expected == "22 bytes" and "of 5 bytes" in short[0].found
+    assert ingest(lake, window=Window.of_keys(ONE, ONE)).is_complete
+    assert [code for code, _, _ in codes(lake)] == []
+
+
+# ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_an_asset_and_a_window_bound_what_is_compared(lake):
+    table(lake, EVENTS).delete("event_id == 'e1'")
+    table(lake, "support_kpi_daily").delete(f"kpi_date == '{TWO}'")
+
+    assert codes(lake, asset="support_kpi_daily") == [("rows_gone", "support_kpi_daily", TWO)]
+    assert codes(lake, window=Window.of_keys(ONE, ONE)) == [("rows_differ", EVENTS, ONE)]
+    with pytest.raises(UnknownTable, match="'nope': neither a table nor a record"):
+        look(lake, asset="nope")
+
+
+def test_the_command_answers_0_agree_1_disagree_2_error(lake, monkeypatch, tmp_path):
+    monkeypatch.setattr(verify_command, "load_settings", lambda: lake)
+    agreed = CliRunner().invoke(app, ["verify"])
+    unknown = CliRunner().invoke(app, ["verify", "--asset", "nope"])
+    table(lake, EVENTS).delete("event_id == 'e1'")
+    wrong = CliRunner().invoke(app, ["verify"])
+    as_json = CliRunner().invoke(app, ["verify", "--json"])
+    nowhere = LakehouseSettings(home=tmp_path / "nowhere", manifests=tmp_path)
+    monkeypatch.setattr(verify_command, "load_settings", lambda: nowhere)
+    absent = CliRunner().invoke(app, ["verify"])
+
+    assert [r.exit_code for r in (agreed, unknown, wrong, as_json, absent)] == [0, 2, 1, 1, 2]
+    assert "ledger and tables agree" in agreed.stdout
+    assert f"next: omni run --partition {ONE}" in wrong.stdout and "1 disagreements" in wrong.stdout
+    assert [finding["code"] for finding in json.loads(as_json.stdout)["findings"]] == ["rows_differ"]
+    assert not nowhere.home.exists()

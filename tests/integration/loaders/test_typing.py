@@ -1,0 +1,152 @@
+"""The quick ways to count and to type records give what the careful ways give."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contracts import load_contract
+from loaders.events import counting as day_counts
+from loaders.events.counting import count_days
+from loaders.events.dating import Dating
+from loaders.events.quick_typing import QuickTyper
+from loaders.events.record_typing import RecordTyper
+from loaders.events.records import connect
+from loaders.manifests.admission import Admission
+from loaders.manifests.manifest import Manifest
+from loaders.sources.files import find_files
+from loaders.sources.reading import local_file
+from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+
+# ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+TIMES = st.one_of(
+    st.none(),
+    st.sampled_from(
+        ["2026-04-15T10:00:00Z", "2026-04-16T00:30:00+08:00", "2026-04-15", "soon", "1970-01-01T00:00:00Z"]
+    ),
+    st.sampled_from(["2026-04-15 10:00:00Z", "2026-04-15T10:00:00.5Z", "2026-04-15T24:00:00Z"]),
+    st.integers(),
+    st.booleans(),
+    st.lists(st.integers(), max_size=2),
+)
+RECORDS = st.fixed_dictionaries({}, optional={name: TIMES for name in ("occurred_at", "updated_at", "created_at", "x")})
+
+
+def plain_source(settings, folder):
+    """A source of JSON lines, `a.jsonl`: its admission, how its records are dated, and their typer."""
+    manifest = Manifest.model_validate(ticket_manifest([source("a", "a.jsonl")]))
+    admission = Admission(None, manifest, manifest.assets[0], "accept", ())
+    dating = Dating.of_file(settings, manifest, "a.jsonl")
+    typer = RecordTyper(load_contract(settings, "ticket_event"), admission, dating, connect(folder))
+    return admission, dating, typer
+
+
+ODD_LINES = st.sampled_from(
+    ["", "  ", "null", "[1]", "{", '{"occurred_at": }', '{"a":1}{"b":2}', ' {"x": 1}', "{}", "12"]
+)
+
+
+@hypothesis_settings(max_examples=60)
+@given(lines=st.lists(st.one_of(RECORDS, ODD_LINES), max_size=8))
+def test_both_ways_to_count_find_the_days_that_the_load_finds(tmp_path_factory, lines):
+    folder = tmp_path_factory.mktemp("lines")
+    write_lines(folder / "a.jsonl", lines)
+    settings = LakehouseSettings(home=folder)
+    admission, dating, typer = plain_source(settings, folder)
+    (file,) = find_files(settings, folder / "manifest.json", admission.source)
+
+    def counted(quick):
+        with pytest.MonkeyPatch.context() as patch, local_file(file, admission.source, folder) as local:
+            if not quick:
+                patch.setattr(day_counts, "_date_quickly", lambda *_: False)
+            return count_days(settings, admission, "a.jsonl", local, dating, connect(folder), folder)
+
+    with (folder / "a.jsonl").open("rb") as stream, connect(folder) as connection:
+        typed = [row for table in typer.type_lines(stream, "a.jsonl") for row in table.to_pylist()]
+        schema = pa.schema([("source_line", pa.int64()), ("day", pa.date32())])
+        connection.register("typed", pa.Table.from_pylist(typed, schema))
+        query = f"select partition::varchar, count(*) from ({dating.partitioned('typed')}) group by 1 order by 1"
+        loaded = connection.execute(query).fetchall()
+    assert [(day.partition, day.records) for day in counted(quick=True)] == loaded
+    assert counted(quick=True) == counted(quick=False)
+
+
+# ── typing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+TEXTS = st.sampled_from(
+    ["x", "", " ", "\u3000", "\t", "7", "true", "ä", "a\\b", 'a"b', "[1]", "{}", "\u2028", "x" * 130]
+)
+ODD_VALUES = st.one_of(st.none(), st.integers(), st.booleans(), TEXTS, st.lists(TEXTS, max_size=2))
+EVENTS = st.builds(
+    lambda base, odd: {**base, **odd},
+    st.builds(ticket_event, st.integers(1, 3)),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "subject": st.one_of(TEXTS, ODD_VALUES),
+            "priority": st.sampled_from(["P1", "p1", None, 1]),
+            "tags": st.one_of(st.lists(TEXTS, max_size=2), ODD_VALUES),
+            "pii_redacted": st.sampled_from([True, False, "true", None]),
+            "resolved_at": TIMES,
+            "occurred_at": TIMES,
+            "ticket_id": ODD_VALUES,
+            "event_id": st.none(),
+            "plan": ODD_VALUES,
+            "batch_id": TEXTS,
+        },
+    ),
+)
+
+
+NEARLY_PLAIN = st.builds(
+    lambda number, odd: ticket_event(number, **odd),
+    st.integers(1, 3),
+    st.sampled_from(
+        [
+            {},
+            {"sla_due_at": "2026-04-16T08:00:00Z", "tags": ["a", "ä"], "error_codes": []},
+            {"ticket_id": None},
+            {"ticket_id": ""},
+            {"ticket_id": " "},
+            {"status": "odd"},
+            {"priority": "p1"},
+            {"subject": "x" * 10_000},
+            {"subject": 'the "a\\b"\n'},
+            {"event_type": None},
+            {"occurred_at": None},
+            {"occurred_at": "1970-01-01T00:00:00Z"},
+            {"occurred_at": "2099-01-01T00:00:00Z"},
+            {"event_id": None},
+            {"tags": ["a", None]},
+            {"tags": ['a"']},
+        ]
+    ),
+)
+
+
+@hypothesis_settings(max_examples=120)
+@example(lines=[{**ticket_event(1), "occurred_at": None, "event_type": None}])
+@example(lines=[ticket_event(1), ticket_event(2, occurred_at=None)])
+@example(lines=[ticket_event(1, subject='the "a\\b"\n'), ticket_event(2)])
+@example(lines=[ticket_event(1, tags=["a", "ä"]), ticket_event(2, tags=[], sla_due_at="2026-04-16T08:00:00Z")])
+@given(
+    lines=st.one_of(
+        st.lists(st.one_of(EVENTS, EVENTS, ODD_LINES), max_size=6), st.lists(NEARLY_PLAIN, min_size=1, max_size=2)
+    )
+)
+def test_the_quick_way_to_type_gives_what_the_careful_way_gives(tmp_path_factory, lines):
+    folder = tmp_path_factory.mktemp("lines")
+    path = write_lines(folder / "a.jsonl", lines)
+    _, _, typer = plain_source(LakehouseSettings(home=folder), folder)
+
+    def typed(quick):
+        with pytest.MonkeyPatch.context() as patch, path.open("rb") as stream:
+            if not quick:
+                patch.setattr(QuickTyper, "type_chunk", lambda *_: None)
+            return sorted(
+                (row for table in typer.type_lines(stream, "a.jsonl") for row in table.to_pylist()),
+                key=lambda row: row["source_line"],
+            )
+
+    assert typed(quick=True) == typed(quick=False)

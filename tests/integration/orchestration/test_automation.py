@@ -1,0 +1,409 @@
+"""What Dagster does by itself: the arrivals sensor, the schedules, freshness, retries; and what a killed run leaves."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner
+
+from lakehouse import catalog, database
+from lakehouse.ledger.ledger import open_ledger
+from lakehouse.settings import PROJECT_ROOT
+from loaders.errors import StoreUnavailable
+from loaders.ingest import ingest, refresh
+from orchestration.cli.main import app
+from orchestration.definitions import INGEST_ALL_JOB, build_definitions
+from orchestration.graph import retries
+from orchestration.graph.arrivals_sensor import ARRIVALS_SENSOR, RUN_KEY_TAG
+from orchestration.graph.freshness_checks import build_freshness_checks
+from orchestration.graph.partitions import window_of_tags
+from orchestration.graph.schedules import DAILY_SCHEDULE, FRESHNESS_JOB
+from orchestration.instance.home import dagster_environment
+from orchestration.instance.live_runs import LiveProcess, fail_dead_runs
+from orchestration.readiness.asset_graph import load_asset_graph
+from orchestration.readiness.freshness import judge
+from orchestration.readiness.readiness import Readiness
+from orchestration.runs.main_job import run_main_job
+from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+
+
+@pytest.fixture
+def two_days(settings, declare):
+    """Tickets on 2026-04-14 and 15, declared and covered, not loaded."""
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(d, f"2026-04-{d}") for d in (14, 15)])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    refresh(settings)
+    return settings.model_copy(update={"expected_within_hours": {"raw_ticket_events": 36}})
+
+
+@pytest.fixture
+def instance():
+    """An instance in memory."""
+    with dg.DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+@pytest.fixture
+def home_instance(two_days):
+    """The instance under OMNI_HOME, with the configuration that ships."""
+    with dg.DagsterInstance.from_config(dagster_environment(two_days)["DAGSTER_HOME"]) as opened:
+        yield opened
+
+
+def look(settings, instance, definitions=None):
+    """One evaluation of the sensor: its requests, and why it skips."""
+    sensor = (definitions or build_definitions(settings)).get_repository_def().get_sensor_def(ARRIVALS_SENSOR)
+    data = sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
+    return data.run_requests or [], data.skip_message
+
+
+def launch(settings, instance, request):
+    """Run what was asked for, as the daemon does: with the key of the request among the tags."""
+    return (
+        build_definitions(settings)
+        .resolve_job_def(INGEST_ALL_JOB)
+        .execute_in_process(
+            instance=instance,
+            run_config=request.run_config,
+            tags={**request.tags, RUN_KEY_TAG: request.run_key},
+            raise_on_error=False,
+        )
+    )
+
+
+def ready_days(settings, asset="support_kpi_daily"):
+    verdicts = Readiness(load_asset_graph(settings), open_ledger(settings)).verdicts(asset)
+    return [key for key, verdict in verdicts.items() if verdict.is_ready]
+
+
+def windows(requests):
+    return [str(window_of_tags(request.tags)) for request in requests]
+
+
+# ── the sensor ───────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_the_sensor_asks_for_exactly_the_days_of_a_late_file_and_then_has_nothing_new(two_days, instance, declare):
+    first, _ = look(two_days, instance)
+    assert launch(two_days, instance, first[0]).success
+    after_first, why = look(two_days, instance)
+    write_lines(two_days.manifests / "late.jsonl", [ticket_event(16, "2026-04-15"), ticket_event(17, "2026-04-30")])
+    declare(ticket_manifest([source("late", "late.jsonl")], 2))
+
+    late, _ = look(two_days, instance)
+    results = [launch(two_days, instance, request) for request in late]
+    after_late, _ = look(two_days, instance)
+
+    assert (windows(first), after_first) == (["2026-04-14..2026-04-15"], [])
+    assert "nothing new" in why
+    assert windows(late) == ["2026-04-15", "2026-04-30"]
+    assert all(result.success for result in results)
+    assert after_late == []
+    assert ready_days(two_days) == ["2026-04-14", "2026-04-15", "2026-04-30"]
+
+
+def test_a_day_before_those_that_dagster_has_loaded_waits_for_a_reload_and_holds_no_other_back(
+    two_days, instance, declare
+):
+    write_lines(two_days.manifests / "late.jsonl", [ticket_event(3, "2026-04-03")])
+    declare(ticket_manifest([source("late", "late.jsonl")], 2))
+    as_loaded = build_definitions(two_days)
+
+    held, _ = look(two_days, instance, as_loaded)
+    reloaded, _ = look(two_days, instance)
+
+    assert windows(held) == ["2026-04-14..2026-04-15"]
+    assert windows(reloaded) == ["2026-04-03", "2026-04-14..2026-04-15"]
+
+
+def test_a_state_is_asked_for_once_even_if_its_run_failed_and_again_once_a_file_changes(two_days, instance):
+    (request,), _ = look(two_days, instance)
+    job = build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB)
+    run = instance.create_run_for_job(job, tags={**request.tags, RUN_KEY_TAG: request.run_key})
+    instance.report_run_failed(run)
+
+    again, why = look(two_days, instance)
+    write_lines(two_days.manifests / "a.jsonl", [ticket_event(d, f"2026-04-{d}") for d in (14, 15, 16)])
+    (changed,), _ = look(two_days, instance)
+
+    assert again == []
+    assert f"run {run.run_id}: failure" in why and "omni run" in why
+    assert changed.run_key != request.run_key
+
+
+def test_nothing_is_asked_for_while_a_run_is_at_work_on_a_day_of_the_range(two_days, instance):
+    job = build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB)
+    waiting = instance.create_run_for_job(job, tags={"dagster/partition": "2026-04-15"})
+
+    held, why = look(two_days, instance)
+    instance.report_run_canceled(waiting)
+    free, _ = look(two_days, instance)
+
+    assert held == []
+    assert f"run {waiting.run_id} is not started" in why
+    assert windows(free) == ["2026-04-14..2026-04-15"]
+
+
+def test_what_no_run_can_mend_is_not_asked_for_and_is_named(two_days, instance):
+    (two_days.manifests / "a.jsonl").unlink()
+
+    requests, why = look(two_days, instance)
+
+    assert requests == []
+    assert "a.jsonl" in why
+
+
+# ── the schedules ────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_everything_that_starts_by_itself_is_off_until_somebody_turns_it_on(two_days):
+    repository = build_definitions(two_days).get_repository_def()
+
+    sensors, schedules = repository.sensor_defs, repository.schedule_defs
+    assert {each.name for each in schedules} == {DAILY_SCHEDULE, "maintenance_job_schedule", "freshness_job_schedule"}
+    assert {each.execution_timezone for each in schedules} == {"UTC"}
+    assert {each.default_status for each in sensors} == {dg.DefaultSensorStatus.STOPPED}
+    assert {each.default_status for each in schedules} == {dg.DefaultScheduleStatus.STOPPED}
+
+
+def test_the_daily_schedule_runs_yesterday_and_no_other_day(two_days, instance):
+    schedule = build_definitions(two_days).get_repository_def().get_schedule_def(DAILY_SCHEDULE)
+    at = datetime(2026, 4, 15, 3, 15, tzinfo=UTC)
+
+    (request,) = schedule.evaluate_tick(dg.build_schedule_context(instance, at)).run_requests
+    result = (
+        build_definitions(two_days)
+        .resolve_job_def(INGEST_ALL_JOB)
+        .execute_in_process(instance=instance, partition_key=request.partition_key, tags=dict(request.tags))
+    )
+
+    assert str(window_of_tags(request.tags)) == "2026-04-14"
+    assert result.success
+    assert ready_days(two_days) == ["2026-04-14"]
+
+
+# ── freshness ────────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("now", "due", "is_late"),
+    [
+        (datetime(2026, 4, 17, 11, 59, tzinfo=UTC), date(2026, 4, 14), False),
+        (datetime(2026, 4, 17, 12, 0, tzinfo=UTC), date(2026, 4, 15), True),
+    ],
+)
+def test_a_day_is_late_so_many_hours_after_its_end(now, due, is_late):
+    judged = judge("raw_ticket_events", 36, date(2026, 4, 14), date(2026, 4, 14), now)
+
+    assert (judged.due, judged.is_late) == (due, is_late)
+
+
+def test_a_late_day_that_has_arrived_is_told_from_one_that_has_not():
+    now = datetime(2026, 4, 17, 12, tzinfo=UTC)
+
+    arrived = judge("raw_ticket_events", 36, date(2026, 4, 15), None, now)
+    missing = judge("raw_ticket_events", 36, date(2026, 4, 14), date(2026, 4, 14), now)
+
+    assert arrived.is_late and arrived.message.endswith("next: omni run")
+    assert missing.is_late and missing.message.endswith("bring its files, then: omni run")
+
+
+def freshness_of(settings, instance, now):
+    """Evaluate the check as its job does, at an instant."""
+    checks = build_freshness_checks(settings, lambda: now)
+    definitions = dg.Definitions(
+        assets=[each for each in build_definitions(settings).assets or [] if isinstance(each, dg.AssetsDefinition)],
+        asset_checks=checks,
+        jobs=[dg.define_asset_job("ask", selection=dg.AssetSelection.checks(*checks))],
+    )
+    result = definitions.resolve_job_def("ask").execute_in_process(instance=instance)
+    (evaluation,) = result.get_asset_check_evaluations()
+    return evaluation
+
+
+def test_the_freshness_check_warns_of_a_late_day_by_what_is_loaded(two_days, instance):
+    ingest(two_days)
+
+    fresh = freshness_of(two_days, instance, datetime(2026, 4, 17, 11, tzinfo=UTC))
+    late = freshness_of(two_days, instance, datetime(2026, 4, 18, 12, tzinfo=UTC))
+
+    assert fresh.passed
+    assert (late.passed, late.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "2026-04-16 was expected" in late.metadata["message"].value
+
+
+def test_freshness_is_asked_for_by_a_job_of_its_own_and_not_by_the_daily_chain(two_days):
+    definitions = build_definitions(two_days)
+
+    steps = {
+        name: {node.name for node in definitions.resolve_job_def(name).nodes}
+        for name in (INGEST_ALL_JOB, FRESHNESS_JOB)
+    }
+
+    assert steps[FRESHNESS_JOB] == {"raw_ticket_events_freshness"}
+    assert "raw_ticket_events_freshness" not in steps[INGEST_ALL_JOB]
+
+
+def test_status_names_a_late_day_of_an_asset_with_a_rhythm(two_days, monkeypatch):
+    ingest(two_days)
+    relaxed = two_days.model_copy(update={"expected_within_hours": {}})
+
+    def lines(settings):
+        monkeypatch.setattr("orchestration.cli.main.load_settings", lambda: settings)
+        return [line for line in CliRunner().invoke(app, ["status"]).output.splitlines() if line.startswith("late")]
+
+    (late,), none = lines(two_days), lines(relaxed)
+
+    assert "2026-04-15 is the latest day that has arrived" in late
+    assert none == []
+
+
+# ── retries ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.fixture
+def impatient(monkeypatch):
+    """Neither SQLite nor Dagster waits long."""
+    for module in (database, catalog):
+        monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(retries, "WAIT_SECONDS", 0.1)
+
+
+def run_bronze(job, instance):
+    return job.execute_in_process(
+        instance=instance,
+        partition_key="2026-04-15",
+        asset_selection=[dg.AssetKey("raw_ticket_events")],
+        raise_on_error=False,
+    )
+
+
+def count(result, kind):
+    return sum(event.event_type == kind for event in result.all_events)
+
+
+def hold_lock(settings, monkeypatch, failures):
+    """Lock the database really, before a load, and let go of it after so many loads have failed."""
+    lock = sqlite3.connect(settings.home / "catalog.db", isolation_level=None)
+    lock.execute("begin exclusive")
+    seen = []
+
+    def watched(*args, **kwargs):
+        try:
+            return ingest(*args, **kwargs)
+        except StoreUnavailable as error:
+            seen.append(error)
+            if len(seen) == failures:
+                lock.rollback()
+            raise
+
+    monkeypatch.setattr("loaders.ingest.ingest", watched)
+    return lock
+
+
+def test_a_database_that_is_locked_once_is_asked_again_and_the_day_is_loaded(
+    two_days, instance, impatient, monkeypatch
+):
+    job = build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB)
+    lock = hold_lock(two_days, monkeypatch, failures=1)
+
+    result = run_bronze(job, instance)
+    lock.close()
+
+    assert count(result, dg.DagsterEventType.STEP_RESTARTED) == 1
+    assert result.success
+    assert ("raw_ticket_events", "2026-04-15") in open_ledger(two_days).current_materializations()
+
+
+def test_a_database_that_stays_locked_fails_the_run_after_two_more_tries(two_days, instance, impatient, monkeypatch):
+    job = build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB)
+    lock = hold_lock(two_days, monkeypatch, failures=9)
+
+    result = run_bronze(job, instance)
+    lock.close()
+
+    assert not result.success
+    assert count(result, dg.DagsterEventType.STEP_RESTARTED) == 2
+
+
+def test_a_failed_check_is_not_tried_again(two_days, instance):
+    bad = [{**ticket_event(15), "status": "no such status"}, ticket_event(16)]
+    write_lines(two_days.manifests / "a.jsonl", bad)
+    refresh(two_days)
+
+    result = run_bronze(build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB), instance)
+
+    failed = [each.check_name for each in result.get_asset_check_evaluations() if not each.passed]
+    assert sorted(failed) == ["freshness", "quarantine_share"]  # the steps behind it ran, and the first says it is late
+    assert count(result, dg.DagsterEventType.STEP_RESTARTED) == 0
+
+
+# ── killed runs, and the instance ────────────────────────────────────────────────────────────────────────────────────
+def test_a_run_whose_process_was_killed_is_recorded_as_failed_and_omni_run_goes_on(two_days, home_instance, tmp_path):
+    killer = tmp_path / "killed.py"
+    killer.write_text(
+        "import os, signal\n"
+        "import loaders.ingest\n"
+        "from orchestration.cli.main import app\n"
+        "loaders.ingest.ingest = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "app(['run'])\n"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT_ROOT),
+        "OMNI_HOME": str(two_days.home),
+        "OMNI_MANIFESTS": str(two_days.manifests),
+    }
+    killed = subprocess.run([sys.executable, str(killer)], env=environment, capture_output=True, cwd=tmp_path)
+    (left,) = home_instance.get_runs()
+
+    outcome = run_main_job(two_days, None, lambda _: None)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert left.status is dg.DagsterRunStatus.STARTED
+    assert home_instance.get_run_by_id(left.run_id).status is dg.DagsterRunStatus.FAILURE
+    assert outcome.is_complete, outcome.lines
+
+
+def test_a_run_of_a_living_process_or_of_another_machine_is_left_alone(two_days, home_instance):
+    job = build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB)
+    alive = LiveProcess(two_days.dagster_home)
+    started = dg.DagsterRunStatus.STARTED
+    home_instance.create_run_for_job(job, tags=alive.tags, status=started)
+    home_instance.create_run_for_job(job, tags={"omni/process": "elsewhere 0"}, status=started)
+    while_alive = fail_dead_runs(home_instance, two_days.dagster_home)
+
+    mine = home_instance.get_runs(dg.RunsFilter(tags=alive.tags))
+    del alive
+
+    assert while_alive == []
+    assert fail_dead_runs(home_instance, two_days.dagster_home) == [mine[0].run_id]
+
+
+def test_steps_that_write_share_one_pool_that_counts_runs(two_days, home_instance):
+    job = build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB)
+
+    pools = {name for node in job.nodes for name in node.definition.pools}
+    assert pools == {"lakehouse_writes"}
+    assert home_instance.global_op_concurrency_default_limit == 1
+    assert home_instance.get_concurrency_config().pool_config.pool_granularity.value == "run"
+    assert home_instance.run_monitoring_enabled and not home_instance.telemetry_enabled
+
+
+@pytest.mark.parametrize("was", ["absent", "of the first version", "written by an earlier version", "edited"])
+def test_the_shipped_dagster_yaml_reaches_a_home_unless_somebody_has_edited_it(settings, was):
+    home = settings.dagster_home
+    config, shipped = home / "dagster.yaml", (PROJECT_ROOT / "infra" / "dagster" / "dagster.yaml").read_text("utf-8")
+    home.mkdir(parents=True)
+    if was == "of the first version":
+        config.write_text(
+            "# The Dagster instance of `omni run` and `make ui`; copied to OMNI_HOME/dagster on first use.\n"
+            "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+        )
+    elif was != "absent":
+        config.write_text("telemetry: {enabled: false}\n")
+        earlier = "telemetry: {enabled: false}\n" if was == "written by an earlier version" else shipped
+        (home / ".dagster.yaml.written").write_text(earlier)
+
+    dagster_environment(settings)
+    dagster_environment(settings)
+
+    expected = "telemetry: {enabled: false}\n" if was == "edited" else shipped
+    assert config.read_text("utf-8") == expected
