@@ -15,7 +15,7 @@ from typing import Any
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from orchestration.dbt.forks import invoke_dbt
-from orchestration.readiness.asset_graph import dbt_environment
+from orchestration.dbt.manifest import dbt_environment
 
 Event = dict[str, Any]
 """A line of dbt's JSON log: `info` and `data`."""

@@ -5,17 +5,15 @@ process of its own, when the dbt project has changed.
 """
 
 import json
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lakehouse.assets import BRONZE_ASSETS, DOC_ASSETS, TICKET_EVENTS
-from lakehouse.errors import ConfigurationError, OmniError
+from lakehouse.errors import OmniError
 from lakehouse.ledger.evidence import Severity
 from lakehouse.ledger.inputs import PartitionMapping
-from lakehouse.settings import LakehouseSettings, load_settings
-from orchestration.dbt.forks import invoke_dbt
+from lakehouse.settings import LakehouseSettings
+from orchestration.dbt.manifest import ensure_dbt_manifest
 
 BRONZE_CHECKS: dict[str, dict[str, Severity]] = {
     TICKET_EVENTS: {"conservation": "error", "quarantine_share": "error", "contract_drift": "warn"},
@@ -84,38 +82,6 @@ def read_asset_graph(manifest: dict[str, Any]) -> AssetGraph:
             nodes[tested].checks[test["name"]] = "error"
             nodes[tested].check_descriptions[test["name"]] = test["description"] or "Unit test of the model's logic."
     return AssetGraph(nodes)
-
-
-def ensure_dbt_manifest(settings: LakehouseSettings) -> Path:
-    """Path of dbt's manifest, parsed again when a file of the dbt project is newer.
-
-    Raises:
-        ConfigurationError: dbt cannot parse the project.
-    """
-    path = settings.dbt_target_dir / "manifest.json"
-    project = settings.dbt_project_dir
-    files = [p for p in project.rglob("*") if p.suffix in (".sql", ".yml", ".yaml")]
-    if path.exists() and path.stat().st_mtime >= max(p.stat().st_mtime for p in files):
-        return path
-    where = {"DBT_PROJECT_DIR": str(project), "DBT_PROFILES_DIR": str(project), **dbt_environment(settings)}
-    said: list[str] = []
-    status = invoke_dbt(["--quiet", "parse"], {**os.environ, **where}, said.append)
-    if status != 0 or not path.exists():
-        raise ConfigurationError(f"dbt cannot parse {project.name}: {''.join(said)[-4000:]}")
-    path.touch()  # dbt leaves an unchanged manifest's time as it is
-    return path
-
-
-def dbt_environment(settings: LakehouseSettings) -> dict[str, str]:
-    """Environment that points dbt's process at this lakehouse.
-
-    OMNI_HOME is named only where it differs: dbt parses the whole project again when it changes from unset to set.
-    """
-    home = {} if settings.home == load_settings().home else {"OMNI_HOME": str(settings.home)}
-    # dbt_project.yml silences these, but only after the project is read, which is what they are about.
-    silence = json.dumps({"silence": ["ConfigTargetPathDeprecation", "ConfigLogPathDeprecation"]})
-    paths = {"DBT_TARGET_PATH": str(settings.dbt_target_dir), "DBT_LOG_PATH": str(settings.home / "dbt" / "logs")}
-    return {**paths, "DBT_WARN_ERROR_OPTIONS": silence, **home}
 
 
 def _model_node(model: dict[str, Any], nodes: dict[str, AssetNode]) -> AssetNode:

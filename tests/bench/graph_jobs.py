@@ -21,9 +21,10 @@ from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import ingest, refresh
 from orchestration.dbt.forks import end_servers
+from orchestration.dbt.manifest import ensure_dbt_manifest
 from orchestration.dbt.process import run_dbt
 from orchestration.planning.steps import plan_steps
-from orchestration.readiness.asset_graph import AssetGraph, AssetNode, ensure_dbt_manifest
+from orchestration.readiness.asset_graph import AssetGraph, AssetNode
 from orchestration.readiness.readiness import Readiness, open_readiness
 from orchestration.readiness.verdicts import Status
 from orchestration.runs.backfill import Selection, plan_backfill, request_backfill, run_backfill
