@@ -14,9 +14,9 @@ from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
-from loaders.bronze.coverage import CoveredFile, asset_of, refresh_coverage
+from loaders.bronze.coverage import asset_of, refresh_coverage
 from loaders.bronze.pipelines import LoadReport, Progress, failure_of, new_run_id, run_pipeline
-from loaders.bronze.plan import plan_load
+from loaders.plans.plan import CoveredFile, plan_load
 from loaders.seed_loader import AdmissionReport, admit_manifests
 
 

@@ -21,7 +21,8 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import partition_filter
 from lakehouse.tables.catalog import load_table_if_exists
 from loaders.bronze.held_records import Selection, held_records
-from loaders.events.checks import Finding, contract_drift, quarantine_share
+from loaders.events.checks import contract_drift, quarantine_share
+from loaders.plans.findings import Finding
 from loaders.snapshots.mass_delete import MassDeleteGuard
 
 CONSERVATION = "conservation"

@@ -9,7 +9,7 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,29 +26,12 @@ from loaders.events.dating import Dating
 from loaders.events.records import connect
 from loaders.manifests.admission import Admission
 from loaders.manifests.manifest import Source
-from loaders.snapshots.formats import HEAD_BYTES, Description, describe, is_paged
+from loaders.plans.plan import CoveredFile, Description
+from loaders.snapshots.formats import HEAD_BYTES, describe, is_paged
 from loaders.sources.files import SourceFile, find_files
 from loaders.sources.reading import local_file, verify_file
 
 _ASSETS = {"ticket": TICKET_EVENTS, "doc_asset": DOC_ASSETS}
-
-
-@dataclass(frozen=True, slots=True)
-class CoveredFile:
-    """One file of an admitted source; `file` is None for a tombstone and for a file that cannot be found."""
-
-    admission: Admission
-    file: SourceFile | None
-    record: SourceFileRecord
-    coverage: list[Coverage] | None
-    """What the file holds, where it was read anew; None where the ledger already knows."""
-    batch_at: datetime
-    """Instant of its batch; of the batch that it repeats, where it is a replay."""
-    described: Description | None = None
-    """What a document says of itself, told by the very bytes that its fingerprint was computed from.
-
-    None where these were not read now, or where more than their head is needed: the stored object tells then.
-    """
 
 
 def asset_of(admission: Admission) -> str | None:

@@ -20,7 +20,7 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table, partition_filter
 from lakehouse.tables.catalog import ensure_table
 from lakehouse.tables.commits import replace_window
-from loaders.bronze.staged_files import QUARANTINE_FILE
+from loaders.plans.staged_files import QUARANTINE_FILE
 
 
 def table_of(file: Path) -> str:

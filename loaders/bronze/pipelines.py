@@ -27,10 +27,10 @@ from lakehouse.ledger.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
 from loaders.bronze.checks import check_partitions
 from loaders.bronze.destination import Sink, bronze, table_of
-from loaders.bronze.plan import LoadPlan
-from loaders.bronze.staged_files import stage_emptied
 from loaders.errors import LoadFailed, SourceUnreadable, StoreUnavailable
 from loaders.events.staging import TicketStager
+from loaders.plans.plan import LoadPlan
+from loaders.plans.staged_files import stage_emptied
 from loaders.snapshots.staging import DocumentStager
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,7 @@ contract_drift (warn): the source brings no field that the contract does not nam
 from collections.abc import Iterable, Mapping
 
 from lakehouse.ledger.evidence import Materialization
-
-Finding = tuple[str, int]
-"""Message, number of failures."""
+from loaders.plans.findings import Finding
 
 
 def quarantine_share(item: Materialization, held: Iterable[str], discarded: set[str], allowed: float) -> Finding:

@@ -22,15 +22,14 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import EVENT_COLUMNS, LINEAGE, QUARANTINE_COLUMNS, bronze_table, contract_columns
 from lakehouse.tables.contracts import load_contract
 from lakehouse.tables.duck import quoted
-from loaders.bronze.coverage import CoveredFile
-from loaders.bronze.plan import PartitionPlan, planned_materialization
-from loaders.bronze.staged_files import PARQUET_FORMAT, QUARANTINE_FILE, write_staged
 from loaders.errors import SourceUnreadable
 from loaders.events.dating import Dating
 from loaders.events.record_typing import BATCH_ROWS, RecordTyper
 from loaders.events.records import connect, is_plain_lines, open_records
 from loaders.events.typed_rows import TypedRows
 from loaders.events.typing_sql import BATCH_FIELDS
+from loaders.plans.plan import CoveredFile, PartitionPlan, planned_materialization
+from loaders.plans.staged_files import PARQUET_FORMAT, QUARANTINE_FILE, write_staged
 from loaders.sources.reading import local_file, open_stream
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakehouse.tables.duck import quoted
-from loaders.bronze.staged_files import PARQUET_FORMAT
+from loaders.plans.staged_files import PARQUET_FORMAT
 
 HELD_BYTES = 64 * 1024 * 1024
 """Size (uncompressed) of rows from which on they go to disk."""

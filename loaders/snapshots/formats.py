@@ -8,11 +8,12 @@ import codecs
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from io import BytesIO
 
 import yaml
+
+from loaders.plans.plan import Description
 
 logger = logging.getLogger(__name__)
 
@@ -21,14 +22,6 @@ HEAD_BYTES = 1 << 16
 
 Read = Callable[[int | None], bytes]
 """Gives the first bytes of a document, so many at most; all of them for None."""
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What was found; None for what the document does not say, or cannot."""
-
-    title: str | None = None
-    pages: int | None = None
 
 
 def describe(read: Read, asset_type: str, name: str) -> Description:

@@ -15,8 +15,8 @@ from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import Window
 from lakehouse.tables.bronze import partition_filter
-from loaders.events.checks import Finding
 from loaders.manifests.manifest import Manifest
+from loaders.plans.findings import Finding
 from loaders.snapshots.staging import collection_of, disposition_of
 
 _NAMED_DOCUMENTS = 10

@@ -19,12 +19,11 @@ from lakehouse.ledger.evidence import RowCounts
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.objects import ObjectMismatch, object_path, object_size, put_object, read_object
-from loaders.bronze.coverage import CoveredFile
-from loaders.bronze.plan import PartitionPlan, planned_materialization
-from loaders.bronze.staged_files import write_staged
 from loaders.errors import SourceUnreadable
 from loaders.manifests.manifest import Manifest
-from loaders.snapshots.formats import Description, describe, is_paged
+from loaders.plans.plan import CoveredFile, Description, PartitionPlan, planned_materialization
+from loaders.plans.staged_files import write_staged
+from loaders.snapshots.formats import describe, is_paged
 
 _PII_LEVELS = {"clear": "none", "not_applicable": "none", "redacted": "low"}
 

@@ -1,4 +1,4 @@
-"""dbt, imported once per process that needs it: `python -m orchestration.dbt.server`, which `orchestration.dbt.forks` starts.
+"""dbt, imported once per process that needs it: `orchestration.dbt.forks` starts `python -m orchestration.dbt.server`.
 
 Its input is one invocation per line: arguments, environment, working directory. Each is a fork of this process, so that
 dbt's state ends with the invocation; what dbt prints is followed by a line that gives the exit status. Imports are half

@@ -27,8 +27,8 @@ from lakehouse.tables.contracts import load_contract
 from lakehouse.upkeep.maintenance import maintain
 from loaders.bronze.coverage import refresh_coverage
 from loaders.bronze.destination import Sink, commit_staged
-from loaders.bronze.staged_files import write_staged
 from loaders.ingest import IngestReport, ingest
+from loaders.plans.staged_files import write_staged
 from loaders.seed_loader import admit_manifests
 from tests.bench.measuring import cpu_seconds, peak_mb
 

@@ -40,7 +40,7 @@ class Point(NamedTuple):
 
 POINTS = {
     "read": Point("loaders.sources.files:SourceFile", "open", False),
-    "planned": Point("loaders.bronze.plan", "plan_load", False),
+    "planned": Point("loaders.plans.plan", "plan_load", False),
     "extract": Point("dlt.pipeline.mark", "with_file_import", True),
     "staged": Point("dlt.pipeline.pipeline:Pipeline", "load", True),
     "object": Point("lakehouse.tables.objects", "put_object", False),

@@ -8,11 +8,11 @@ import pytest
 from lakehouse.assets import QUARANTINE, TICKET_EVENTS
 from lakehouse.ledger.ledger import open_ledger
 from loaders.bronze.coverage import refresh_coverage
-from loaders.bronze.plan import plan_load
 from loaders.errors import SourceUnreadable
 from loaders.events import typed_rows
 from loaders.events.staging import TicketStager
 from loaders.ingest import ingest
+from loaders.plans.plan import plan_load
 from loaders.seed_loader import admit_manifests
 from loaders.sources import lines as file_lines
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines

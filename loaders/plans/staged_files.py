@@ -14,7 +14,7 @@ from lakehouse.builds.commit_evidence import snapshot_evidence
 from lakehouse.ledger.evidence import RowCounts
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
-from loaders.bronze.plan import PartitionPlan, planned_materialization
+from loaders.plans.plan import PartitionPlan, planned_materialization
 
 PARQUET_FORMAT = {"compression": "zstd", "dictionary_pagesize_limit": 64 * 1024}
 """How staged files are written: identifiers and texts outgrow so small a dictionary soon, and are larger in one."""

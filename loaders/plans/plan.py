@@ -8,10 +8,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from lakehouse.ledger.evidence import Coverage, FileKey, Materialization, RowCounts, coverage_version
+from lakehouse.ledger.evidence import (
+    Coverage,
+    FileKey,
+    Materialization,
+    RowCounts,
+    SourceFileRecord,
+    coverage_version,
+)
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import Window, parse_day
-from loaders.bronze.coverage import CoveredFile
+from loaders.manifests.admission import Admission
+from loaders.sources.files import SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a document says of itself; None for what it does not say, or cannot."""
+
+    title: str | None = None
+    pages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredFile:
+    """One file of an admitted source; `file` is None for a tombstone and for a file that cannot be found."""
+
+    admission: Admission
+    file: SourceFile | None
+    record: SourceFileRecord
+    coverage: list[Coverage] | None
+    """What the file holds, where it was read anew; None where the ledger already knows."""
+    batch_at: datetime
+    """Instant of its batch; of the batch that it repeats, where it is a replay."""
+    described: Description | None = None
+    """What a document says of itself, told by the very bytes that its fingerprint was computed from.
+
+    None where these were not read now, or where more than their head is needed: the stored object tells then.
+    """
 
 
 @dataclass(frozen=True)
