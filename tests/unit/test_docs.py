@@ -114,3 +114,14 @@ def test_every_page_is_linked_from_the_index():
     linked = {path for path, _ in links(index)}
 
     assert [str(p.relative_to(PROJECT_ROOT)) for p in [*PAGES[1:], *REPORTS] if p != index and p not in linked] == []
+
+
+def test_the_readme_leads_from_each_word_of_the_glossary_to_one_file():
+    glossary = (DOCS / "reference" / "glossary.md").read_text("utf-8")
+    words = [word for word in re.findall(r"^\| ([^|]+?) \|", glossary, re.MULTILINE) if word not in ("word", "---")]
+    readme = (PROJECT_ROOT / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([^|]+?) \| \[([^]]+\.py)\]", readme, re.MULTILINE)
+
+    led_to_a_file = [word for named, _ in rows for word in named.split(", ")]
+
+    assert sorted(led_to_a_file) == sorted(words)
