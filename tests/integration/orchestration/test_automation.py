@@ -11,9 +11,10 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from lakehouse import catalog, database
+from lakehouse import database
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT
+from lakehouse.tables import catalog
 from loaders.errors import StoreUnavailable
 from loaders.ingest import ingest, refresh
 from orchestration.cli.main import app
