@@ -69,7 +69,7 @@ def _read(
     project: "DbtProject", translator: OmniDbtTranslator, manifest: dict[str, Any], node: dict[str, Any]
 ) -> dict[str, list[tuple[str, str]]] | None:
     """Column → upstream columns; None, and a word in the log, where the SQL cannot be read for it."""
-    # Private, but a function of plain values; its public callers want dagster-dbt to run dbt (`dbt_process` says why
+    # Private, but a function of plain values; its public callers want dagster-dbt to run dbt (`dbt.process` says why
     # it does not). A test holds what it gives to the models' SQL.
     from dagster_dbt.core.dbt_cli_event import EventHistoryMetadata, _build_column_lineage_metadata
     from sqlglot.errors import SqlglotError

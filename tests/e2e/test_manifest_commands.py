@@ -15,7 +15,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from lakehouse.assets import TICKET_EVENTS
-from lakehouse.ledger import schema as ledger_tables
+from lakehouse.ledger import schema
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
 from lakehouse.tables.contracts import list_contracts
@@ -185,8 +185,8 @@ def test_a_lone_surrogate_in_the_ledger_is_shown_escaped_and_stands_in_no_comman
     assert omni("manifests", "list").exit_code == 0
     with open_ledger(settings).engine.begin() as connection:
         # As it was recorded while a manifest with one was not refused.
-        connection.execute(update(ledger_tables.batches).values(declared={"owner": "\ud83d"}))
-        connection.execute(update(ledger_tables.admissions).values(declared={"title": "\ud83d"}))
+        connection.execute(update(schema.batches).values(declared={"owner": "\ud83d"}))
+        connection.execute(update(schema.admissions).values(declared={"title": "\ud83d"}))
     declare(ticket_manifest([source("a", "a.jsonl", title="whole")], owner="whole"))
 
     listed, explained, loaded = omni("manifests", "list", "--all"), omni("manifests", "explain", "a"), omni("ingest")

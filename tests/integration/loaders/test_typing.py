@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.contracts import load_contract
-from loaders.events import counting as day_counts
+from loaders.events import counting
 from loaders.events.counting import count_days
 from loaders.events.dating import Dating
 from loaders.events.quick_typing import QuickTyper
@@ -60,7 +60,7 @@ def test_both_ways_to_count_find_the_days_that_the_load_finds(tmp_path_factory, 
     def counted(quick):
         with pytest.MonkeyPatch.context() as patch, local_file(file, admission.source, folder) as local:
             if not quick:
-                patch.setattr(day_counts, "_date_quickly", lambda *_: False)
+                patch.setattr(counting, "_date_quickly", lambda *_: False)
             return count_days(settings, admission, "a.jsonl", local, dating, connect(folder), folder)
 
     with (folder / "a.jsonl").open("rb") as stream, connect(folder) as connection:

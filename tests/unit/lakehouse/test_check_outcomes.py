@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
-from lakehouse.ledger import schema as ledger_tables
+from lakehouse.ledger import schema
 from lakehouse.ledger.check_outcomes import current_outcomes
 from lakehouse.ledger.evidence import CheckOutcomes, CheckResult, Materialization
 from lakehouse.ledger.ledger import open_ledger
@@ -73,7 +73,7 @@ CHECKS = st.tuples(st.sampled_from(DAYS), st.sampled_from("xyz"), st.booleans(),
 @given(st.lists(WRITES | CHECKS, max_size=12))
 def test_whatever_was_written_and_checked_outcomes_say_what_the_last_results_say(ledger, history):
     with ledger.engine.begin() as connection:
-        for table in (ledger_tables.checks, ledger_tables.materializations):
+        for table in (schema.checks, schema.materializations):
             connection.execute(delete(table))
     keys = {day: write(ledger, day) for day in DAYS}
     for what, *rest in history:

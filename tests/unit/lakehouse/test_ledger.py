@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import inspect, select, text
 
-from lakehouse.ledger import schema as ledger_tables
+from lakehouse.ledger import schema
 from lakehouse.ledger.evidence import (
     CheckResult,
     Coverage,
@@ -84,14 +84,14 @@ def test_a_lone_surrogate_that_an_earlier_version_recorded_is_read_escaped_and_l
 
 def test_recording_a_known_version_again_changes_nothing(ledger):
     ledger.record_admission(BATCH, [JUDGED])
-    before = stored(ledger, ledger_tables.batches), stored(ledger, ledger_tables.admissions)
+    before = stored(ledger, schema.batches), stored(ledger, schema.admissions)
 
     is_new = ledger.record_admission(
         replace(BATCH, batch_id="other"), [replace(JUDGED, judgment="reject"), replace(JUDGED, source_id="s2")]
     )
 
     assert not is_new
-    assert (stored(ledger, ledger_tables.batches), stored(ledger, ledger_tables.admissions)) == before
+    assert (stored(ledger, schema.batches), stored(ledger, schema.admissions)) == before
 
 
 def test_another_version_of_a_manifest_is_recorded_beside_the_first(ledger):
@@ -100,7 +100,7 @@ def test_another_version_of_a_manifest_is_recorded_beside_the_first(ledger):
     is_new = ledger.record_admission(replace(BATCH, manifest_sha256="h2"), [])
 
     assert is_new
-    assert {row["manifest_sha256"] for row in stored(ledger, ledger_tables.batches)} == {"h1", "h2"}
+    assert {row["manifest_sha256"] for row in stored(ledger, schema.batches)} == {"h1", "h2"}
 
 
 def test_a_release_is_recorded_once_and_says_who_let_it_in_when_and_why(ledger):
@@ -379,7 +379,7 @@ def test_two_first_runs_at_once_both_find_the_tables(tmp_path, attempt):
         ledgers = list(pool.map(first_run, range(1, 5)))
 
     assert len(ledgers[0].current_materializations()) == 4
-    assert set(ledger_tables.metadata.tables) <= set(inspect(ledgers[0].engine).get_table_names())
+    assert set(schema.metadata.tables) <= set(inspect(ledgers[0].engine).get_table_names())
 
 
 def test_two_writers_record_a_version_of_a_manifest_once(tmp_path):
@@ -395,4 +395,4 @@ def test_two_writers_record_a_version_of_a_manifest_once(tmp_path):
         answers = list(pool.map(admit, ledgers))
 
     assert sorted(answers) == [False, False, False, True]
-    assert len(stored(ledgers[0], ledger_tables.admissions)) == 1
+    assert len(stored(ledgers[0], schema.admissions)) == 1
