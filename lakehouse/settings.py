@@ -12,7 +12,6 @@ from typing import Literal
 from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -82,13 +81,6 @@ class LakehouseSettings(BaseSettings):
         if warehouse is None or "://" in warehouse:
             return warehouse
         return f"file://{(PROJECT_ROOT / warehouse).resolve()}"
-
-    @field_validator("expected_within_hours")
-    @classmethod
-    def _names_assets(cls, hours: dict[str, int]) -> dict[str, int]:
-        if unknown := sorted(hours.keys() - set(BRONZE_ASSETS)):
-            raise ValueError(f"{', '.join(unknown)}: expected {' or '.join(BRONZE_ASSETS)}")
-        return hours
 
     @field_validator("home")
     @classmethod

@@ -15,6 +15,7 @@ from dlt.common.configuration.plugins import only_host
 from lakehouse.errors import OmniError
 from lakehouse.partitions import Window
 from lakehouse.settings import load_settings
+from lakehouse.tables.contracts import load_contracts
 
 
 class RunCommand:
@@ -23,7 +24,7 @@ class RunCommand:
     command = "run"
     parent = "pipeline"
     compose = "replace"
-    help_string = "Load a Bronze pipeline: ticket_events or doc_snapshots"
+    help_string = "Load a Bronze pipeline, such as ticket_events or doc_snapshots"
     description = "Loads what is new or changed; with a window, its days again, whole."
     docs_url = None
 
@@ -48,20 +49,21 @@ class RunCommand:
 
 
 def _run(names: list[str], args: argparse.Namespace) -> bool:
-    from loaders.bronze.pipelines import PIPELINES
     from loaders.ingest import ingest, preview
 
-    if not names or not set(names) <= set(PIPELINES):
-        raise OmniError(f"pipeline {' '.join(names) or 'missing'}: expected {' or '.join(PIPELINES)}")
+    settings = load_settings()
+    pipelines = load_contracts(settings).pipelines
+    if not names or not set(names) <= pipelines.keys():
+        raise OmniError(f"pipeline {' '.join(names) or 'missing'}: expected {' or '.join(pipelines)}")
     if bool(args.first) != bool(args.last) or (args.partition and args.first):
         raise OmniError("expected --partition DAY, or both --from DAY and --to DAY, or neither")
     first, last = args.first or args.partition, args.last or args.partition
     window = Window.of_keys(first, last) if first else None
-    assets = [PIPELINES[name] for name in names]
+    assets = [pipelines[name] for name in names]
     if args.dry_run:
-        print("\n".join(preview(load_settings(), assets=assets, window=window)))
+        print("\n".join(preview(settings, assets=assets, window=window)))
         return True
-    report = ingest(load_settings(), assets=assets, window=window)
+    report = ingest(settings, assets=assets, window=window)
     for line in (*report.table(), *report.lines()):
         print(line)
     return report.is_complete

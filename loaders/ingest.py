@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.builds.commit_evidence import recover_ledger
 from lakehouse.ledger.evidence import FileKey
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
-from loaders.bronze.coverage import asset_of, refresh_coverage
+from lakehouse.tables.contracts import bronze_contracts
+from loaders.bronze.coverage import refresh_coverage
 from loaders.bronze.pipelines import LoadReport, Progress, failure_of, new_run_id, run_pipeline
 from loaders.plans.plan import CoveredFile, plan_load
 from loaders.seed_loader import AdmissionReport, admit_manifests
@@ -28,6 +28,10 @@ class IngestReport:
     loads: list[LoadReport]
     problems: list[str]
     """Source files that cannot be read, and why."""
+
+    def load_of(self, asset: str) -> LoadReport:
+        """What was loaded of an asset that was asked for."""
+        return next(load for load in self.loads if load.asset == asset)
 
     @property
     def is_complete(self) -> bool:
@@ -116,7 +120,7 @@ def refresh(settings: LakehouseSettings, progress: Progress = lambda _: None) ->
     progress("manifests")
     admission = admit_manifests(settings, ledger)
     unreadable: list[str] = []
-    for asset in BRONZE_ASSETS:
+    for asset in bronze_contracts(settings):
         progress(f"coverage of {asset}")
         unreadable += _problems(_cover(settings, ledger, asset, admission).values())
     return RefreshReport(admission, unreadable)
@@ -127,7 +131,7 @@ def refresh(settings: LakehouseSettings, progress: Progress = lambda _: None) ->
 def ingest(
     settings: LakehouseSettings,
     *,
-    assets: Iterable[str] = BRONZE_ASSETS,
+    assets: Iterable[str] | None = None,
     window: Window | None = None,
     reload_unchanged: bool = True,
     run_id: str | None = None,
@@ -148,7 +152,7 @@ def ingest(
     progress("manifests")
     report = admit_manifests(settings, ledger)
     loads, problems = [], []
-    for asset in assets:
+    for asset in _named(settings, assets):
         progress(f"coverage of {asset}")
         files = _cover(settings, ledger, asset, report, window)
         problems.extend(_problems(files.values()))
@@ -161,13 +165,13 @@ def ingest(
 
 
 def preview(
-    settings: LakehouseSettings, *, assets: Iterable[str] = BRONZE_ASSETS, window: Window | None = None
+    settings: LakehouseSettings, *, assets: Iterable[str] | None = None, window: Window | None = None
 ) -> list[str]:
     """Say which partitions a load would compute or refuse, with the records expected and held now; loads nothing."""
     ledger = open_ledger(settings)
     report = admit_manifests(settings, ledger)
     lines = _refused(report)
-    for asset in assets:
+    for asset in _named(settings, assets):
         plan = plan_load(ledger, asset, _cover(settings, ledger, asset, report, window), window)
         current = ledger.current_materializations([asset])
         for item in plan.partitions:
@@ -179,6 +183,11 @@ def preview(
     return lines
 
 
+def _named(settings: LakehouseSettings, assets: Iterable[str] | None) -> Iterable[str]:
+    """The assets that are meant: all of the lakehouse, where none is named."""
+    return bronze_contracts(settings) if assets is None else assets
+
+
 def _cover(
     settings: LakehouseSettings,
     ledger: Ledger,
@@ -186,7 +195,7 @@ def _cover(
     admission: AdmissionReport,
     window: Window | None = None,
 ) -> dict[FileKey, CoveredFile]:
-    admitted = [a for a in admission.admissions if a.is_admitted and asset_of(a) == asset]
+    admitted = [a for a in admission.admissions if a.is_admitted and a.asset == asset]
     valid = {file.manifest_id for file in admission.files}
     doubtful = {
         manifest_id: f"{file.path.name} is refused: {'; '.join(map(str, file.breaches))}"

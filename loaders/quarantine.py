@@ -13,9 +13,9 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from lakehouse.assets import QUARANTINE
 from lakehouse.ledger.evidence import QuarantineAction
 from lakehouse.ledger.ledger import open_ledger
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import contiguous_windows
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import QUARANTINE_COLUMNS

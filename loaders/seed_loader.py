@@ -17,6 +17,7 @@ from lakehouse.errors import OmniError
 from lakehouse.ledger.evidence import ManifestVersion, Release, SourceAdmission
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
+from lakehouse.tables.contracts import load_contracts
 from loaders.errors import ReleaseRefused
 from loaders.manifests.admission import Admission, judge_file
 from loaders.manifests.changes import changes_since
@@ -92,7 +93,8 @@ def _indented(reasons: Iterable[object]) -> str:
 def judge_manifests(settings: LakehouseSettings, paths: Sequence[Path] | None = None) -> AdmissionReport:
     """Judge what is declared, in the manifest folder or in some files. Needs no catalog, ledger or source file."""
     files = read_manifests(settings, paths)
-    return AdmissionReport(files, [admission for file in files for admission in judge_file(file)])
+    contracts = load_contracts(settings).by_ref
+    return AdmissionReport(files, [admission for file in files for admission in judge_file(file, contracts)])
 
 
 def admit_manifests(

@@ -14,6 +14,7 @@ from lakehouse.errors import OmniError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE, Window, parse_day
 from lakehouse.settings import load_settings
+from lakehouse.tables.contracts import bronze_contracts
 from orchestration.planning.gate import Gate
 from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.readiness import Readiness
@@ -59,7 +60,7 @@ def _obstacles(nodes: dict[str, Any], selected: list[str], lo: str | None, hi: s
     models = [node["name"] for node in chosen.values() if node["resource_type"] == "model"]
     if not models:
         return []
-    graph = read_asset_graph({"nodes": nodes})
+    graph = read_asset_graph({"nodes": nodes}, bronze_contracts(settings))
     readiness = Readiness(graph, open_ledger(settings))
     window = Window(parse_day(lo), parse_day(hi)) if lo and hi else None
     tests = {node["name"] for node in chosen.values() if node["resource_type"] == "test"}

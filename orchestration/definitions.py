@@ -7,9 +7,9 @@ import warnings
 
 import dagster as dg
 
-from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
+from lakehouse.tables.contracts import bronze_contracts
 from orchestration.dbt.forks import end_servers
 from orchestration.graph.arrivals_sensor import build_arrivals_sensor
 from orchestration.graph.bronze_assets import build_bronze_asset, build_seed_manifests
@@ -44,7 +44,7 @@ def build_definitions(
             settings,
             [
                 build_seed_manifests(settings),
-                *(build_bronze_asset(settings, name, partitions) for name in BRONZE_ASSETS),
+                *(build_bronze_asset(settings, name, partitions) for name in bronze_contracts(settings)),
                 build_dbt_assets(settings, load_asset_graph(settings), partitions),
             ],
         ),

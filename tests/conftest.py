@@ -15,6 +15,10 @@ from tests.parsed_project import ParsedProject
 
 CREATED_AT = "2026-05-01T00:00:00Z"
 
+TICKET_EVENTS = "raw_ticket_events"
+DOC_ASSETS = "raw_doc_assets"
+BRONZE_ASSETS = (TICKET_EVENTS, DOC_ASSETS)
+
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one may take its time over an example
 hypothesis.settings.load_profile("any machine")
 

@@ -16,6 +16,7 @@ from pyiceberg.table import Table
 
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
+from lakehouse.namespaces import NAMESPACES
 from lakehouse.tables.catalog import list_tables
 
 logger = logging.getLogger(__name__)
@@ -84,14 +85,14 @@ def _detail(item: Materialization) -> dict[str, Any]:
     return {name: getattr(item, name) for name in _IN_EVIDENCE} | read | asdict(item.rows)
 
 
-def recover_ledger(catalog: Catalog, ledger: Ledger, namespaces: tuple[str, ...] = ("bronze", "silver", "gold")) -> int:
+def recover_ledger(catalog: Catalog, ledger: Ledger) -> int:
     """Record every committed partition that the ledger lacks; returns how many there were.
 
     Checks are not recovered: a recovered partition is UNCHECKED until its checks run again.
     """
     missing = [
         item
-        for namespace in namespaces
+        for namespace in NAMESPACES
         for identifier in list_tables(catalog, namespace)
         for item in unrecorded_materializations(catalog.load_table(identifier), ledger)
     ]

@@ -21,7 +21,6 @@ from dbt_common.invocation import get_invocation_id
 from duckdb import DuckDBPyConnection
 from pyiceberg.table import Table
 
-from lakehouse.assets import BRONZE_ASSETS, QUARANTINE
 from lakehouse.builds.chunks import Chunk, chunks_of, has_marks
 from lakehouse.builds.commit_evidence import snapshot_evidence
 from lakehouse.builds.model import Model
@@ -31,17 +30,18 @@ from lakehouse.dbt.results import record_results
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.inputs import derived_version
 from lakehouse.ledger.ledger import open_ledger
+from lakehouse.namespaces import NAMESPACES, QUARANTINE
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import load_settings
-from lakehouse.tables.bronze import bronze_table, time_filter
+from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, list_tables, load_table_if_exists, open_catalog
-from lakehouse.tables.commits import ALWAYS, replace_window
+from lakehouse.tables.commits import replace_window
+from lakehouse.tables.contracts import bronze_contracts
 from lakehouse.tables.duck import load_iceberg_extension, quoted, scan_sql
+from lakehouse.tables.filters import ALWAYS, time_filter
 
 RESULTS = "results"
 """Format by which the macro of macros/results.sql says that it hands over test results."""
-
-NAMESPACES = ("bronze", "silver", "gold")
 
 
 class Plugin(BasePlugin):
@@ -55,7 +55,7 @@ class Plugin(BasePlugin):
         self._lock = threading.RLock()
         self._pinned = Pinned()
         self._connection: DuckDBPyConnection | None = None
-        for name in (*BRONZE_ASSETS, QUARANTINE):
+        for name in (*bronze_contracts(self._settings), QUARANTINE):
             definition = bronze_table(self._settings, name)
             ensure_table(self._catalog, definition.identifier, definition.schema, definition.partition_by)
 

@@ -7,10 +7,9 @@ import hashlib
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-Severity = Literal["error", "warn"]
-
+from lakehouse.kinds import Severity
 
 FileKey = tuple[str, str, str]
 """manifest_id, source_id, source_file."""

@@ -16,7 +16,7 @@ from pyiceberg.manifest import DataFileContent, ManifestEntry
 from pyiceberg.table import Table
 
 from lakehouse.partitions import WHOLE
-from lakehouse.tables.digest import time_column
+from lakehouse.tables.filters import time_column
 from lakehouse.tables.stored_files import BrokenFile, TableFiles
 
 NO_DAY = "no day"

@@ -5,7 +5,7 @@ written on it, commits that the ledger lacks, writes that left no evidence, file
 quarantine; the objects that document rows name. Called by `omni verify`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,21 +14,19 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import ManifestEntry
 from pyiceberg.table import Table
 
-from lakehouse.assets import BRONZE_ASSETS, DOC_ASSETS, QUARANTINE
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
+from lakehouse.namespaces import NAMESPACES, QUARANTINE
 from lakehouse.partitions import WHOLE, Window
 from lakehouse.proof.partition_comparison import Finding, PartitionComparison, TableSnapshots, file_finding
 from lakehouse.proof.partition_files import PartitionFiles, broken_files, broken_metadata, partition_files
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.bronze import HELD, partition_filter
 from lakehouse.tables.catalog import list_tables, load_table_if_exists
-from lakehouse.tables.commits import ALWAYS
+from lakehouse.tables.contracts import bronze_contracts
 from lakehouse.tables.digest import UnknownTable
+from lakehouse.tables.filters import ALWAYS, HELD, day_filter
 from lakehouse.tables.objects import open_store
 from lakehouse.tables.stored_files import BrokenFile, TableFiles, list_files
-
-NAMESPACES = ("bronze", "silver", "gold")
 
 
 @dataclass(frozen=True)
@@ -97,17 +95,20 @@ def _look(
     if asset is not None and asset not in names:
         raise UnknownTable(f"asset {asset!r}: neither a table nor a record; there are: {', '.join(names)}")
     scope = _Scope(names if asset is None else [asset], window)
-    counts = _Counts()
+    counts, contracts = _Counts(), bronze_contracts(settings)
     for name in scope.assets:
         recorded = {key: item for (of, key), item in current.items() if of == name and key in scope}
-        opened = _open(catalog, name, identifiers.get(name))
+        opened = _open(catalog, name, identifiers.get(name), [name])
         counts.findings += opened.findings or _table_findings(name, opened, recorded, scope, counts)
-        if name == DOC_ASSETS and opened.is_whole(scope):
-            counts.findings += _object_findings(opened.table, settings, scope, counts)
-    quarantine = _open(catalog, QUARANTINE, identifiers.get(QUARANTINE))
+        has_objects = name in contracts and contracts[name].form == "files"
+        if has_objects and opened.is_whole(scope):
+            counts.findings += _object_findings(opened.table, name, settings, scope, counts)
+    quarantine = _open(catalog, QUARANTINE, identifiers.get(QUARANTINE), contracts)
     # Of a table that is not whole nothing can be counted, whatever was asked about.
     counts.findings += (
-        quarantine.findings or _held_file_findings(quarantine) or _quarantine_findings(quarantine.table, current, scope)
+        quarantine.findings
+        or _held_file_findings(quarantine, contracts)
+        or _quarantine_findings(quarantine.table, current, contracts, scope)
     )
     return counts
 
@@ -136,11 +137,11 @@ class _Opened:
         return not self.findings and not any(of.broken for key, of in self.partitions.items() if key in scope)
 
 
-def _open(catalog: Catalog, asset: str, identifier: str | None) -> _Opened:
-    """Open the table of an asset, as far as it is there."""
+def _open(catalog: Catalog, asset: str, identifier: str | None, rebuilt: Iterable[str]) -> _Opened:
+    """Open a table, as far as it is there; `rebuilt` are the assets whose backfill makes it anew."""
     if identifier is None:
         return _Opened()
-    step = f"bring it back from a copy of the warehouse; or {_drop(asset, identifier)}"
+    step = f"bring it back from a copy of the warehouse; or {_drop(identifier, rebuilt)}"
     try:
         table = load_table_if_exists(catalog, identifier)
     except FileNotFoundError as error:
@@ -162,10 +163,9 @@ def _open(catalog: Catalog, asset: str, identifier: str | None) -> _Opened:
     return _Opened(table, stored, findings)
 
 
-def _drop(asset: str, identifier: str) -> str:
+def _drop(identifier: str, rebuilt: Iterable[str]) -> str:
     """What makes a table anew that can be neither read nor written."""
-    assets = " ".join(BRONZE_ASSETS) if asset == QUARANTINE else asset
-    return f"drop {identifier} from the catalog, then: omni backfill {assets}"
+    return f"drop {identifier} from the catalog, then: omni backfill {' '.join(rebuilt)}"
 
 
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -185,18 +185,18 @@ def _table_findings(
 
 
 # ── quarantine ───────────────────────────────────────────────────────────────────────────────────────────────────────
-def _held_file_findings(opened: _Opened) -> list[Finding]:
+def _held_file_findings(opened: _Opened, bronze: Iterable[str]) -> list[Finding]:
     """Files of held records that are gone: a load would read them, to see which records were released.
 
     Their partition is that of the asset whose load held them back.
     """
-    step = _drop(QUARANTINE, f"bronze.{QUARANTINE}")
+    step = _drop(f"bronze.{QUARANTINE}", bronze)
     named = ((entry.data_file.partition, lost) for entry, lost in opened.broken)
     return [file_finding(partition[0], partition[1], lost, step) for partition, lost in named]
 
 
 def _quarantine_findings(
-    table: Table | None, current: dict[tuple[str, str], Materialization], scope: _Scope
+    table: Table | None, current: dict[tuple[str, str], Materialization], bronze: Collection[str], scope: _Scope
 ) -> Iterator[Finding]:
     """Records that are held, against what the ledger says was held back."""
     held: dict[tuple[str, str], int] = {}
@@ -205,7 +205,7 @@ def _quarantine_findings(
         for row in rows.group_by(["asset", "partition"]).aggregate([([], "count_all")]).to_pylist():
             held[row["asset"], row["partition"]] = row["count_all"]
     for asset, key in sorted(held.keys() | current.keys()):
-        if asset not in scope.assets or asset not in BRONZE_ASSETS or key not in scope:
+        if asset not in scope.assets or asset not in bronze or key not in scope:
             continue
         item = current.get((asset, key))
         found, expected = held.get((asset, key), 0), item.rows.quarantined if item else 0
@@ -222,12 +222,12 @@ def _quarantine_findings(
 
 # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _object_findings(
-    table: Table | None, settings: LakehouseSettings, scope: _Scope, counts: _Counts
+    table: Table | None, asset: str, settings: LakehouseSettings, scope: _Scope, counts: _Counts
 ) -> Iterator[Finding]:
     """Objects that document rows name, against what the object store holds: there, and of that size."""
     if table is None:
         return
-    asked = partition_filter(DOC_ASSETS, DOC_ASSETS, scope.window) if scope.window else ALWAYS
+    asked = day_filter(table, scope.window) if scope.window else ALWAYS
     rows = table.scan(asked, selected_fields=("raw_object_path", "size_bytes", "snapshot_date")).to_arrow()
     rows = rows.filter(pc.is_valid(rows["raw_object_path"]))
     grouped = rows.group_by(["raw_object_path", "size_bytes", "snapshot_date"]).aggregate([])
@@ -243,8 +243,8 @@ def _object_findings(
         size = sizes.get(path.rpartition("/")[2])
         if size is None:
             step = f"omni run --partition {day}, which stores it again"
-            yield Finding("object_gone", DOC_ASSETS, day, f"no object {path}", f"{expected} bytes", step)
+            yield Finding("object_gone", asset, day, f"no object {path}", f"{expected} bytes", step)
         elif size != expected:
             step = f"remove the object, then: omni run --partition {day}"
             found = f"object {path} of {size} bytes"
-            yield Finding("object_differs", DOC_ASSETS, day, found, f"{expected} bytes", step)
+            yield Finding("object_differs", asset, day, found, f"{expected} bytes", step)

@@ -4,18 +4,7 @@ Silver and Gold tables are described by their dbt models. Who writes here: the s
 """
 
 from dataclasses import dataclass
-from datetime import date
 
-from pyiceberg.expressions import (
-    And,
-    BooleanExpression,
-    EqualTo,
-    GreaterThanOrEqual,
-    IsNull,
-    LessThan,
-    Reference,
-)
-from pyiceberg.expressions.literals import literal
 from pyiceberg.schema import Schema
 from pyiceberg.types import (
     BooleanType,
@@ -29,15 +18,14 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
-from lakehouse.partitions import Window
+from lakehouse.kinds import FORMS, Column, FieldType
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import Contract, FieldType, load_contract
+from lakehouse.tables.contract_model import Contract
+from lakehouse.tables.contracts import load_contracts
 
 RUN_COLUMNS = ("run_id", "ingested_at", "quarantined_at", "released_at")
 """Columns that say which run wrote a row: they differ between runs that write the same content."""
-
-Column = tuple[str, FieldType, str]
 
 LINEAGE: tuple[Column, ...] = (
     ("source_id", "string", "Source in the manifest."),
@@ -49,11 +37,6 @@ LINEAGE: tuple[Column, ...] = (
     ("schema_version", "string", "Version of the manifest format."),
     ("run_id", "string", "Run that wrote the row."),
     ("ingested_at", "timestamp", "When the row was written (UTC)."),
-)
-
-EVENT_COLUMNS: tuple[Column, ...] = (
-    ("extra", "string", "JSON object of the source fields that the contract does not name."),
-    ("record_sha256", "string", "SHA-256 over the record as typed, without its batch fields."),
 )
 
 QUARANTINE_COLUMNS: tuple[Column, ...] = (
@@ -71,9 +54,6 @@ QUARANTINE_COLUMNS: tuple[Column, ...] = (
     ("quarantined_at", "timestamp", "When it was set aside (UTC)."),
     ("released_at", "timestamp", "When it was released (UTC); null while it is held."),
 )
-
-HELD: BooleanExpression = IsNull(term=Reference("released_at"))
-"""Row filter: the records of the quarantine table that are held still."""
 
 _TYPES: dict[FieldType, IcebergType] = {
     "string": StringType(),
@@ -102,46 +82,20 @@ class TableDefinition:
 
 
 def bronze_table(settings: LakehouseSettings, name: str) -> TableDefinition:
-    """Describe a Bronze table by the contracts that are in force."""
+    """Describe a Bronze table by the contracts that are in force.
+
+    Raises:
+        ConfigurationError: no contract names the asset.
+    """
     if name == QUARANTINE:
         grain = "One row per record that was read and not loaded, with the reason and its file and line."
         spec = {"asset": "identity", "partition": "identity"}
         return TableDefinition(name, _schema(QUARANTINE_COLUMNS), spec, grain)
-    is_events = name == TICKET_EVENTS
-    contract = load_contract(settings, "ticket_event" if is_events else "doc_asset")
-    time_column = "occurred_at" if is_events else "snapshot_date"
-    columns = (*contract_columns(contract), *(EVENT_COLUMNS if is_events else ()), *LINEAGE)
-    description = f"{contract.grain} Partitioned by the UTC day of {time_column}."
-    return TableDefinition(name, _schema(columns), {time_column: "day"}, description)
-
-
-def partition_filter(table: str, asset: str, window: Window) -> BooleanExpression:
-    """Row filter: the rows of a Bronze table that belong to the window of an asset."""
-    if table == QUARANTINE:  # what was released stays, whatever is loaded again
-        return And(HELD, asset_filter(asset), key_filter(window))
-    return time_filter("occurred_at" if table == TICKET_EVENTS else "snapshot_date", window, table == DOC_ASSETS)
-
-
-def asset_filter(asset: str) -> BooleanExpression:
-    """Row filter: the records of the quarantine table that were meant for an asset."""
-    return EqualTo(term=Reference("asset"), value=literal(asset))
-
-
-def key_filter(window: Window) -> BooleanExpression:
-    """Row filter: the records of the quarantine table whose partition lies in the window."""
-    return _between("partition", str(window.first), str(window.end))
-
-
-def time_filter(column: str, window: Window, is_date: bool) -> BooleanExpression:
-    """Row filter: rows whose time column, a calendar date or an instant (UTC), lies in the window."""
-    low, high = (window.first, window.end) if is_date else (window.start_at, window.end_at)
-    return _between(column, low, high)
-
-
-def _between(column: str, low: str | date, high: str | date) -> BooleanExpression:
-    """Row filter, `low` inside and `high` outside; by keywords, since mypy knows no others of these classes."""
-    of = Reference(column)
-    return And(GreaterThanOrEqual(term=of, value=literal(low)), LessThan(term=of, value=literal(high)))
+    contract = load_contracts(settings).of_asset(name)
+    time = contract.declared_asset.time
+    columns = (*contract_columns(contract), *FORMS[contract.form].columns, *LINEAGE)
+    description = f"{contract.grain} Partitioned by the UTC day of {time}."
+    return TableDefinition(name, _schema(columns), {time: "day"}, description)
 
 
 def contract_columns(contract: Contract) -> tuple[Column, ...]:

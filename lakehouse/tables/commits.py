@@ -11,16 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
-from pyiceberg.expressions import AlwaysTrue, BooleanExpression
+from pyiceberg.expressions import BooleanExpression
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 
 from lakehouse.errors import WindowConflict
 from lakehouse.tables.catalog import set_name_mapping
 from lakehouse.tables.schema_changes import SchemaChange, retype
-
-ALWAYS: BooleanExpression = AlwaysTrue()
-"""Row filter: every row."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +35,7 @@ def replace_window(
 
     Args:
         table: The table; refreshed when another writer was faster.
-        window: Which rows go, as a row filter (`ALWAYS` for all). Never as text, which pyiceberg would parse.
+        window: Which rows go, as a row filter (`lakehouse.tables.filters`).
         data: Which rows come: Parquet files, the rows of each in one partition; they become the table's, as links where
             these can be made, so they are to be removed at will and never written again.
         evidence: Snapshot properties, see `lakehouse.builds.commit_evidence`.

@@ -1,96 +1,182 @@
-"""Data contracts: the fields of a record, their types and rules, read from `manifests/contracts/*.json`.
+"""The data contracts in force: those of the manifest folder, and those that ship where it has none of the name.
 
-One source of truth: table definitions, the loader's typing and row rules, and what `lakehouse.tables.contract_docs`
-writes are derived from these files.
+One source of truth: table definitions, the loader's typing and row rules, checks, and what
+`lakehouse.tables.contract_docs` writes are derived from these files, `contracts/*.json`.
 """
 
-import hashlib
 import json
-import re
-from functools import cached_property
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from lakehouse.errors import ConfigurationError
+from lakehouse.kinds import KindName
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.tables.contract_model import Contract
+from lakehouse.tables.contract_rules import Breach, contract_breaches, name_breaches, type_breaches
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts
 
-FieldType = Literal["string", "boolean", "long", "double", "date", "timestamp", "list<string>"]
 
+@dataclass(frozen=True)
+class Contracts:
+    """All contracts of a lakehouse: those of its manifest folder, and those that ship where it has none of the name."""
 
-class ContractField(BaseModel):
-    """One field: its type, and the rules that a value must meet."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    type: FieldType
-    description: str
-    required: bool = False
-    enum: list[str] | None = None
-    pattern: str | None = None
-    max_length: int | None = None
-
-
-class Contract(BaseModel):
-    """The shape of one kind of record. Timestamps are instants with an offset, kept in UTC."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    version: str
-    ref: str
-    grain: str
-    extends: str | None = None
-    primary_key: list[str] = []
-    """Fields that together identify a row; they may be those of the contract that this one extends."""
-    fields: list[ContractField]
+    by_name: Mapping[str, Contract]
 
     @cached_property
-    def sha256(self) -> str:
-        """Hash of the contract's content: another contract re-opens the partitions typed by this one."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+    def assets(self) -> dict[str, Contract]:
+        """Bronze asset → the contract that names it: events first, then by name."""
+        found = [contract for contract in self.by_name.values() if contract.asset]
+        kinds = get_args(KindName)
+        found.sort(key=lambda each: (kinds.index(each.declared_asset.kind), each.declared_asset.name))
+        return {each.declared_asset.name: each for each in found}
+
+    @cached_property
+    def pipelines(self) -> dict[str, str]:
+        """Dlt pipeline → Bronze asset."""
+        return {contract.declared_asset.pipeline: name for name, contract in self.assets.items()}
+
+    @cached_property
+    def by_ref(self) -> dict[str, Contract]:
+        """`contract_ref` of a source → the contract whose asset it is loaded into.
+
+        A contract that names no asset stands for the one that extends it, where that is one.
+        """
+        found = {contract.ref: contract for contract in self.assets.values()}
+        for base in self.by_name.values():
+            heirs = [contract for contract in self.assets.values() if contract.extends == base.name]
+            if base.asset is None and len(heirs) == 1:
+                found[base.ref] = heirs[0]
+        return found
+
+    def of_asset(self, asset: str) -> Contract:
+        """The contract of a Bronze asset.
+
+        Raises:
+            ConfigurationError: no contract names it.
+        """
+        try:
+            return self.assets[asset]
+        except KeyError:
+            raise ConfigurationError(
+                f"{asset!r} is no Bronze asset; there are: {', '.join(self.assets)}; next: name it in a contract "
+                "(docs/how-to/add_an_asset.md)"
+            ) from None
 
 
-def list_contracts(settings: LakehouseSettings) -> list[str]:
-    """Names of the contracts: those of the manifest folder and those that ship, in order."""
-    folders = (settings.manifests / "contracts", PROJECT_ROOT / "manifests" / "contracts")
-    return sorted({path.stem for folder in folders for path in folder.glob("*.json")})
+def load_contracts(settings: LakehouseSettings) -> Contracts:
+    """Read all contracts; each file is read once, until it changes.
+
+    Raises:
+        ConfigurationError: a file is no contract, or two of them claim one asset or pipeline.
+    """
+    return _load(tuple(_stamped(path) for path in _contract_files(settings)))
 
 
 def load_contract(settings: LakehouseSettings, name: str) -> Contract:
     """Read a contract by its name; the fields of the contract that it extends follow its own.
 
     Raises:
-        ConfigurationError: the file is missing or is not a contract, or its primary key names no field.
+        ConfigurationError: there is none, or a file is no contract.
     """
-    path = settings.manifest_resource("contracts", f"{name}.json")
+    contracts = load_contracts(settings).by_name
+    if name not in contracts:
+        raise ConfigurationError(f"contract {name!r} not found; there are: {', '.join(contracts)}")
+    return contracts[name]
+
+
+def bronze_contracts(settings: LakehouseSettings) -> dict[str, Contract]:
+    """Bronze asset → its contract, of every asset of the lakehouse."""
+    return load_contracts(settings).assets
+
+
+def judge_contract(path: Path, settings: LakehouseSettings) -> list[Breach]:
+    """Every rule that a contract file breaks, with the contracts that it may extend around it."""
     try:
-        document = json.loads(path.read_text("utf-8"))
-        if broken := [f"{found} at {where}" for where, found in broken_texts(document)]:
-            raise ValueError(f"found {', '.join(broken)}, expected {WHOLE_TEXT}; next: write the character itself")
-        contract = Contract.model_validate(document)
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"contract {name!r} not found: expected {path}; restore it from the repository"
-        ) from None
-    except (ValueError, ValidationError) as error:
-        raise ConfigurationError(f"contract {path} cannot be read: {error}") from error
-    if contract.extends is not None:
-        base = load_contract(settings, contract.extends)
-        contract = contract.model_copy(update={"fields": [*contract.fields, *base.fields]})
-    names = [field.name for field in contract.fields]
-    if unknown := [name for name in contract.primary_key if name not in names]:
-        raise ConfigurationError(
-            f"contract {path}: primary_key names {', '.join(unknown)}, expected fields out of {', '.join(names)}"
-        )
-    return contract
+        contract = _parse(path)
+    except ValidationError as error:
+        return type_breaches(error)
+    except (OSError, ValueError) as error:
+        return [Breach("$", str(error), "a JSON object in UTF-8")]
+    others = {each.stem: each for each in _contract_files(settings) if each.stem != path.stem}
+    try:
+        base = None if contract.extends is None else _parse(others[contract.extends])
+    except KeyError:
+        return [Breach("$.extends", repr(contract.extends), ", ".join(sorted(others)))]
+    except (OSError, ValueError) as error:
+        return [Breach("$.extends", f"a contract that cannot be read ({error})", "a sound contract")]
+    return [*name_breaches(contract, path), *contract_breaches(_extended(contract, base))]
 
 
-def contract_name(ref: str) -> str:
-    """Name of the contract in a reference such as `omni://contracts/data/ticket/v1`."""
-    match = re.fullmatch(r"omni://contracts/data/([a-z_]+)/v\d+", ref)
-    if match is None:
-        raise ConfigurationError(f"contract_ref {ref!r}: expected omni://contracts/data/<name>/v1")
-    return match[1]
+def _contract_files(settings: LakehouseSettings) -> list[Path]:
+    """Contract files in force, by name: the manifest folder's own come before those that ship."""
+    found: dict[str, Path] = {}
+    for folder in (PROJECT_ROOT / "manifests" / "contracts", settings.manifests / "contracts"):
+        found |= {path.stem: path for path in folder.glob("*.json")}
+    return [found[name] for name in sorted(found)]
+
+
+def _stamped(path: Path) -> tuple[Path, int, int]:
+    stat = path.stat()
+    return path, stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=8)
+def _load(files: Sequence[tuple[Path, int, int]]) -> Contracts:
+    parsed: dict[str, Contract] = {}
+    for path, _, _ in files:
+        try:
+            contract = _parse(path)
+        except ValidationError as error:
+            raise _refused(path, type_breaches(error)) from error
+        except ValueError as error:
+            raise ConfigurationError(f"contract {path} cannot be read: {error}; next: omni contract check") from error
+        if breaches := name_breaches(contract, path):
+            raise _refused(path, breaches)
+        parsed[contract.name] = contract
+    whole = {}
+    paths = {path.stem: path for path, _, _ in files}
+    for path in paths.values():
+        contract = parsed[path.stem]
+        if contract.extends is not None and contract.extends not in parsed:
+            raise _refused(path, [Breach("$.extends", repr(contract.extends), ", ".join(sorted(parsed)))])
+        whole[contract.name] = _extended(contract, parsed[contract.extends] if contract.extends else None)
+        if breaches := contract_breaches(whole[contract.name]):
+            raise _refused(path, breaches, paths.get(contract.extends or ""))
+    _refuse_shared(whole)
+    return Contracts(whole)
+
+
+def _refuse_shared(contracts: Mapping[str, Contract]) -> None:
+    """Refuse two contracts that claim one asset or one pipeline."""
+    for what in ("name", "pipeline"):
+        claimed: dict[str, str] = {}
+        for contract in contracts.values():
+            if contract.asset:
+                value = getattr(contract.asset, what)
+                if (other := claimed.setdefault(value, contract.name)) != contract.name:
+                    raise ConfigurationError(
+                        f"contracts {other} and {contract.name}: both have the asset {what} {value!r}; next: rename one"
+                    )
+
+
+def _refused(path: Path, breaches: Sequence[Breach], base: Path | None = None) -> ConfigurationError:
+    named = f"{path}, which extends {base}" if base else str(path)
+    return ConfigurationError(f"contract {named}: {'; '.join(map(str, breaches))}; next: mend it, omni contract check")
+
+
+def _parse(path: Path) -> Contract:
+    document = json.loads(path.read_text("utf-8"))
+    if broken := [f"{found} at {where}" for where, found in broken_texts(document)]:
+        raise ValueError(f"found {', '.join(broken)}, expected {WHOLE_TEXT}; next: write the character itself")
+    return Contract.model_validate(document)
+
+
+def _extended(contract: Contract, base: Contract | None) -> Contract:
+    if base is None:
+        return contract
+    return contract.model_copy(update={"fields": [*contract.fields, *base.fields]})

@@ -10,12 +10,13 @@ import duckdb
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from lakehouse.assets import QUARANTINE
 from lakehouse.errors import OmniError
+from lakehouse.namespaces import NAMESPACES, QUARANTINE
 from lakehouse.partitions import WHOLE, Window, parse_day
 from lakehouse.tables.bronze import RUN_COLUMNS
 from lakehouse.tables.catalog import load_table_if_exists
 from lakehouse.tables.duck import load_iceberg_extension, quoted, scan_sql
+from lakehouse.tables.filters import time_column
 
 _LANES = 4
 
@@ -30,7 +31,7 @@ def find_table(catalog: Catalog, asset: str) -> Table:
     Raises:
         UnknownTable: it was never written, or the name is wrong.
     """
-    for namespace in ("bronze", "silver", "gold"):
+    for namespace in NAMESPACES:
         table = load_table_if_exists(catalog, f"{namespace}.{asset}")
         if table is not None:
             return table
@@ -76,11 +77,3 @@ def _where(table: Table, partition: str) -> str:
         raise UnknownTable(f"{table.name()[-1]} is not partitioned by day; next: ask without --partition")
     window = Window.of_day(parse_day(partition))
     return f" where \"{column}\" >= timestamptz '{window.start_at}' and \"{column}\" < timestamptz '{window.end_at}'"
-
-
-def time_column(table: Table) -> str | None:
-    """Column that the table is partitioned by day of; None where it is not."""
-    for field in table.spec().fields:
-        if str(field.transform) == "day":
-            return table.schema().find_column_name(field.source_id)
-    return None

@@ -16,7 +16,7 @@ from lakehouse.builds.commit_evidence import unrecorded_materializations
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE
-from lakehouse.tables.digest import time_column
+from lakehouse.tables.filters import time_column
 
 
 def held_by_current(

@@ -20,23 +20,19 @@ from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.expressions import BooleanExpression
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from pyiceberg.types import DateType
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from lakehouse.assets import QUARANTINE
 from lakehouse.builds.commit_evidence import unrecorded_snapshots
 from lakehouse.ledger.ledger import Ledger
+from lakehouse.namespaces import NAMESPACES, QUARANTINE
 from lakehouse.partitions import WHOLE, Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.bronze import partition_filter, time_filter
 from lakehouse.tables.catalog import list_tables
-from lakehouse.tables.commits import ALWAYS
-from lakehouse.tables.digest import find_table, time_column
+from lakehouse.tables.digest import find_table
+from lakehouse.tables.filters import ALWAYS, day_filter, rows_of, time_column
 from lakehouse.upkeep.citations import held_by_current
 from lakehouse.upkeep.orphans import AgeRule, remove_leftovers, remove_objects, remove_orphans, shared_folder
 from lakehouse.upkeep.report import Compaction, MaintenanceReport, Removal, TableMaintenance
-
-NAMESPACES = ("bronze", "silver", "gold")
 
 SMALL_FILES = 8
 """A partition with more small files than this is compacted."""
@@ -196,10 +192,8 @@ def _named_window(table: Table, partition: Any) -> tuple[str, BooleanExpression]
         return WHOLE, ALWAYS
     if table.name()[-1] == QUARANTINE:
         asset, key = partition[0], partition[1]
-        return f"{asset} {key}", partition_filter(QUARANTINE, asset, Window.of_keys(key, key))
-    column = time_column(table)
-    if column is None or len(fields) > 1 or partition[0] is None:
+        return f"{asset} {key}", rows_of(table, asset, Window.of_keys(key, key))
+    if time_column(table) is None or len(fields) > 1 or partition[0] is None:
         return None
     day = date(1970, 1, 1) + timedelta(partition[0])
-    is_date = isinstance(table.schema().find_type(column), DateType)
-    return day.isoformat(), time_filter(column, Window.of_day(day), is_date)
+    return day.isoformat(), day_filter(table, Window.of_day(day))

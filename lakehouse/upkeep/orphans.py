@@ -17,9 +17,9 @@ from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from lakehouse.assets import DOC_ASSETS
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contracts import bronze_contracts
 from lakehouse.tables.objects import open_store
 from lakehouse.tables.stored_files import StoredFile, file_system, list_files, list_table, path_of
 from lakehouse.upkeep.report import Removal
@@ -112,11 +112,11 @@ def remove_objects(
     if not old and not aside:
         return []
     partial = [file for file in old if file.path.endswith(_PARTIAL)]
-    named = _named_objects(tables, expired) | _known_objects(ledger)
+    named = _named_objects(tables, expired) | _known_objects(ledger, settings)
     unnamed = [file for file in old if file not in partial and _object_of(file) not in named]
     if not rule.dry_run:
         unnamed = [_moved(fs, file, file.path + _ASIDE) for file in unnamed]
-        named |= _known_objects(ledger)
+        named |= _known_objects(ledger, settings)
         for file in (file for file in (*aside, *unnamed) if _object_of(file) in named):
             _moved(fs, file, file.path.removesuffix(_ASIDE))
     gone = [file for file in (*aside, *unnamed) if _object_of(file) not in named]
@@ -134,8 +134,11 @@ def _object_of(file: StoredFile) -> str:
     return file.path.rpartition("/")[2].partition(".")[0]
 
 
-def _known_objects(ledger: Ledger) -> set[str]:
-    return {record.sha256 for record in ledger.known_files(DOC_ASSETS).values() if record.sha256 is not None}
+def _known_objects(ledger: Ledger, settings: LakehouseSettings) -> set[str]:
+    """SHA-256 of each source file that is to be stored as an object, as coverage last saw it."""
+    assets = [name for name, contract in bronze_contracts(settings).items() if contract.form == "files"]
+    records = [record for asset in assets for record in ledger.known_files(asset).values()]
+    return {record.sha256 for record in records if record.sha256 is not None}
 
 
 def _named_objects(tables: list[Table], expired: set[int]) -> set[str]:

@@ -6,7 +6,6 @@ old rows stay, and their verdict says why.
 """
 
 import hashlib
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -14,29 +13,18 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
+from lakehouse.kinds import KINDS
 from lakehouse.ledger.evidence import Coverage, FileKey, SourceFileRecord
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import load_contract
+from lakehouse.tables.contracts import load_contracts
+from loaders.bronze.kinds import LOADERS
 from loaders.errors import MappingRefused, SourceUnreadable
-from loaders.events.counting import count_days
-from loaders.events.dating import Dating
 from loaders.events.records import connect
 from loaders.manifests.admission import Admission
-from loaders.manifests.manifest import Source
-from loaders.plans.plan import CoveredFile, Description
-from loaders.snapshots.formats import HEAD_BYTES, describe, is_paged
+from loaders.plans.plan import CountedDay, CoveredFile, Description
 from loaders.sources.files import SourceFile, find_files
-from loaders.sources.reading import local_file, verify_file
-
-_ASSETS = {"ticket": TICKET_EVENTS, "doc_asset": DOC_ASSETS}
-
-
-def asset_of(admission: Admission) -> str | None:
-    """Bronze asset that a source is loaded into; None for audio and video, which have no loader yet."""
-    return _ASSETS.get(admission.manifest.contract_of(admission.source))
 
 
 def refresh_coverage(
@@ -89,9 +77,11 @@ class _Survey:
             self._known.setdefault(key[:2], {})[key] = record
         self._recorded = ledger.manifest_versions()
         self._bounds = f"{settings.earliest_instant} {settings.latest_after_batch_hours}"
-        self._contract = load_contract(settings, "doc_asset" if asset == DOC_ASSETS else "ticket_event").sha256
+        contract = load_contracts(settings).of_asset(asset)
+        self._contract = contract.sha256
+        self._is_dated_by_batch = KINDS[contract.declared_asset.kind].is_dated_by_batch
         self._declared: dict[str, tuple[str, str]] = {}
-        self._connection = connect(scratch)
+        self._reader = LOADERS[contract.form].reader(settings, contract, connect(scratch), scratch)
 
     def look_at(self, admission: Admission) -> Iterator[CoveredFile]:
         """Look at every file of a source, and at those that it had and that are gone."""
@@ -104,7 +94,8 @@ class _Survey:
         batch_at = ordered_at or admission.manifest.created_at
         if admission.source.deleted:
             record = SourceFileRecord(self._asset, *admission.key, declared, f"deleted|{reading}")
-            rows = [self._document_coverage(record, admission, reading)]
+            day = CountedDay(admission.manifest.snapshot_date.isoformat(), 1, "deleted")
+            rows = [_covered_day(record, day, reading)]
             yield CoveredFile(admission, None, record, rows, batch_at)
             return
         try:
@@ -137,38 +128,16 @@ class _Survey:
     def _read(
         self, admission: Admission, file: SourceFile, record: SourceFileRecord, reading: str
     ) -> tuple[SourceFileRecord, list[Coverage], Description | None]:
-        """Read a new or changed file once: is it whole, which days does it hold records of; what a document tells."""
+        """Read a new or changed file once: is it whole, which days does it hold rows of, and how many."""
+        declared = self._reader.declared_days(admission, file.name)
+        if self._window and declared and not declared.overlaps(self._window):
+            return *self._unread(record, declared), None
         try:
-            if record.asset == DOC_ASSETS:
-                sha256, described = _read_document(file, admission.source)
-                record = replace(record, sha256=sha256)
-                return record, [self._document_coverage(record, admission, f"{reading}{sha256}")], described
-            dating = Dating.of_file(self._settings, admission.manifest, file.name)
-            if self._window and dating.window and not dating.window.overlaps(self._window):
-                return *self._unread(record, dating.window), None
-            with local_file(file, admission.source, self._scratch) as local:
-                days = count_days(self._settings, admission, file.name, local, dating, self._connection, self._scratch)
+            content = self._reader.read(admission, file)
         except (SourceUnreadable, MappingRefused) as error:
             return *self._unreadable(admission, record, str(error)), None
-        rows = [
-            Coverage(
-                asset=record.asset,
-                partition=day.partition,
-                manifest_id=record.manifest_id,
-                source_id=record.source_id,
-                source_file=record.source_file,
-                rows_expected=day.records,
-                fingerprint=_sha256(reading, file.name, day.partition, str(day.records), day.content),
-                first_at=day.first_at,
-                last_at=day.last_at,
-            )
-            for day in days
-        ]
-        return replace(record, sha256=local.sha256), rows, None
-
-    def _document_coverage(self, record: SourceFileRecord, admission: Admission, content: str) -> Coverage:
-        day = admission.manifest.snapshot_date.isoformat()
-        return Coverage(record.asset, day, *record.key, 1, _sha256(content, record.source_file))
+        record = replace(record, sha256=content.sha256)
+        return record, [_covered_day(record, day, reading) for day in content.days], content.described
 
     def _unread(self, record: SourceFileRecord, declared: Window) -> tuple[SourceFileRecord, list[Coverage]]:
         """Expect a file on the days that it declares; it is read when one of them is loaded."""
@@ -182,14 +151,8 @@ class _Survey:
         self, admission: Admission, record: SourceFileRecord, problem: str
     ) -> tuple[SourceFileRecord, list[Coverage]]:
         """Keep the partitions that an unreadable file is to hold: as before, as declared, or as its name says."""
-        days = self._days_before.get(record.key, set())
-        declared = admission.manifest.selection_window
-        if record.asset == DOC_ASSETS:
-            days = {admission.manifest.snapshot_date.isoformat()}
-        elif not days and declared.start_at and declared.end_at:
-            days = set(Window(declared.start_at.date(), declared.end_at.date()).keys)
-        elif not days:
-            days = set(re.findall(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)", record.source_file))
+        days = set() if self._is_dated_by_batch else self._days_before.get(record.key, set())
+        days = days or self._reader.days_by_name(admission, record.source_file)
         rows = [Coverage(record.asset, day, *record.key, None, _sha256(problem, day), problem) for day in sorted(days)]
         return replace(record, sha256=None, problem=problem), rows
 
@@ -232,13 +195,18 @@ class _Survey:
         return declaration, f"{how}|{declaration}"
 
 
-def _read_document(file: SourceFile, source: Source) -> tuple[str, Description | None]:
-    """Fingerprint of a document, proven whole; what its head says of it, where that is asked for and is enough."""
-    head = bytearray()
-    sha256 = verify_file(file, source, lambda stored: head.extend(stored[: HEAD_BYTES - len(head)]))
-    if source.title or is_paged(source.asset_type, file.name):
-        return sha256, None
-    return sha256, describe(lambda _: bytes(head), source.asset_type, file.name)
+def _covered_day(record: SourceFileRecord, day: CountedDay, reading: str) -> Coverage:
+    return Coverage(
+        asset=record.asset,
+        partition=day.partition,
+        manifest_id=record.manifest_id,
+        source_id=record.source_id,
+        source_file=record.source_file,
+        rows_expected=day.records,
+        fingerprint=_sha256(reading, record.source_file, day.partition, str(day.records), day.content),
+        first_at=day.first_at,
+        last_at=day.last_at,
+    )
 
 
 def _sha256(*parts: str) -> str:

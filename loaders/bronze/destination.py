@@ -12,14 +12,15 @@ import dlt
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
-from lakehouse.assets import QUARANTINE
 from lakehouse.builds.commit_evidence import read_evidence
 from lakehouse.ledger.ledger import Ledger
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.bronze import bronze_table, partition_filter
+from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table
 from lakehouse.tables.commits import replace_window
+from lakehouse.tables.filters import rows_of
 from loaders.plans.staged_files import QUARANTINE_FILE
 
 
@@ -75,7 +76,7 @@ def _commit(sink: Sink, name: str, file: Path, properties: dict[str, str]) -> No
     definition = bronze_table(sink.settings, name)
     table = ensure_table(sink.catalog, definition.identifier, definition.schema, definition.partition_by)
     asset, day = properties["omni.asset"], properties["omni.partition"]
-    window = partition_filter(name, asset, Window.of_keys(day, day))
+    window = rows_of(table, asset, Window.of_keys(day, day))
     has_rows = pq.read_metadata(file).num_rows > 0
     snapshot_id = replace_window(table, window, [file] if has_rows else [], properties)
     if name == asset:

@@ -8,11 +8,10 @@ from functools import reduce
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import And, BooleanExpression
 
-from lakehouse.assets import QUARANTINE
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import Window
-from lakehouse.tables.bronze import HELD, asset_filter, key_filter
 from lakehouse.tables.catalog import load_table_if_exists
-from lakehouse.tables.commits import ALWAYS
+from lakehouse.tables.filters import ALWAYS, HELD, asset_filter, key_filter
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The two dlt pipelines: `ticket_events` and `doc_snapshots`, from admitted sources to committed, checked Bronze.
+"""The dlt pipelines, one per Bronze asset: from admitted sources to committed, checked Bronze.
 
 One load of one asset = one dlt run in a working directory of its own (a shared one loses rows when runs overlap); the
 directory of the last run is kept under its pipeline's name, for `dlt pipeline NAME info` and `trace`.
@@ -8,7 +8,7 @@ import logging
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,23 +20,20 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pyiceberg.catalog import Catalog
 from sqlalchemy.exc import OperationalError
 
-from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from lakehouse.errors import WindowConflict
 from lakehouse.ledger.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contracts import load_contracts
 from loaders.bronze.checks import check_partitions
 from loaders.bronze.destination import Sink, bronze, table_of
+from loaders.bronze.kinds import LOADERS
 from loaders.errors import LoadFailed, SourceUnreadable, StoreUnavailable
-from loaders.events.staging import TicketStager
-from loaders.plans.plan import LoadPlan
+from loaders.plans.plan import LoadPlan, PartitionPlan, StagedDay
 from loaders.plans.staged_files import stage_emptied
-from loaders.snapshots.staging import DocumentStager
 
 logger = logging.getLogger(__name__)
-
-PIPELINES = {"ticket_events": TICKET_EVENTS, "doc_snapshots": DOC_ASSETS}
-"""dlt pipeline → Bronze asset."""
 
 Progress = Callable[[str], None]
 
@@ -71,30 +68,31 @@ def run_pipeline(
     settings: LakehouseSettings, catalog: Catalog, ledger: Ledger, plan: LoadPlan, run_id: str, progress: Progress
 ) -> LoadReport:
     """Load the planned partitions of an asset and check them."""
-    refused, drift = dict(plan.refused), dict[str, dict[str, str]]()
+    contract = load_contracts(settings).of_asset(plan.asset)
+    staging = _Staging(settings, plan, run_id, progress)
     if plan.partitions:
-        name = next(name for name, asset in PIPELINES.items() if asset == plan.asset)
+        name = contract.declared_asset.pipeline
         runs = pipelines_dir(settings).parent / "runs"
         runs.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=runs) as folder:
-            staging = Path(folder) / "staging"
-            staging.mkdir()
+            (scratch := Path(folder) / "staging").mkdir()
             pipeline = dlt.pipeline(
                 name,
                 destination=bronze(sink=Sink(settings, catalog, ledger)),
                 dataset_name="bronze",
                 pipelines_dir=folder,
             )
-            source = _bronze_source(settings, plan, run_id, staging, refused, drift, progress)
+            stager = LOADERS[contract.form].stager(settings, contract, run_id, scratch)
             try:
-                pipeline.run(source, loader_file_format="parquet")
+                pipeline.run(staging.source(stager, scratch), loader_file_format="parquet")
             except PipelineStepFailed as error:
                 raise failure_of(error)(
                     f"{name}: {root_cause(error)}; partitions that were committed before stay; next: run it again"
                 ) from error
             _keep_last_run(settings, Path(folder) / name)
+    refused = {**plan.refused, **staging.refused}
     planned = [item.partition for item in plan.partitions if item.partition not in refused]
-    checks = check_partitions(settings, catalog, ledger, plan.asset, planned, run_id, drift)
+    checks = check_partitions(settings, catalog, ledger, plan.asset, planned, run_id, staging.unknown_fields)
     current = ledger.current_materializations([plan.asset])
     return LoadReport(plan.asset, [current[plan.asset, key] for key in planned], refused, plan.unchanged, checks)
 
@@ -121,46 +119,44 @@ def pipelines_dir(settings: LakehouseSettings) -> Path:
     return settings.home / "dlt" / "pipelines"
 
 
-def _bronze_source(
-    settings: LakehouseSettings,
-    plan: LoadPlan,
-    run_id: str,
-    folder: Path,
-    refused: dict[str, str],
-    drift: dict[str, dict[str, str]],
-    progress: Progress,
-) -> Any:
-    """A dlt source that stages day after day, and hands each file to the resource of its table.
+class _Staging:
+    """Stages day after day. A day whose sources fail is refused and holds no other day back."""
 
-    A day whose sources fail is refused and holds no other day back.
-    """
-    stager = (
-        TicketStager(settings, run_id, folder, drift)
-        if plan.asset == TICKET_EVENTS
-        else DocumentStager(settings, run_id, folder)
-    )
+    def __init__(self, settings: LakehouseSettings, plan: LoadPlan, run_id: str, progress: Progress) -> None:
+        self._settings, self._plan, self._run_id, self._progress = settings, plan, run_id, progress
+        self.refused: dict[str, str] = {}
+        """Partition → what is wrong with its sources."""
+        self.unknown_fields: dict[str, Mapping[str, str]] = {}
+        """Partition → fields that the contract does not name."""
 
-    def staged_files() -> Iterator[Path]:
-        for number, item in enumerate(plan.partitions, start=1):
-            progress(f"{plan.asset} {item.partition} ({number} of {len(plan.partitions)})")
+    def source(self, stager: Callable[[PartitionPlan], StagedDay], folder: Path) -> Any:
+        """A dlt source that hands each staged file to the resource of its table."""
+
+        def files_of(file: Path, table: str) -> Iterator[Any]:
+            if table_of(file) == table:
+                rows = pq.read_metadata(file).num_rows
+                yield dlt.mark.with_file_import(str(file), "parquet", rows, hints=pq.read_schema(file).empty_table())
+
+        @dlt.source(name=self._plan.asset)
+        def staged_source() -> Iterator[Any]:
+            files = dlt.resource(self._files(stager, folder), name="staged_files", selected=False)
+            for table in (QUARANTINE, self._plan.asset):
+                yield files | dlt.transformer(files_of, name=table, write_disposition="replace")(table)
+
+        return staged_source()
+
+    def _files(self, stager: Callable[[PartitionPlan], StagedDay], folder: Path) -> Iterator[Path]:
+        planned = self._plan.partitions
+        for number, item in enumerate(planned, start=1):
+            self._progress(f"{item.asset} {item.partition} ({number} of {len(planned)})")
             try:
-                yield from list(stager(item) if item.files else stage_emptied(settings, item, run_id, folder))
+                day = stager(item) if item.files else stage_emptied(self._settings, item, self._run_id, folder)
             except SourceUnreadable as error:
                 logger.error("%s %s refused: %s", item.asset, item.partition, error)
-                refused[item.partition] = str(error)
-
-    def files_of(file: Path, table: str) -> Iterator[Any]:
-        if table_of(file) == table:
-            rows = pq.read_metadata(file).num_rows
-            yield dlt.mark.with_file_import(str(file), "parquet", rows, hints=pq.read_schema(file).empty_table())
-
-    @dlt.source(name=plan.asset)
-    def staged_source() -> Iterator[Any]:
-        files = dlt.resource(staged_files, name="staged_files", selected=False)
-        for table in (QUARANTINE, plan.asset):
-            yield files | dlt.transformer(files_of, name=table, write_disposition="replace")(table)
-
-    return staged_source()
+                self.refused[item.partition] = str(error)
+            else:
+                self.unknown_fields[item.partition] = day.unknown_fields
+                yield from day.files
 
 
 def _keep_last_run(settings: LakehouseSettings, working_dir: Path) -> None:

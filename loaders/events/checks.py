@@ -1,15 +1,31 @@
-"""Checks of a day of ticket events beside conservation; called by `loaders.bronze.checks`.
+"""Checks of a day of records beside conservation; called by `loaders.bronze.checks`.
 
-quarantine_share (error): no more of the records are held in quarantine than OMNI_MAX_QUARANTINED_SHARE. Records that a
-person discarded count as settled.
+quarantine_share (error): no more of the records are held in quarantine than the contract allows, else than
+OMNI_MAX_QUARANTINED_SHARE. Records that a person discarded count as settled.
 
 contract_drift (warn): the source brings no field that the contract does not name. Such fields are kept in `extra`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from lakehouse.ledger.evidence import Materialization
-from loaders.plans.findings import Finding
+from loaders.plans.findings import Finding, Found, Inspection
+
+QUARANTINE_SHARE = "quarantine_share"
+CONTRACT_DRIFT = "contract_drift"
+
+
+def record_findings(inspection: Inspection) -> Iterator[Found]:
+    """Judge days of records. Without a load `contract_drift` keeps its result."""
+    actions = inspection.ledger.quarantine_actions()
+    settled = {action.record_id for action in actions if action.action == "discarded"}
+    given = inspection.contract.allowed_share(QUARANTINE_SHARE)
+    allowed = inspection.settings.max_quarantined_share if given is None else given
+    for item in inspection.items:
+        held = inspection.held.get(item.partition, ())
+        yield item, QUARANTINE_SHARE, quarantine_share(item, held, settled, allowed)
+        if inspection.unknown_fields is not None:
+            yield item, CONTRACT_DRIFT, contract_drift(inspection.unknown_fields.get(item.partition, {}))
 
 
 def quarantine_share(item: Materialization, held: Iterable[str], discarded: set[str], allowed: float) -> Finding:

@@ -1,37 +1,71 @@
-"""How many records a ticket file holds for each day: what coverage is made of. One cheap pass over the times."""
+"""How many records a file holds for each day: what coverage is made of. One cheap pass over the times."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import re
+from datetime import UTC
 from pathlib import Path
 
 import duckdb
 
+from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.duck import quoted
-from loaders.events.dating import TIME_FIELDS, Dating, first_instant
-from loaders.events.mapping import TIME_POINTERS
-from loaders.events.records import TIMES, blaming, is_plain_lines, open_records, selected_by, selected_lines
+from loaders.events.dating import Dating, first_instant
+from loaders.events.records import (
+    blaming,
+    is_plain_lines,
+    open_records,
+    selected_by,
+    selected_lines,
+    time_texts,
+    times_of,
+)
 from loaders.manifests.admission import Admission
 from loaders.manifests.manifest import Manifest
+from loaders.plans.plan import CountedDay, FileContent
+from loaders.sources.files import SourceFile
 from loaders.sources.lines import LONGEST_LINE, NO_LINES, lines_of, read_chunks
-from loaders.sources.reading import LocalFile
+from loaders.sources.reading import LocalFile, local_file
 
 
-@dataclass(frozen=True)
-class CountedDay:
-    """What a file holds for one day."""
+class RecordReader:
+    """Looks at files of records: the days that they hold records of, and how many."""
 
-    partition: str
-    records: int
-    content: str
-    """Hash of the records' text, whatever their order."""
-    first_at: datetime | None
-    """Instant of the earliest record that is dated (UTC)."""
-    last_at: datetime | None
+    def __init__(
+        self, settings: LakehouseSettings, contract: Contract, connection: duckdb.DuckDBPyConnection, scratch: Path
+    ) -> None:
+        """Read on a connection that serves one file after another."""
+        self._settings, self._contract, self._connection, self._scratch = settings, contract, connection, scratch
+
+    def declared_days(self, admission: Admission, name: str) -> Window | None:
+        """Days that the manifest's window, or the path of the file, declares."""
+        return self._dating(admission, name).window
+
+    def days_by_name(self, admission: Admission, name: str) -> set[str]:
+        """Days of the declared window, else those that the name spells."""
+        dating, declared = self._dating(admission, name), admission.manifest.selection_window
+        if dating.of_batch is not None:
+            return {dating.of_batch.isoformat()}
+        if declared.start_at and declared.end_at:
+            return set(Window(declared.start_at.date(), declared.end_at.date()).keys)
+        return set(re.findall(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)", name))
+
+    def read(self, admission: Admission, file: SourceFile) -> FileContent:
+        """Count the records of a file per day."""
+        dating = self._dating(admission, file.name)
+        with local_file(file, admission.source, self._scratch) as local:
+            days = count_days(
+                self._settings, self._contract, admission, file.name, local, dating, self._connection, self._scratch
+            )
+        return FileContent(local.sha256, days)
+
+    def _dating(self, admission: Admission, name: str) -> Dating:
+        return Dating.of_file(self._settings, self._contract, admission.manifest, name)
 
 
 def count_days(
     settings: LakehouseSettings,
+    contract: Contract,
     admission: Admission,
     name: str,
     local: LocalFile,
@@ -45,12 +79,12 @@ def count_days(
         SourceUnreadable, MappingRefused: as `open_records`.
     """
     if not is_plain_lines(admission):
-        with open_records(settings, admission, name, local.path, connection, scratch) as opened:
-            _date_records(opened, dating, _with_instant("selected"), is_first=True)
+        with open_records(settings, contract, admission, name, local.path, connection, scratch) as opened:
+            _date_records(opened, dating, _with_instant(contract, "selected"), is_first=True)
             return _counted(opened, dating)
     with blaming(name, local.path):
-        if not _date_quickly(connection, admission.manifest, local, dating):
-            _date_carefully(connection, admission.manifest, name, local.path, dating)
+        if not _date_quickly(connection, contract, admission.manifest, local, dating):
+            _date_carefully(connection, contract, admission.manifest, name, local.path, dating)
         return _counted(connection, dating)
 
 
@@ -63,16 +97,18 @@ def _counted(connection: duckdb.DuckDBPyConnection, dating: Dating) -> list[Coun
     return [CountedDay(*row[:3], *(at and at.replace(tzinfo=UTC) for at in row[3:])) for row in rows]
 
 
-def _date_quickly(connection: duckdb.DuckDBPyConnection, manifest: Manifest, local: LocalFile, dating: Dating) -> bool:
+def _date_quickly(
+    connection: duckdb.DuckDBPyConnection, contract: Contract, manifest: Manifest, local: LocalFile, dating: Dating
+) -> bool:
     """Date the records of a JSONL file at a tenth of the cost; whether that can be done.
 
     Its lines come from `read_csv`, which does not say which of them hold one object: where a selection asks for a
     field, or in any doubt, the file goes the careful way.
     """
-    if selected_by(manifest) != "true" or local.has_controls:
+    if selected_by(contract, manifest) != "true" or local.has_controls:
         return False
     try:
-        _date_records(connection, dating, _all_lines(local.path), is_first=True)
+        _date_records(connection, dating, _all_lines(contract, local.path), is_first=True)
     except duckdb.Error:
         return False
     is_whole = connection.execute("select count(*) from dated").fetchone() == (local.lines,)
@@ -81,15 +117,16 @@ def _date_quickly(connection: duckdb.DuckDBPyConnection, manifest: Manifest, loc
 
 
 def _date_carefully(
-    connection: duckdb.DuckDBPyConnection, manifest: Manifest, name: str, path: Path, dating: Dating
+    connection: duckdb.DuckDBPyConnection, contract: Contract, manifest: Manifest, name: str, path: Path, dating: Dating
 ) -> None:
     """Date the records of any JSONL file, chunk by chunk."""
     connection.register("lines", NO_LINES)
-    _date_records(connection, dating, _with_instant(selected_lines(manifest)), is_first=True)
+    records = _with_instant(contract, selected_lines(contract, manifest))
+    _date_records(connection, dating, records, is_first=True)
     with path.open("rb") as stream:
         for chunk in read_chunks(stream, name):
             connection.register("lines", lines_of(chunk))
-            _date_records(connection, dating, _with_instant(selected_lines(manifest)), is_first=False)
+            _date_records(connection, dating, records, is_first=False)
     connection.unregister("lines")
 
 
@@ -106,23 +143,21 @@ _IS_BLANK = "case when starts_with(raw_record, '{') then false else coalesce(tri
 """SQL; to trim each line would cost twice as much as all the rest."""
 
 
-_TIMES = [f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)]
-
-
-def _with_instant(relation: str) -> str:
+def _with_instant(contract: Contract, relation: str) -> str:
     """SQL: a relation with `times`, each row with the first of them that is an `instant`."""
-    return f"(select *, {first_instant(_TIMES)} as instant from {relation})"
+    return f"(select *, {first_instant(time_texts(contract))} as instant from {relation})"
 
 
-def _all_lines(path: Path) -> str:
+def _all_lines(contract: Contract, path: Path) -> str:
     """SQL: `source_line`, `raw_record` and `instant` of all lines of a JSONL file.
 
     Each path into a record costs: the others are followed only where the first leads to no instant.
     """
+    first = f"try(json_extract_string(raw_record, '$.{contract.time_fields[0]}'))" if contract.time_fields else "null"
     return f"""(
         with lines as (
             select row_number() over () as source_line, raw_record,
-                try(json_extract_string(raw_record, '{TIME_POINTERS[0]}')) as first_time
+                {first} as first_time
             from read_csv(
                 {quoted(str(path))}, columns = {{'raw_record': 'VARCHAR'}}, auto_detect = false, header = false,
                 delim = e'\\x01', quote = '', escape = '',
@@ -131,7 +166,7 @@ def _all_lines(path: Path) -> str:
         ), firstly as (
             select source_line, raw_record, {first_instant(["first_time"])} as happened from lines
         ), timed as (
-            select *, case when happened is null then {TIMES} end as times from firstly
+            select *, case when happened is null then {times_of(contract, "raw_record")} end as times from firstly
         )
-        select source_line, raw_record, coalesce(happened, {first_instant(_TIMES)}) as instant from timed
+        select source_line, raw_record, coalesce(happened, {first_instant(time_texts(contract))}) as instant from timed
     )"""

@@ -1,5 +1,6 @@
 """Mappings: foreign exports adapted by one SQL select, in a DuckDB that reaches no file but its own scratch."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -7,16 +8,18 @@ import duckdb
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.duck import quoted
 from loaders.errors import MappingRefused
-from loaders.events.dating import TIME_FIELDS
-
-TIME_POINTERS = [f"$.{name}" for name in TIME_FIELDS]
-"""JSON paths of the fields that date a record."""
 
 
 def map_records(
-    settings: LakehouseSettings, mapping: str, connection: duckdb.DuckDBPyConnection, scratch: Path
+    settings: LakehouseSettings,
+    mapping: str,
+    times: Callable[[str], str],
+    connection: duckdb.DuckDBPyConnection,
+    scratch: Path,
 ) -> None:
     """Create `records` through a mapping: a SELECT over the view `raw` (all columns text, and `source_line`).
+
+    `times` gives the SQL of what dates a record, from the SQL of the record.
 
     From here on the connection reaches no file but those in `scratch`.
     """
@@ -52,7 +55,7 @@ def map_records(
         )
     connection.execute(
         "create temp view records as select s.source_line, s.raw_record, m.doc, "
-        f"json_extract_string(m.doc, {TIME_POINTERS}) as times from mappable s left join "
+        f"{times('m.doc')} as times from mappable s left join "
         "(select source_line, json_merge_patch(to_json(mapped), '{\"source_line\": null}') as doc from mapped) m "
         "using (source_line)"
     )

@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from lakehouse.tables.contracts import Contract, ContractField, FieldType
+from lakehouse.kinds import FieldType
+from lakehouse.tables.contract_model import Contract, ContractField
 from lakehouse.tables.duck import quoted
-from loaders.events.dating import TIME_FIELDS, Dating
+from loaders.events.dating import Dating
+from loaders.events.derivations import derived_columns, is_judged_by_value
 from loaders.events.record_hash import canonical_list, escaped, sha256_texts
-from loaders.events.records import DERIVED, selection
+from loaders.events.records import selection
 from loaders.events.typing_sql import canonical_texts, extra_column, instant, rest_column, value_conditions
 from loaders.events.whole_columns import keeps_rules, plain_instants, plain_lists
 from loaders.manifests.manifest import Manifest
@@ -44,7 +46,7 @@ class QuickTyper:
     ) -> None:
         """Type on a connection that serves one file after another."""
         self._contract, self._manifest, self._dating, self._connection = contract, manifest, dating, connection
-        self._schema = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in contract.fields])
+        self._schema = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in contract.record_fields])
 
     def type_chunk(self, chunk: Chunk) -> tuple[pa.Table, set[int]] | None:
         """Type a chunk of JSON objects that have the contract's types; None where that is in doubt.
@@ -80,7 +82,7 @@ class QuickTyper:
     def _judge_plain(self, rows: pa.Table) -> pa.Table | None:
         """What `_quick_query` finds out, where Arrow sees that every value is plain and every row good; else None."""
         found = {"source_line": rows.column("source_line")}
-        for field in self._contract.fields:
+        for field in self._contract.record_fields:
             name, column = field.name, rows.column(field.name)
             if not keeps_rules(field, column):
                 return None
@@ -92,15 +94,20 @@ class QuickTyper:
                 found[name] = column.cast(pa.date32())
             elif field.type not in _HASHED_AS_THEY_ARE and column.null_count < len(column):
                 return None
-        days = self._dating.plain_days(found["occurred_at"])
-        if days is None or rows.column("event_type").null_count:
+        if any(
+            rows.column(field.name).null_count for field in self._contract.record_fields if is_judged_by_value(field)
+        ):
+            return None
+        if self._dating.of_batch is not None:
+            days = pa.repeat(pa.scalar(self._dating.of_batch, pa.date32()), len(rows))
+        elif (days := self._dating.plain_days(found[self._contract.time_fields[0]])) is None:
             return None
         constants = {"extra": pa.nulls(len(rows), pa.string()), _text_of("rest"): pa.repeat("{}", len(rows))}
         return pa.table(found | {"day": days} | constants)
 
     def _assembled(self, chunk: Chunk, rows: pa.Table, judged: pa.Table) -> pa.Table:
         """Typed rows: the columns that DuckDB judged or derived, and the others as they were read, uncopied."""
-        fields, names = self._contract.fields, set(judged.column_names)
+        fields, names = self._contract.record_fields, set(judged.column_names)
         typed = {"source_line": judged.column("source_line")}
         typed |= {f.name: (judged if f.name in names else rows).column(f.name) for f in fields}
         has_escapes = b"\\" in chunk.content  # else no text that was read has a character to escape
@@ -147,23 +154,26 @@ class QuickTyper:
                 unknown.append(field)
             return f'"{field}"'
 
-        where = selection(self._manifest, [f'"{name}"' for name in TIME_FIELDS], value)
+        where = selection(self._manifest, [f'"{name}"' for name in self._contract.time_fields], value)
         return None if unknown else where
 
     def _quick_query(self, rest: str, where: str) -> str:
         """SQL over `chunk`: what is found out about each row; what stays as it was read is not in it."""
-        instants = [field.name for field in self._contract.fields if field.type == "timestamp"]
-        at = ", ".join(f"""{quoted(name)}: {instant(f'"{name}"')}""" for name in instants)
-        when = "coalesce(" + ", ".join(f'instants."{name}"' for name in TIME_FIELDS) + ")"
+        instants = [field.name for field in self._contract.record_fields if field.type == "timestamp"]
+        at = ", ".join(f"""{quoted(name)}: {instant(f'"{name}"')}""" for name in instants) or "'none': null"
+        times = [f'instants."{name}"' for name in self._contract.time_fields]
+        when = f"coalesce({', '.join(times)})" if times else "null::timestamptz"
         rules = [*value_conditions(self._contract), self._dating.is_implausible("happened")]
         rules += [self._dating.is_outside("happened")] if self._dating.declared else []
-        typed = ", ".join(_plain_typed(field.name, field.type) for field in self._contract.fields)
-        found = [f.name for f in self._contract.fields if f.type in ("timestamp", "date") or f.name == "event_type"]
-        kept_as_read = {f.name for f in self._contract.fields if f.type in _HASHED_AS_THEY_ARE} - {"event_type"}
+        typed = ", ".join(_plain_typed(field.name, field.type) for field in self._contract.record_fields)
+        fields = self._contract.record_fields
+        found = [f.name for f in fields if f.type in ("timestamp", "date") or is_judged_by_value(f)]
+        kept_as_read = {f.name for f in fields if f.type in _HASHED_AS_THEY_ARE and not is_judged_by_value(f)}
         texts = {name: sql for name, sql in canonical_texts(self._contract).items() if name not in kept_as_read}
         columns = [f'"{name}"' for name in ("source_line", "is_bad", *found, "extra", "day")]
         columns += [f'"{_text_of(name)}"' for name in texts]
         hashed = ", ".join(f'{sql} as "{_text_of(name)}"' for name, sql in texts.items())
+        derived = derived_columns(self._contract)  # what is hashed is as it came, not as derived
         return f"""
             with parsed as (
                 select *, {{{at}}} as instants from chunk where {where}
@@ -177,7 +187,7 @@ class QuickTyper:
                 from judged
             )
             select {", ".join(columns)}
-            from (select * replace ({DERIVED}), {hashed} from typed) -- what is hashed is as it came, not as derived
+            from (select *{derived}, {hashed} from typed)
         """
 
 

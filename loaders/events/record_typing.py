@@ -1,4 +1,4 @@
-"""Typing and judging the records of one ticket file by the contract, chunk by chunk, as Arrow tables.
+"""Typing and judging the records of one file by the contract, chunk by chunk, as Arrow tables.
 
 Two ways lead to the same rows. What the quick way (`loaders.events.quick_typing`) cannot vouch for goes the careful
 way, which names every breach (`loaders.events.typing_sql`): a chunk that pyarrow refuses, a row that breaks a rule, any
@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import duckdb
 import pyarrow as pa
 
-from lakehouse.tables.contracts import Contract
+from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.duck import quoted
-from loaders.events.dating import TIME_FIELDS, Dating, first_instant
+from loaders.events.dating import Dating, first_instant
+from loaders.events.derivations import derived_columns
 from loaders.events.quick_typing import QuickTyper
 from loaders.events.record_hash import sha256_texts
-from loaders.events.records import DERIVED, selected_lines
+from loaders.events.records import selected_lines, time_texts
 from loaders.events.typing_sql import (
     breaches,
     canonical,
@@ -45,7 +46,6 @@ class RecordTyper:
         self, contract: Contract, admission: Admission, dating: Dating, connection: duckdb.DuckDBPyConnection
     ) -> None:
         """Type on a connection that serves one file after another."""
-        assert {"event_id", "event_type", "status", *TIME_FIELDS} <= {field.name for field in contract.fields}
         self._contract, self._admission, self._dating, self._connection = contract, admission, dating, connection
         self._quick = QuickTyper(contract, admission.manifest, dating, connection)
 
@@ -80,15 +80,15 @@ class RecordTyper:
     def _type_carefully(self, lines: list[pa.Table]) -> Iterator[pa.Table]:
         self._connection.register("lines", pa.concat_tables(lines))
         try:
-            query = f"create or replace temp view selected as {selected_lines(self._admission.manifest)}"
-            self._connection.execute(query)
+            meant = selected_lines(self._contract, self._admission.manifest)
+            self._connection.execute(f"create or replace temp view selected as {meant}")
             yield from list(self.type_selected())
         finally:
             self._connection.unregister("lines")
 
     def _careful_query(self) -> str:
         source, manifest, dating = self._admission.source, self._admission.manifest, self._dating
-        at = first_instant([f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)])
+        at = first_instant(time_texts(self._contract))
         plausible = f", expected from {dating.earliest:%Y-%m-%d} to before {dating.latest:%Y-%m-%dT%H:%M:%SZ}"
         rules = [
             ("doc is null", "broken_record", quoted(_NOT_AN_OBJECT)),
@@ -121,7 +121,8 @@ class RecordTyper:
                     {extra_column("rest")} as extra, {dating.day(at)} as day
                 from reasoned
             )
-            select * exclude (reasons, raw_record) replace ({DERIVED}), {canonical(self._contract)} as canonical,
+            select * exclude (reasons, raw_record){derived_columns(self._contract)},
+                {canonical(self._contract)} as canonical,
                 case when reasons is not null then raw_record end as raw_record, reasons[1].code as reason_code,
                 array_to_string(list_transform(reasons, lambda r: r.message), '; ') as reason
             from typed

@@ -1,4 +1,4 @@
-"""Reading one ticket file: its records with their lines, adapted by a mapping, those that the manifest means.
+"""Reading one file of records: its records with their lines, adapted by a mapping, those that the manifest means.
 
 Everything happens in DuckDB, file by file, so that memory is bounded by a file. Counted in `loaders.events.counting`,
 typed and judged in `loaders.events.record_typing`.
@@ -8,31 +8,34 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.duck import quoted
 from loaders.errors import SourceUnreadable
-from loaders.events.dating import SELECTING_MODES, TIME_FIELDS, first_instant
-from loaders.events.mapping import TIME_POINTERS, map_records, member
+from loaders.events.dating import SELECTING_MODES, first_instant
+from loaders.events.mapping import map_records, member
 from loaders.events.typing_sql import instant
 from loaders.manifests.admission import Admission
 from loaders.manifests.manifest import Manifest
 from loaders.sources.csv_lines import read_rows
 from loaders.sources.lines import lines_of, read_chunks
 
-DERIVED = (
-    "coalesce(event_type, case when updated_at is null or updated_at = created_at then 'created' "
-    "when status in ('resolved', 'escalated', 'closed') then status else 'updated' end) as event_type, "
-    f"coalesce({', '.join(TIME_FIELDS)}) as occurred_at"
-)
-"""SQL replacements over typed columns: what a record of the plain ticket contract says without saying it."""
 
-TIMES = f"try(json_extract_string(raw_record, {TIME_POINTERS}))"
-"""SQL: the `TIME_FIELDS` of a record as text; of what is nearly JSON, too: it is dated by itself."""
+def times_of(contract: Contract, record: str) -> str:
+    """SQL: the time fields of a record as text; of what is nearly JSON, too: it is dated by itself."""
+    pointers = [f"$.{name}" for name in contract.time_fields]
+    return f"try(json_extract_string({record}, {pointers}))" if pointers else "null::varchar[]"
+
+
+def time_texts(contract: Contract) -> list[str]:
+    """SQL: each of the `times` of a record."""
+    return [f"times[{number}]" for number in range(1, len(contract.time_fields) + 1)]
 
 
 def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
@@ -45,6 +48,7 @@ def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
 @contextmanager
 def open_records(
     settings: LakehouseSettings,
+    contract: Contract,
     admission: Admission,
     name: str,
     path: Path,
@@ -54,7 +58,7 @@ def open_records(
     """Open a file as the relation `selected`, one row per record that the manifest means.
 
     Columns: `source_line`; `raw_record`, the record as text; `doc`, the record as JSON, after the mapping (null for
-    what is no object, or what the mapping dropped); `times`, its `TIME_FIELDS` as text. The connection serves one file
+    what is no object, or what the mapping dropped); `times`, its time fields as text. The connection serves one file
     after another; a mapping runs in one of its own.
 
     Raises:
@@ -65,18 +69,18 @@ def open_records(
     with connect(scratch) if manifest.mapping else nullcontext(connection) as connection, blaming(name, path):
         _read_source(connection, admission.source.asset_type, name, path)
         if manifest.mapping:
-            map_records(settings, manifest.mapping, connection, scratch)
+            map_records(settings, manifest.mapping, partial(times_of, contract), connection, scratch)
         else:
-            connection.execute(f"create or replace temp view records as {_records_of('source_records')}")
+            connection.execute(f"create or replace temp view records as {_records_of(contract, 'source_records')}")
         connection.execute(
-            f"create or replace temp view selected as select * from records where {selected_by(manifest)}"
+            f"create or replace temp view selected as select * from records where {selected_by(contract, manifest)}"
         )
         yield connection
 
 
-def selected_lines(manifest: Manifest) -> str:
+def selected_lines(contract: Contract, manifest: Manifest) -> str:
     """SQL over `lines`, see `loaders.sources.lines.lines_of`: the records that are meant, see `open_records`."""
-    return f"(select * from ({_records_of('lines')}) where {selected_by(manifest)})"
+    return f"(select * from ({_records_of(contract, 'lines')}) where {selected_by(contract, manifest)})"
 
 
 def is_plain_lines(admission: Admission) -> bool:
@@ -128,16 +132,15 @@ def _batches(asset_type: str, name: str, path: Path) -> Iterator[tuple[pa.Table,
                 yield lines_of(chunk), "source_line, raw_record, is_object"
 
 
-def _records_of(relation: str) -> str:
+def _records_of(contract: Contract, relation: str) -> str:
     """SQL: records as they stand."""
     doc = "case when is_object then raw_record::json end as doc"
-    return f"select source_line, raw_record, {doc}, {TIMES} as times from {relation}"
+    return f"select source_line, raw_record, {doc}, {times_of(contract, 'raw_record')} as times from {relation}"
 
 
-def selected_by(manifest: Manifest) -> str:
+def selected_by(contract: Contract, manifest: Manifest) -> str:
     """SQL over `records`: those that the manifest means."""
-    times = [f"times[{number}]" for number in range(1, len(TIME_FIELDS) + 1)]
-    return selection(manifest, times, lambda field: "doc ->> " + quoted(member(field)))
+    return selection(manifest, time_texts(contract), lambda field: "doc ->> " + quoted(member(field)))
 
 
 _LONGEST_REASON = 200
@@ -148,7 +151,7 @@ def selection(manifest: Manifest, times: list[str], value: Callable[[str], str])
 
     Args:
         manifest: Whose records.
-        times: SQL of the `TIME_FIELDS`, as text.
+        times: SQL of the fields that date a record, as text.
         value: From the name of a field to the SQL of its value, as text.
     """
     window = manifest.selection_window

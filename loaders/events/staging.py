@@ -1,6 +1,6 @@
-"""Ticket days as Parquet files: each source file is typed once, then each day is put together from all its files.
+"""Days of records as Parquet files: each source file is typed once, then each day is put together from all its files.
 
-One events file and one quarantine file per day, each with its evidence as Parquet metadata; the sink in
+One file of rows and one quarantine file per day, each with its evidence as Parquet metadata; the sink in
 `loaders.bronze.destination` commits them. A day of plain rows is written as it was typed; any other is put together by
 DuckDB. Memory holds at most a day of small files, or a group of rows (`loaders.events.typed_rows`).
 """
@@ -15,91 +15,95 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from lakehouse.assets import QUARANTINE, TICKET_EVENTS
 from lakehouse.builds.commit_evidence import snapshot_evidence
 from lakehouse.ledger.evidence import FileKey, RowCounts
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.bronze import EVENT_COLUMNS, LINEAGE, QUARANTINE_COLUMNS, bronze_table, contract_columns
-from lakehouse.tables.contracts import load_contract
+from lakehouse.tables.bronze import QUARANTINE_COLUMNS, bronze_table
+from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.duck import quoted
 from loaders.errors import SourceUnreadable
 from loaders.events.dating import Dating
+from loaders.events.derivations import key_columns
 from loaders.events.record_typing import BATCH_ROWS, RecordTyper
 from loaders.events.records import connect, is_plain_lines, open_records
 from loaders.events.typed_rows import TypedRows
 from loaders.events.typing_sql import BATCH_FIELDS
-from loaders.plans.plan import CoveredFile, PartitionPlan, planned_materialization
+from loaders.plans.plan import CoveredFile, PartitionPlan, StagedDay, planned_materialization
 from loaders.plans.staged_files import PARQUET_FORMAT, QUARANTINE_FILE, write_staged
 from loaders.sources.reading import local_file, open_stream
 
 
-class TicketStager:
+class RecordStager:
     """Stages one day after another; a source file that covers many of them is typed once."""
 
-    def __init__(
-        self, settings: LakehouseSettings, run_id: str, folder: Path, drift: dict[str, dict[str, str]]
-    ) -> None:
-        """Stage into a folder of the run's own.
-
-        Args:
-            settings: Of the lakehouse.
-            run_id: The run that stages.
-            folder: Where to.
-            drift: Is told per partition which fields the contract does not name, each with the first place that has it.
-        """
-        self._settings, self._run_id, self._folder, self._drift = settings, run_id, folder, drift
-        self._contract = load_contract(settings, "ticket_event")
-        self._columns = [name for name, _, _ in (*contract_columns(self._contract), *EVENT_COLUMNS, *LINEAGE)]
+    def __init__(self, settings: LakehouseSettings, contract: Contract, run_id: str, folder: Path) -> None:
+        """Stage into a folder of the run's own."""
+        self._settings, self._contract, self._run_id, self._folder = settings, contract, run_id, folder
+        table = bronze_table(settings, contract.declared_asset.name)
+        self._columns = [field.name for field in table.schema.fields]
         self._files: dict[FileKey, TypedRows] = {}
         self._views: dict[FileKey, str] = {}
         no_quarantine = schema_to_pyarrow(bronze_table(settings, QUARANTINE).schema, include_field_ids=False)
         self._no_quarantine = no_quarantine.empty_table()
         self._connection = connect(folder)
 
-    def __call__(self, plan: PartitionPlan) -> Iterator[Path]:
-        """Write the events file and the quarantine file of a day.
+    def __call__(self, plan: PartitionPlan) -> StagedDay:
+        """Write the file of rows and the quarantine file of a day.
 
         Raises:
             SourceUnreadable: a file changed or vanished since coverage looked at it.
         """
         try:
-            yield from self._stage(plan)
+            return self._stage(plan)
         finally:
             self._forget(plan)
 
-    def _stage(self, plan: PartitionPlan) -> Iterator[Path]:
+    def _stage(self, plan: PartitionPlan) -> StagedDay:
         started_at = datetime.now(UTC)
         files = [self._typed_once(covered) for covered in plan.files]
         is_plain, rows = _is_plain(plan, files), plan.rows_expected
         counts = RowCounts(rows, rows, rows) if is_plain else self._gather_day(plan)
-        self._drift[plan.partition] = _unknown_fields(plan, files) if is_plain else self._unknown_fields_of_day()
+        unknown = _unknown_fields(plan, files) if is_plain else self._unknown_fields_of_day()
         evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id, started_at)])
-        yield (quarantine := self._write_quarantine(counts.quarantined, {"omni.table": QUARANTINE, **evidence}))
-        named = {"omni.table": TICKET_EVENTS, QUARANTINE_FILE: str(quarantine), **evidence}
+        quarantine = self._write_quarantine(counts.quarantined, {"omni.table": QUARANTINE, **evidence})
+        named = {"omni.table": plan.asset, QUARANTINE_FILE: str(quarantine), **evidence}
         if not is_plain:
-            yield self._write(f"select {_columns(self._columns)} from day_rows where is_kept", named)
+            rows_of_day = self._write(f"select {_columns(self._columns)} from day_rows where is_kept", named)
         elif files[0].is_held:
-            yield write_staged(pa.concat_tables([file.as_in_bronze() for file in files]), named, self._folder)
+            rows_of_day = write_staged(pa.concat_tables([file.as_in_bronze() for file in files]), named, self._folder)
         else:
-            yield files[0].file_of_day(named)
+            rows_of_day = files[0].file_of_day(named)
+        return StagedDay([quarantine, rows_of_day], unknown)
 
     def _typed_once(self, covered: CoveredFile) -> TypedRows:
         key = covered.record.key
         if key not in self._files:
             lineage = {
                 **_lineage(covered),
+                **self._of_batch(covered),
                 "run_id": self._run_id,
                 "ingested_at": pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")),
             }
             path = self._folder / f"typed_{uuid.uuid4().hex}"
-            self._files[key] = TypedRows(self._typed(covered), path, self._columns, lineage, self._connection)
+            self._files[key] = TypedRows(
+                self._typed(covered), path, self._columns, self._contract.key, lineage, self._connection
+            )
         return self._files[key]
+
+    def _of_batch(self, covered: CoveredFile) -> dict[str, pa.Scalar]:
+        """The column of the partition's day, where the batch says it and not the record."""
+        day = self._dating(covered).of_batch
+        return {} if day is None else {self._contract.declared_asset.time: pa.scalar(day, pa.date32())}
+
+    def _dating(self, covered: CoveredFile) -> Dating:
+        return Dating.of_file(self._settings, self._contract, covered.admission.manifest, covered.record.source_file)
 
     def _typed(self, covered: CoveredFile) -> Iterator[pa.Table]:
         """Type a source file. Only behind the last row is it known that these are the ones that coverage counted."""
         assert covered.file is not None  # a plan with an unreadable file is refused
         file, admission = covered.file, covered.admission
-        dating = Dating.of_file(self._settings, admission.manifest, covered.record.source_file)
+        dating = self._dating(covered)
         if is_plain_lines(admission):
             with open_stream(file, admission.source) as stream:
                 yield from RecordTyper(self._contract, admission, dating, self._connection).type_lines(
@@ -110,7 +114,7 @@ class TicketStager:
         with local_file(file, admission.source, self._folder) as local:
             _expect_covered(covered, local.sha256)
             with open_records(
-                self._settings, admission, file.name, local.path, self._connection, self._folder
+                self._settings, self._contract, admission, file.name, local.path, self._connection, self._folder
             ) as connection:
                 yield from RecordTyper(self._contract, admission, dating, connection).type_selected()
 
@@ -120,9 +124,16 @@ class TicketStager:
         if key not in self._views:
             view = f"{self._files[key].name}_of_days"
             source = self._partitioned(view, covered)
-            self._connection.execute(f"create temp view {view} as select {_with_lineage(covered)} from {source}")
+            self._connection.execute(f"create temp view {view} as select {self._with_lineage(covered)} from {source}")
             self._views[key] = view
         return self._views[key]
+
+    def _with_lineage(self, covered: CoveredFile) -> str:
+        """Select list: a typed row with where it comes from, and the key that it has where the source gives none."""
+        texts = {**_lineage(covered), "asset": covered.record.asset}
+        constants = [f"{quoted(value)} as {name}" for name, value in texts.items()]
+        constants += [f"date '{day.as_py()}' as {name}" for name, day in self._of_batch(covered).items()]
+        return f"*{key_columns(self._contract, covered.admission.source.source_id)}, {', '.join(constants)}"
 
     def _partitioned(self, view: str, covered: CoveredFile) -> str:
         """SQL: typed rows with the partition that each counts to."""
@@ -130,13 +141,13 @@ class TicketStager:
         rows = file.open()
         if file.are_dated:
             return f"(select *, day as partition from {rows})"
-        dating = Dating.of_file(self._settings, covered.admission.manifest, covered.record.source_file)
+        dating = self._dating(covered)
         dated = f"(select source_line, day from {rows})"
         self._connection.execute(f"create temp table {view}_days as {dating.partitioned(dated)}")
         return f"(select * from {rows} join (select source_line, partition from {view}_days) using (source_line))"
 
     def _gather_day(self, plan: PartitionPlan) -> RowCounts:
-        """Open `day_rows`: the day's records of all its files, of each event keeping the last."""
+        """Open `day_rows`: the day's records of all its files, of each key keeping the last."""
         day = quoted(plan.partition)
         files = " union all by name ".join(
             f"select * replace (partition::varchar as partition), {rank} as batch_rank from {self._view(covered)} "
@@ -148,8 +159,9 @@ class TicketStager:
             "null::timestamptz as released_at"
         )
         self._connection.execute(f"create or replace temp view records_of_day as select *, {stamps} from ({files})")
+        key = _columns(self._contract.key)
         found = self._connection.execute(
-            "select count(*), count(*) filter (reason_code is not null), count(distinct event_id) filter "
+            f"select count(*), count(*) filter (reason_code is not null), count(distinct ({key})) filter "
             "(reason_code is null) from records_of_day"
         ).fetchone()
         assert found is not None  # an aggregate always returns a row
@@ -161,7 +173,7 @@ class TicketStager:
             )
         kept = "select *, reason_code is null as is_kept from records_of_day"
         if read != loaded + quarantined:
-            last = "partition by event_id order by reason_code nulls first, batch_rank desc, source_line desc"
+            last = f"partition by {key} order by reason_code nulls first, batch_rank desc, source_line desc"
             self._connection.execute(
                 "create or replace temp table ranked as select batch_rank, source_line, reason_code is null and "
                 f"row_number() over ({last}) = 1 as is_kept from records_of_day"
@@ -240,13 +252,6 @@ def _lineage(covered: CoveredFile) -> dict[str, str]:
         "license_tag": manifest.license_tag,
         "schema_version": manifest.schema_version,
     }
-
-
-def _with_lineage(covered: CoveredFile) -> str:
-    """Select list: a typed row with where it comes from, and the identity that it has where the source gives none."""
-    constants = ", ".join(f"{quoted(v)} as {name}" for name, v in {**_lineage(covered), "asset": TICKET_EVENTS}.items())
-    identity = f"[{quoted(covered.admission.source.source_id)}, ticket_id, occurred_at::varchar, record_sha256]"
-    return f"* replace (coalesce(event_id, sha256(to_json({identity})::varchar)) as event_id), {constants}"
 
 
 def _columns(names: list[str]) -> str:

@@ -1,6 +1,6 @@
 """The typed rows of one source file, kept until their days are written: in memory while they are few, else on disk."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +15,7 @@ HELD_BYTES = 64 * 1024 * 1024
 """Size (uncompressed) of rows from which on they go to disk."""
 
 MOST_IDS = 1_000_000
-"""Rows up to which event ids stay in memory, to see whether one is there twice; beyond it DuckDB sees to that."""
+"""Rows up to which their keys stay in memory, to see whether one is there twice; beyond it DuckDB sees to that."""
 
 
 class TypedRows:
@@ -30,6 +30,7 @@ class TypedRows:
         tables: Iterable[pa.Table],
         path: Path,
         columns: list[str],
+        key: Sequence[str],
         lineage: dict[str, str | pa.Scalar],
         connection: duckdb.DuckDBPyConnection,
     ) -> None:
@@ -39,16 +40,18 @@ class TypedRows:
             tables: The rows.
             path: Where to put, each with an ending, files of what does not fit in memory.
             columns: Of a row in Bronze.
+            key: Of them, those that identify a row; more than one leave it to DuckDB to see whether one is there twice.
             lineage: Those of them that the file's rows share, with their values.
             connection: What opens the rows as a relation.
         """
         self._path, self._columns, self._lineage, self._connection = path, columns, lineage, connection
+        self._key = key[0] if len(key) == 1 else None
         self.unknown_fields: dict[str, int] = {}
         """Fields that the contract does not name, each with the first line that has it."""
         self._held: list[pa.Table] = []
         self._ids: list[pa.Array] = []
         self._days: set[date | None] = set()
-        self._are_plain = True
+        self._are_plain = self._key is not None
         self._plain_day: date | None = None
         self._plain: pq.ParquetWriter | None = None
         self._others: pq.ParquetWriter | None = None
@@ -84,7 +87,7 @@ class TypedRows:
         return None not in self._days
 
     def plain_ids(self, day: date) -> list[pa.Array] | None:
-        """The event ids, where all rows are plain and of this day; else None."""
+        """The keys, where all rows are plain and of this day; else None."""
         return self._ids if self._are_plain and self._days == {day} else None
 
     def as_in_bronze(self) -> pa.Table:
@@ -115,16 +118,20 @@ class TypedRows:
         return f"({' union all by name '.join(parts)})"
 
     def _look_at(self, table: pa.Table) -> None:
-        ids = table.column("event_id")
         self._days.update(table.column("day").unique().to_pylist())
-        are_good = table.column("reason_code").null_count == table.num_rows
-        is_plain = are_good and not ids.null_count and len(self._days) == 1 and self.are_dated
-        self._ids += ids.chunks
-        self._are_plain = self._are_plain and is_plain and sum(map(len, self._ids)) <= MOST_IDS
+        self._are_plain = self._are_plain and self._is_plain(table)
         if not self._are_plain:
             self._ids.clear()
         if table.column("extra").null_count < table.num_rows:
             self._look_at_extra(table)
+
+    def _is_plain(self, table: pa.Table) -> bool:
+        ids = table.column(self._key)
+        if ids.null_count or not pa.types.is_string(ids.type):
+            return False
+        self._ids += ids.chunks
+        are_good = table.column("reason_code").null_count == table.num_rows
+        return are_good and len(self._days) == 1 and self.are_dated and sum(map(len, self._ids)) <= MOST_IDS
 
     def _look_at_extra(self, table: pa.Table) -> None:
         cursor = self._connection.cursor()  # the connection may be about to give more rows

@@ -5,10 +5,10 @@ Set-based: one DuckDB expression per field and rule, no Python per row. Called b
 
 import json
 
-from lakehouse.tables.contracts import Contract, ContractField
+from lakehouse.tables.contract_model import Contract, ContractField
 from lakehouse.tables.duck import quoted
 
-BATCH_FIELDS = ("batch_id", "manifest_id", "run_id", "exported_at", "ingested_at")
+BATCH_FIELDS = ("batch_id", "ingest_batch_id", "manifest_id", "run_id", "exported_at", "ingested_at")
 """Fields by which re-exports of one event differ; they do not belong to its identity."""
 
 _JSON_TYPES = {
@@ -25,14 +25,14 @@ _SQL_TYPES = {"boolean": "boolean", "long": "bigint", "double": "double", "times
 
 def parse_columns(contract: Contract) -> str:
     """Select list over `doc` (JSON or null): `f`, the fields as text, and `t`, the JSON type of each."""
-    shape = {f.name: ["VARCHAR"] if f.type == "list<string>" else "VARCHAR" for f in contract.fields}
-    pointers = [f"/{f.name}" for f in contract.fields]
+    shape = {f.name: ["VARCHAR"] if f.type == "list<string>" else "VARCHAR" for f in contract.record_fields}
+    pointers = [f"/{f.name}" for f in contract.record_fields]
     return f"from_json(doc, {quoted(json.dumps(shape))}) as f, json_type(doc, {pointers}) as t"
 
 
 def typed_columns(contract: Contract) -> str:
     """Select list over `f`: every field in its type; what does not fit becomes null (and is judged apart)."""
-    return ", ".join(f'{_typed(field)} as "{field.name}"' for field in contract.fields)
+    return ", ".join(f'{_typed(field)} as "{field.name}"' for field in contract.record_fields)
 
 
 def breaches(contract: Contract, is_text: bool) -> list[tuple[str, str, str]]:
@@ -43,7 +43,7 @@ def breaches(contract: Contract, is_text: bool) -> list[tuple[str, str, str]]:
         is_text: The source knows text only (CSV): numbers and booleans arrive as text.
     """
     found = []
-    for number, field in enumerate(contract.fields, start=1):
+    for number, field in enumerate(contract.record_fields, start=1):
         kind = f"t[{number}]"
         value = f'f."{field.name}"'
         if field.required:
@@ -106,7 +106,7 @@ def value_conditions(contract: Contract) -> list[str]:
     Says only whether; `breaches` says which and why.
     """
     found = []
-    for field in contract.fields:
+    for field in contract.record_fields:
         value = f'"{field.name}"'
         if field.required:
             found.append(f"{value} is null" + (f" or trim({value}) = ''" if field.type == "string" else ""))
@@ -125,7 +125,7 @@ def value_conditions(contract: Contract) -> list[str]:
 
 def rest_column(contract: Contract, doc: str) -> str:
     """SQL over a JSON record: the record without the fields that the contract names; null where it has no others."""
-    known = quoted(json.dumps(dict.fromkeys(field.name for field in contract.fields)))
+    known = quoted(json.dumps(dict.fromkeys(field.name for field in contract.record_fields)))
     return f"case when {doc} is not null then nullif(json_merge_patch({doc}, {known})::varchar, '{{}}')::json end"
 
 
@@ -146,7 +146,7 @@ def canonical(contract: Contract) -> str:
 
 def canonical_texts(contract: Contract) -> dict[str, str]:
     """The parts of `canonical` in their order, by field, those that the contract does not name last (`rest`)."""
-    texts = {field.name: canonical_text(field) for field in contract.fields}
+    texts = {field.name: canonical_text(field) for field in contract.record_fields}
     batch = quoted(json.dumps(dict.fromkeys(BATCH_FIELDS)))
     return texts | {
         "rest": f"case when extra is not null then json_merge_patch(extra, {batch})::varchar else '{{}}' end"

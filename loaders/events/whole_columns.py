@@ -6,7 +6,7 @@ Every question may be answered with "not that I see": then DuckDB looks, which k
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.tables.contracts import ContractField
+from lakehouse.tables.contract_model import ContractField
 from loaders.events.record_hash import has_escapes
 
 _INSTANT = pa.timestamp("us", "UTC")

@@ -3,12 +3,12 @@
 Pure: judges what is declared, needs no catalog and no source file. Only `accept` and `warn` sources are loaded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from lakehouse.tables.contract_model import Contract
 from loaders.manifests.manifest import Manifest, ManifestFile, Source
-from loaders.manifests.rules import FITTING
 
 Judgment = Literal["accept", "warn", "quarantine", "reject"]
 
@@ -31,6 +31,8 @@ class Admission:
     file: ManifestFile
     manifest: Manifest
     source: Source
+    asset: str
+    """Bronze asset that the source is loaded into."""
     judgment: Judgment
     reasons: tuple[str, ...]
 
@@ -55,12 +57,16 @@ class Admission:
         return self.manifest.manifest_id, self.source.source_id
 
 
-def judge_file(file: ManifestFile) -> list[Admission]:
-    """Judge every source of a manifest; a file that is no valid manifest has none."""
-    if file.manifest is None:
+def judge_file(file: ManifestFile, contracts: Mapping[str, Contract]) -> list[Admission]:
+    """Judge every source of a manifest, whose contracts are these by their ref; a file that is no manifest has none."""
+    manifest = file.manifest
+    if manifest is None:
         return []
-    policy = _gate_policy(file.manifest)
-    return [_judge_source(file, file.manifest, source, policy) for source in file.manifest.assets]
+    policy = _gate_policy(manifest)
+    return [
+        _judge_source(file, manifest, source, contracts[manifest.contract_of(source)], policy)
+        for source in manifest.assets
+    ]
 
 
 def _gate_policy(manifest: Manifest) -> dict[str, Judgment]:
@@ -68,18 +74,22 @@ def _gate_policy(manifest: Manifest) -> dict[str, Judgment]:
     return {**DEFAULT_POLICY, **manifest.gate_policy}  # type: ignore[dict-item]  # the schema allows judgments only
 
 
-def _judge_source(file: ManifestFile, manifest: Manifest, source: Source, policy: dict[str, Judgment]) -> Admission:
+def _judge_source(
+    file: ManifestFile, manifest: Manifest, source: Source, contract: Contract, policy: dict[str, Judgment]
+) -> Admission:
     """Judge one source: the worst of its findings decides, and all of them are named."""
     judgment: Judgment = "accept"
     reasons = []
-    for found, reason in _findings(manifest, source, policy):
+    for found, reason in _findings(manifest, source, contract, policy):
         if SEVERITY[found]:
             reasons.append(f"{found}: {reason}")
         judgment = max(judgment, found, key=SEVERITY.__getitem__)
-    return Admission(file, manifest, source, judgment, tuple(reasons))
+    return Admission(file, manifest, source, contract.declared_asset.name, judgment, tuple(reasons))
 
 
-def _findings(manifest: Manifest, source: Source, policy: dict[str, Judgment]) -> Iterator[tuple[Judgment, str]]:
+def _findings(
+    manifest: Manifest, source: Source, contract: Contract, policy: dict[str, Judgment]
+) -> Iterator[tuple[Judgment, str]]:
     if source.checksum_sha256 is None and not source.deleted:
         yield policy["on_missing_checksum"], "checksum_sha256 is missing, so changed bytes would go unnoticed"
     if source.metadata_status == "partial":
@@ -90,8 +100,10 @@ def _findings(manifest: Manifest, source: Source, policy: dict[str, Judgment]) -
         yield "quarantine", "pii_scan_status is suspected: personal data must be cleared at the source"
     elif source.pii_scan_status in ("not_run", "unknown"):
         yield policy["on_pii_gap"], f"pii_scan_status is {source.pii_scan_status}"
-    contract = manifest.contract_of(source)
-    if source.asset_type not in FITTING[contract]["asset_type"]:
-        yield policy["on_contract_mismatch"], f"asset_type {source.asset_type} does not fit the contract {contract}"
+    if contract.fits.asset_type is not None and source.asset_type not in contract.fits.asset_type:
+        yield (
+            policy["on_contract_mismatch"],
+            f"asset_type {source.asset_type} does not fit the contract {contract.name}",
+        )
     if manifest.license_tag == "unknown":
         yield policy["on_unknown_license"], "license_tag is unknown"

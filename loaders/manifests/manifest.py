@@ -7,7 +7,7 @@ Rules: docs/reference/manifests.md. A manifest is intent: whether its sources ma
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import reduce
@@ -20,7 +20,8 @@ from pydantic import ValidationError as InvalidModel
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import contract_name
+from lakehouse.tables.contract_model import Contract
+from lakehouse.tables.contracts import load_contracts
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts, escaped, is_text, json_path
 from loaders.manifests.rules import rule_breaches
 
@@ -106,8 +107,8 @@ class Manifest(_Declared):
         return (self.snapshot_at or self.created_at).astimezone(UTC).date()
 
     def contract_of(self, source: Source) -> str:
-        """Name of the contract that a source is read under."""
-        return contract_name(source.contract_ref or self.contract_ref)
+        """`contract_ref` that a source is read under."""
+        return source.contract_ref or self.contract_ref
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,10 @@ def read_manifests(settings: LakehouseSettings, paths: Sequence[Path] | None = N
     """
     if paths is None and not settings.manifests.is_dir():
         raise ConfigurationError(f"manifest folder {settings.manifests} does not exist; next: set OMNI_MANIFESTS")
-    schema = _load_schema(settings)
+    schema, contracts = _load_schema(settings), load_contracts(settings).by_ref
     if paths is None:
         paths = sorted(p for p in settings.manifests.glob("*.json") if not p.name.startswith("source_manifest"))
-    files = [_read_manifest(path, schema) for path in paths]
+    files = [_read_manifest(path, schema, contracts) for path in paths]
     return list(_refuse_repeated_ids(files))
 
 
@@ -181,7 +182,7 @@ def _is_instant(value: str) -> bool:
         return False
 
 
-def _read_manifest(path: Path, schema: _Schema) -> ManifestFile:
+def _read_manifest(path: Path, schema: _Schema, contracts: Mapping[str, Contract]) -> ManifestFile:
     if not is_text(str(path)):
         shown = Path(escaped(str(path)))
         breach = Breach("$", f'the file name "{shown.name}"', "a name in UTF-8; next: rename the file")
@@ -200,7 +201,8 @@ def _read_manifest(path: Path, schema: _Schema) -> ManifestFile:
         given = _without_nulls(document)
     except (ValueError, RecursionError) as error:
         return ManifestFile(path, sha256, None, (Breach("$", str(error), "UTF-8 JSON"),), is_readable=False)
-    breaches += tuple(Breach(*rule) for rule in rule_breaches(given))
+    said = {breach.path for breach in breaches}  # what the schema refuses is the schema's to report
+    breaches += tuple(Breach(*rule) for rule in rule_breaches(given, contracts) if rule[0] not in said)
     if breaches:
         return ManifestFile(path, sha256, None, breaches)
     try:

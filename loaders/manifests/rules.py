@@ -4,42 +4,13 @@ Pure. Called by `loaders.manifests.manifest` with any JSON; a value that the sch
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from lakehouse.tables.contract_model import Contract
 
 Rule = tuple[str, str, str]
 """JSON path, what was found, what is allowed."""
-
-FITTING = {
-    "doc_asset": {
-        "modality": {"document"},
-        "source_type": {"help_center", "faq", "release_notes", "api_doc", "pdf_manual", "community", "other"},
-        "asset_type": {"pdf", "html", "faq", "release_notes", "api_doc", "community_post", "image", "other"},
-    },
-    "ticket": {
-        "modality": {"structured"},
-        "source_type": {"ticket_export"},
-        "asset_type": {"jsonl", "json", "csv", "parquet"},
-    },
-    "audio_asset": {
-        "modality": {"audio"},
-        "source_type": {"call_recording", "tts_synthetic", "other"},
-        "asset_type": {"audio", "jsonl", "other"},
-    },
-    "video_asset": {
-        "modality": {"video"},
-        "source_type": {"tutorial_video", "screencast", "other"},
-        "asset_type": {"video", "jsonl", "other"},
-    },
-}
-"""What fits each contract. A multimodal manifest fits any of them by its source type."""
-
-_CONTRACTS = {f"omni://contracts/data/{name}/v1": name for name in FITTING}
-_KNOWN = {
-    field: set().union(*(fitting[field] for fitting in FITTING.values()))
-    for field in ("modality", "source_type", "asset_type")
-}
-_KNOWN["modality"] |= {"image", "multimodal"}
 
 _MODE_NEEDS = {
     "incremental_cursor": (("cursor_field",), ("cursor_start",)),
@@ -49,14 +20,25 @@ _MODE_NEEDS = {
 }
 
 
-def rule_breaches(document: object) -> list[Rule]:
-    """Every rule that the manifest breaks, not only the first. What breaks the schema is left to the schema."""
+def rule_breaches(document: object, contracts: Mapping[str, Contract]) -> list[Rule]:
+    """Every rule that the manifest breaks, not only the first. What breaks the schema is left to the schema.
+
+    Args:
+        document: Any JSON.
+        contracts: `contract_ref` → contract (`lakehouse.tables.contracts.Contracts.by_ref`).
+    """
     if not isinstance(document, dict):
         return []
     declared = document.get("assets")
     numbered = enumerate(declared if isinstance(declared, list) else [])
     sources = [(number, source) for number, source in numbered if isinstance(source, dict)]
-    return [*_license(document), *_unique_sources(sources), *_fit(document, sources), *_load_mode(document)]
+    return [
+        *_license(document),
+        *_unique_sources(sources),
+        *_unknown_contracts(document, sources, contracts),
+        *_fit(document, sources, contracts),
+        *_load_mode(document),
+    ]
 
 
 def _license(document: dict[str, Any]) -> Iterator[Rule]:
@@ -72,37 +54,42 @@ def _unique_sources(sources: list[tuple[int, dict[str, Any]]]) -> Iterator[Rule]
             yield f"$.assets[{number}].source_id", f'"{source_id}"', "an id that no other source has"
 
 
-def _fit(document: dict[str, Any], sources: list[tuple[int, dict[str, Any]]]) -> Iterator[Rule]:
-    contract = document.get("contract_ref")
-    if not isinstance(contract, str) or contract not in _CONTRACTS:
+def _unknown_contracts(
+    document: dict[str, Any], sources: list[tuple[int, dict[str, Any]]], contracts: Mapping[str, Contract]
+) -> Iterator[Rule]:
+    named = [("$", document), *((f"$.assets[{number}]", source) for number, source in sources)]
+    for path, declared in named:
+        ref = declared.get("contract_ref")
+        if isinstance(ref, str) and ref not in contracts:
+            yield f"{path}.contract_ref", f'"{ref}"', f"one of {', '.join(sorted(contracts))}"
+
+
+def _fit(
+    document: dict[str, Any], sources: list[tuple[int, dict[str, Any]]], contracts: Mapping[str, Contract]
+) -> Iterator[Rule]:
+    ref = document.get("contract_ref")
+    if not isinstance(ref, str) or ref not in contracts:
         return
-    fitting = FITTING[_CONTRACTS[contract]]
+    fitting = contracts[ref].fits
     is_multimodal = document.get("modality") == "multimodal"
-    if not is_multimodal and _misfits("modality", document, fitting):
-        yield "$.modality", f'"{document["modality"]}"', _one_of(fitting["modality"], contract)
-    if _misfits("source_type", document, fitting):
-        yield "$.source_type", f'"{document["source_type"]}"', _one_of(fitting["source_type"], contract)
+    for field, allowed in (("modality", fitting.modality), ("source_type", fitting.source_type)):
+        if _misfits(document.get(field), allowed) and not (is_multimodal and field == "modality"):
+            yield f"$.{field}", f'"{document[field]}"', _one_of(allowed, ref)
     for number, source in sources:
-        own = source.get("contract_ref", contract)
-        if own != contract:
-            if not is_multimodal and own in _CONTRACTS:
+        own = source.get("contract_ref", ref)
+        if own != ref:
+            if not is_multimodal and own in contracts:
                 yield f"$.assets[{number}].contract_ref", f'"{own}"', "the manifest's contract, unless it is multimodal"
-        elif _misfits("asset_type", source, fitting):
-            yield (
-                f"$.assets[{number}].asset_type",
-                f'"{source["asset_type"]}"',
-                _one_of(fitting["asset_type"], contract),
-            )
+        elif _misfits(source.get("asset_type"), fitting.asset_type):
+            yield f"$.assets[{number}].asset_type", f'"{source["asset_type"]}"', _one_of(fitting.asset_type, ref)
 
 
-def _misfits(field: str, declared: dict[str, Any], fitting: dict[str, set[str]]) -> bool:
-    """Whether a value that the schema allows does not fit the contract."""
-    value = declared.get(field)
-    return isinstance(value, str) and value in _KNOWN[field] and value not in fitting[field]
+def _misfits(value: object, allowed: Sequence[str] | None) -> bool:
+    return isinstance(value, str) and allowed is not None and value not in allowed
 
 
-def _one_of(values: set[str], contract: str) -> str:
-    return f"{', '.join(sorted(values))} under {contract}"
+def _one_of(values: Sequence[str] | None, ref: str) -> str:
+    return f"{', '.join(sorted(values or ()))} under {ref}"
 
 
 def _load_mode(document: dict[str, Any]) -> Iterator[Rule]:

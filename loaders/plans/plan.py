@@ -4,9 +4,11 @@ A partition is a pure function of the admitted sources that cover it: it is alwa
 in the order of their batches. That is why order, repetition and parallelism of loads do not matter.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
 
 from lakehouse.ledger.evidence import (
     Coverage,
@@ -28,6 +30,58 @@ class Description:
 
     title: str | None = None
     pages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CountedDay:
+    """What a source file holds for one day."""
+
+    partition: str
+    records: int
+    content: str
+    """Hash of what it holds, whatever the order of the records."""
+    first_at: datetime | None = None
+    """Instant of the earliest record that is dated (UTC)."""
+    last_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """What coverage learns of a source file that it reads, proven whole."""
+
+    sha256: str
+    days: list[CountedDay]
+    described: Description | None = None
+
+
+class Reader(Protocol):
+    """How coverage looks at the files of an asset; the form of its rows says which one does."""
+
+    def declared_days(self, admission: Admission, name: str) -> Window | None:
+        """Days that a file declares to hold, so that it need not be read to know them; None where it does not say."""
+        ...
+
+    def days_by_name(self, admission: Admission, name: str) -> set[str]:
+        """Days that a file that cannot be read is to hold, as far as its declaration and its name tell."""
+        ...
+
+    def read(self, admission: Admission, file: SourceFile) -> FileContent:
+        """Read a file.
+
+        Raises:
+            SourceUnreadable, MappingRefused: it cannot be read as what it is declared to be.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StagedDay:
+    """What staging one partition left."""
+
+    files: list[Path]
+    """Parquet files, each of one table, with their evidence as metadata."""
+    unknown_fields: Mapping[str, str] = field(default_factory=dict)
+    """Fields of the records that the contract does not name, each with the first place that has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,19 @@ Judged against the listings of earlier days, whatever was loaded later; a tombst
 count. When an earlier day is loaded again, later days keep their results. Called by `loaders.bronze.checks`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
 from pyiceberg.table import Table
 
-from lakehouse.assets import DOC_ASSETS
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
+from lakehouse.namespaces import bronze
 from lakehouse.partitions import Window
-from lakehouse.tables.bronze import partition_filter
+from lakehouse.tables.filters import day_filter
 from loaders.manifests.manifest import Manifest
-from loaders.plans.findings import Finding
+from loaders.plans.findings import Finding, Found, Inspection
 from loaders.snapshots.staging import collection_of, disposition_of
 
 _NAMED_DOCUMENTS = 10
@@ -29,6 +29,17 @@ class _Listing:
     is_whole: bool = False
     documents: dict[str, bool] = field(default_factory=dict)
     """Document → whether the day deletes it."""
+
+
+MASS_DELETE = "mass_delete"
+
+
+def listing_findings(inspection: Inspection) -> Iterator[Found]:
+    """Judge days of a listing."""
+    table = inspection.catalog.load_table(bronze(inspection.contract.declared_asset.name))
+    guard = MassDeleteGuard(table, inspection.ledger, inspection.days_with_rows)
+    for item in inspection.items:
+        yield item, MASS_DELETE, guard.judge(item)
 
 
 class MassDeleteGuard:
@@ -75,7 +86,7 @@ class MassDeleteGuard:
     def _read(self, day: str, collections: set[str] | None = None) -> dict[str, _Listing]:
         """The listings of a day, of all collections or of some."""
         columns = ("collection", "doc_id", "disposition", "is_tombstone")
-        of_day = partition_filter(DOC_ASSETS, DOC_ASSETS, Window.of_keys(day, day))
+        of_day = day_filter(self._table, Window.of_keys(day, day))
         rows = self._table.scan(row_filter=of_day, selected_fields=columns).to_arrow()
         if collections is not None:
             rows = rows.filter(pc.field("collection").isin(list(collections)))

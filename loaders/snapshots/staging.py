@@ -5,7 +5,6 @@ that one batch lists twice refuses the day.
 """
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -13,29 +12,31 @@ from typing import Any, Literal
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from lakehouse.assets import DOC_ASSETS
 from lakehouse.builds.commit_evidence import snapshot_evidence
 from lakehouse.ledger.evidence import RowCounts
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
+from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.objects import ObjectMismatch, object_path, object_size, put_object, read_object
 from loaders.errors import SourceUnreadable
 from loaders.manifests.manifest import Manifest
-from loaders.plans.plan import CoveredFile, Description, PartitionPlan, planned_materialization
+from loaders.plans.plan import CoveredFile, Description, PartitionPlan, StagedDay, planned_materialization
 from loaders.plans.staged_files import write_staged
 from loaders.snapshots.formats import describe, is_paged
 
 _PII_LEVELS = {"clear": "none", "not_applicable": "none", "redacted": "low"}
 
 
-class DocumentStager:
+class ListingStager:
     """Stages one day after another."""
 
-    def __init__(self, settings: LakehouseSettings, run_id: str, folder: Path) -> None:
+    def __init__(self, settings: LakehouseSettings, contract: Contract, run_id: str, folder: Path) -> None:
         """Stage into a folder of the run's own."""
         self._settings, self._run_id, self._folder = settings, run_id, folder
+        table = bronze_table(settings, contract.declared_asset.name)
+        self._schema = schema_to_pyarrow(table.schema, include_field_ids=False)
 
-    def __call__(self, plan: PartitionPlan) -> Iterator[Path]:
+    def __call__(self, plan: PartitionPlan) -> StagedDay:
         """Store the documents of a day and write its listing.
 
         Raises:
@@ -47,10 +48,8 @@ class DocumentStager:
         counts = RowCounts(plan.rows_expected, len(plan.files), len(rows), len(plan.files) - len(rows))
         item = planned_materialization(plan, counts, self._run_id, started_at, with_files=False)
         evidence = snapshot_evidence([item])
-        schema = schema_to_pyarrow(bronze_table(self._settings, DOC_ASSETS).schema, include_field_ids=False)
-        yield write_staged(
-            pa.Table.from_pylist(rows, schema=schema), {"omni.table": DOC_ASSETS, **evidence}, self._folder
-        )
+        table = pa.Table.from_pylist(rows, schema=self._schema)
+        return StagedDay([write_staged(table, {"omni.table": plan.asset, **evidence}, self._folder)])
 
 
 def collection_of(manifest: Manifest) -> str:

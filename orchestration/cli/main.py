@@ -146,20 +146,25 @@ def simulate(
 
 @app.command()
 def coverage(
-    asset: Annotated[str | None, typer.Argument(help="raw_ticket_events or raw_doc_assets; default: both.")] = None,
+    asset: Annotated[
+        str | None, typer.Argument(help="A Bronze asset, such as raw_ticket_events; default: all.")
+    ] = None,
     from_: FromOption = None,
     to: ToOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print what is expected: per day the records and files that the admitted sources hold, as last looked at."""
+    from lakehouse.tables.contracts import load_contracts
     from orchestration.report.coverage_table import coverage_json, coverage_lines
 
     with reported():
-        ledger, window = open_filled_ledger(load_settings()), window_of(None, from_, to)
+        settings, window = load_settings(), window_of(None, from_, to)
+        contracts, ledger = load_contracts(settings), open_filled_ledger(settings)
+        assets = contracts.assets if asset is None else [contracts.of_asset(asset).declared_asset.name]
         if as_json:
-            console.print_json(data=coverage_json(ledger, asset, window))
+            console.print_json(data=coverage_json(ledger, assets, window))
         else:
-            say(*coverage_lines(ledger, asset, window))
+            say(*coverage_lines(ledger, assets, window))
 
 
 def _readiness(from_: str | None, to: str | None) -> tuple[Any, list[str]]:

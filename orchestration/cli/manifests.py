@@ -134,13 +134,13 @@ def export_contracts(
 
     from lakehouse.errors import ConfigurationError
     from lakehouse.tables.contract_docs import as_odcs
-    from lakehouse.tables.contracts import list_contracts, load_contract
+    from lakehouse.tables.contracts import load_contract, load_contracts
 
     with reported():
         if format_ != "odcs":
             raise ConfigurationError(f"format {format_!r}: expected odcs")
         settings = load_settings()
-        for name in names or list_contracts(settings):
+        for name in names or load_contracts(settings).by_name:
             text = yaml.safe_dump(as_odcs(load_contract(settings, name)), sort_keys=False, allow_unicode=True)
             if output is None:
                 print(f"---\n{text}", end="")
@@ -219,12 +219,7 @@ def _explained(ledger: "Ledger", admission: "Admission") -> Iterator[str]:
 
 def _brought(ledger: "Ledger", admission: "Admission") -> Iterator[str]:
     """What of a source is in the ledger's coverage."""
-    from loaders.bronze.coverage import asset_of
-
-    asset = asset_of(admission)
-    if asset is None:
-        yield "  no loader reads this kind of source yet: it is judged and listed"
-        return
+    asset = admission.asset
     covered = [row for rows in ledger.coverage(asset).values() for row in rows]
     rows = [row for row in covered if (row.manifest_id, row.source_id) == admission.key]
     if not rows:

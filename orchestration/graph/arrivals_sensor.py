@@ -4,15 +4,15 @@ It looks as `omni run` does, and wants what `omni run` would compute. A state of
 has failed and changed nothing, another one would, too. Off until somebody turns it on.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # not exported
 
-from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contracts import bronze_contracts
 from orchestration.graph.bronze_assets import LoadConfig
 from orchestration.graph.partitions import range_tags, window_of_tags
 from orchestration.instance.live_runs import fail_dead_runs
@@ -68,7 +68,7 @@ def build_arrivals_sensor(
             if reason := _obstacle(context.instance, known, key):
                 held.append(f"{known}: {reason}")
             else:
-                requests.append(_request(known, key))
+                requests.append(_request(bronze_contracts(settings), known, key))
         yield from requests
         if not requests:
             nothing_new = ["nothing new: every partition that can be computed is up to date"]
@@ -86,8 +86,8 @@ def _known_days(partitions: dg.DailyPartitionsDefinition, window: Window) -> Win
     return Window.of_keys(min(known), max(known)) if known else None
 
 
-def _request(window: Window, key: str) -> dg.RunRequest:
-    ops = {name: LoadConfig(reload_unchanged=False) for name in BRONZE_ASSETS}
+def _request(assets: Iterable[str], window: Window, key: str) -> dg.RunRequest:
+    ops = {name: LoadConfig(reload_unchanged=False) for name in assets}
     tags: Mapping[str, str] = {**range_tags(window), "omni/requested_by": ARRIVALS_SENSOR}
     return dg.RunRequest(run_key=key, run_config=dg.RunConfig(ops=dict(ops)), tags=tags)
 

@@ -1,18 +1,18 @@
 """Manifests and Bronze as Dagster assets: thin shells around the loaders, which write the evidence themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lakehouse.assets import TICKET_EVENTS
+from lakehouse.kinds import CHECKS, Severity
 from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
-from lakehouse.tables.contracts import load_contract
+from lakehouse.tables.contracts import bronze_contracts
 from orchestration.graph.dagster_events import (
     OWNERS,
     WRITES,
@@ -27,19 +27,10 @@ from orchestration.graph.dagster_events import (
 )
 from orchestration.graph.dbt_assets import DBT_MODELS
 from orchestration.graph.retries import retried
-from orchestration.readiness.asset_graph import BRONZE_CHECKS
 
 if TYPE_CHECKING:  # engines are imported by the assets that use them: to draw the graph takes none
     from loaders.bronze.pipelines import LoadReport
     from loaders.seed_loader import AdmissionReport
-
-_CHECK_DESCRIPTIONS = {
-    "conservation": "Rows read = loaded + deduplicated + quarantined = expected by coverage, and the tables hold them.",
-    "quarantine_share": "No more of the day's records are held in quarantine than OMNI_MAX_QUARANTINED_SHARE.",
-    "contract_drift": "The source brings no field that the contract does not name.",
-    "mass_delete": "No replace listing drops more of its collection's documents than max_deleted_ratio allows.",
-}
-
 
 _SHOWN_FILES = 50
 
@@ -113,7 +104,7 @@ def build_bronze_asset(
     settings: LakehouseSettings, name: str, partitions: dg.DailyPartitionsDefinition
 ) -> dg.AssetsDefinition:
     """A Bronze table as a partitioned asset; a range of days is one run."""
-    definition = bronze_table(settings, name)
+    definition, contract = bronze_table(settings, name), bronze_contracts(settings)[name]
     columns = [
         dg.TableColumn(field.name, str(field.field_type), description=field.doc) for field in definition.schema.fields
     ]
@@ -132,17 +123,17 @@ def build_bronze_asset(
             dg.AssetCheckSpec(
                 check,
                 asset=name,
-                description=_CHECK_DESCRIPTIONS[check],
+                description=CHECKS[check].description,
                 blocking=severity == "error",
                 partitions_def=partitions,
             )
-            for check, severity in BRONZE_CHECKS[name].items()
+            for check, severity in contract.checks.items()
         ],
         metadata={
             "dagster/table_name": definition.identifier,
             "dagster/column_schema": dg.TableSchema(columns=columns),
         },
-        code_version=_code_version(settings, name),
+        code_version=contract.sha256[:12],
         pool=WRITES,
     )
     def bronze(context: dg.AssetExecutionContext, config: LoadConfig) -> Iterator[Any]:
@@ -158,13 +149,17 @@ def build_bronze_asset(
                 run_id=context.run_id,
                 progress=context.log.info,
             )
-        yield from _events(context, report.loads[0], settings, window)
+        yield from _events(context, report.loads[0], settings, contract.checks, window)
 
     return bronze
 
 
 def _events(
-    context: dg.AssetExecutionContext, load: "LoadReport", settings: LakehouseSettings, window: Window
+    context: dg.AssetExecutionContext,
+    load: "LoadReport",
+    settings: LakehouseSettings,
+    checks: Mapping[str, Severity],
+    window: Window,
 ) -> Iterator[Any]:
     """Per day: its own metadata and check results; for the run: one result per check.
 
@@ -189,15 +184,15 @@ def _events(
     is_dbt_next = _is_dbt_next(context)
     results = [result for found in ledger.current_checks([item.id for item in items]).values() for result in found]
     if is_dbt_next:  # which runs its own tests again
-        results = [result for result in results if result.check in BRONZE_CHECKS[load.asset]]
-    results += _refused_by_all_checks(load, context.run_id)
+        results = [result for result in results if result.check in checks]
+    results += _refused_by_all_checks(load, checks, context.run_id)
     failed = [result for result in results if not result.passed]
     reasons = {result.partition: result.message for result in failed if result.severity == "error"}
     yield from (unfit(load.asset, partition, why) for partition, why in sorted(reasons.items()))
     report_failed(context, load.asset, sorted(reasons))
-    own = [result for result in results if result.check in BRONZE_CHECKS[load.asset]]
-    report_checks(context, own + nothing_to_check(load.asset, empty, BRONZE_CHECKS[load.asset], context.run_id))
-    for check, severity in BRONZE_CHECKS[load.asset].items():
+    own = [result for result in results if result.check in checks]
+    report_checks(context, own + nothing_to_check(load.asset, empty, checks, context.run_id))
+    for check, severity in checks.items():
         bad = [f"{result.partition}: {result.message}" for result in failed if result.check == check]
         yield dg.AssetCheckResult(
             passed=not bad,
@@ -209,13 +204,13 @@ def _events(
         raise dg.Failure("; ".join(f"{load.asset} {partition}: {why}" for partition, why in sorted(reasons.items())))
 
 
-def _refused_by_all_checks(load: "LoadReport", run_id: str) -> list[CheckResult]:
+def _refused_by_all_checks(load: "LoadReport", checks: Mapping[str, Severity], run_id: str) -> list[CheckResult]:
     """Results for refused days, for Dagster alone: there the last ones, of the old rows, would go on to be shown."""
-    now, checks = datetime.now(UTC), BRONZE_CHECKS[load.asset].items()
+    now = datetime.now(UTC)
     return [
         CheckResult(load.asset, day, check, severity, False, f"refused: {why}", 0, now, run_id)
         for day, why in sorted(load.refused.items())
-        for check, severity in checks
+        for check, severity in checks.items()
     ]
 
 
@@ -223,7 +218,3 @@ def _is_dbt_next(context: dg.AssetExecutionContext) -> bool:
     """Whether dbt's step comes after this one, if only to test what was loaded."""
     chosen = context.run.step_keys_to_execute
     return DBT_MODELS in (chosen if chosen is not None else [node.name for node in context.job_def.nodes])
-
-
-def _code_version(settings: LakehouseSettings, name: str) -> str:
-    return load_contract(settings, "ticket_event" if name == TICKET_EVENTS else "doc_asset").sha256[:12]

@@ -30,7 +30,7 @@ from orchestration.graph.dbt_specs import OmniDbtTranslator, model_specs
 from orchestration.planning.build_plan import BuildPlan, held_lines, plan_build
 from orchestration.planning.gate import Gate
 from orchestration.planning.steps import Step
-from orchestration.readiness.asset_graph import BRONZE_CHECKS, AssetGraph
+from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.readiness import Readiness
 
 DBT_MODELS = "dbt_models"
@@ -132,7 +132,7 @@ def _check_specs(graph: AssetGraph, partitions: dg.DailyPartitionsDefinition) ->
     """Dbt's tests and unit tests, of models and of sources."""
     for node in graph.nodes.values():
         for name, severity in node.checks.items():
-            if name not in BRONZE_CHECKS.get(node.name, {}):
+            if name not in node.loader_checks:
                 yield dg.AssetCheckSpec(
                     name,
                     asset=node.name,
@@ -180,7 +180,7 @@ def _events(
     # Of this run only: where dbt ended early, an older result says nothing of what was written now.
     own = (r for found in checks.values() for r in found if r.run_id == context.run_id and r.partition in inside)
     results = [r for r in own if (r.asset, r.check) in selected]
-    empty = _nothing_to_check(context, ledger, window, current.keys(), selected)
+    empty = _nothing_to_check(context, graph, ledger, window, current.keys(), selected)
     report_checks(context, [result for result in results if result.partition] + empty)
     for asset in names:
         failed = {r.partition for r in results if r.asset == asset and not r.passed and r.severity == "error"}
@@ -191,6 +191,7 @@ def _events(
 
 def _nothing_to_check(
     context: dg.AssetExecutionContext,
+    graph: AssetGraph,
     ledger: Ledger,
     window: Window | None,
     written: Set[tuple[str, str]],
@@ -198,7 +199,7 @@ def _nothing_to_check(
 ) -> list[CheckResult]:
     """Dbt's tests of Bronze on the days of the window on which nothing is expected there and nothing is."""
     found: list[CheckResult] = []
-    for asset in {asset for asset, _ in selected} & BRONZE_CHECKS.keys():
+    for asset in {asset for asset, _ in selected if graph[asset].layer == "bronze"}:
         known = written | ledger.coverage(asset).keys()
         empty = [day for day in (window.keys if window else ()) if (asset, day) not in known]
         found += nothing_to_check(asset, empty, [check for a, check in selected if a == asset], context.run_id)

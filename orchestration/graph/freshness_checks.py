@@ -12,7 +12,7 @@ import dagster as dg
 
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
-from orchestration.readiness.freshness import read_freshness
+from orchestration.readiness.freshness import expected_hours, read_freshness
 
 FRESHNESS_CHECK = "freshness"
 
@@ -21,12 +21,12 @@ def build_freshness_checks(
     settings: LakehouseSettings, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> list[dg.AssetChecksDefinition]:
     """One check per asset that OMNI_EXPECTED_WITHIN_HOURS names."""
-    return [_check(settings, asset, clock) for asset in settings.expected_within_hours]
+    return [_check(settings, asset, hours, clock) for asset, hours in expected_hours(settings).items()]
 
 
-def _check(settings: LakehouseSettings, asset: str, clock: Callable[[], datetime]) -> dg.AssetChecksDefinition:
-    hours = settings.expected_within_hours[asset]
-
+def _check(
+    settings: LakehouseSettings, asset: str, hours: int, clock: Callable[[], datetime]
+) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset,
         name=FRESHNESS_CHECK,

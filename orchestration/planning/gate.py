@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from lakehouse.partitions import WHOLE, Window, parse_day
-from orchestration.readiness.asset_graph import BRONZE_CHECKS
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Status, Verdict, decide
 
@@ -65,11 +64,10 @@ class Gate:
         if verdict.status is Status.BLOCKED:
             return any(self._hindering(blocker) for blocker in verdict.evidence.blockers)
         is_inside = self.window is None or verdict.partition == WHOLE or parse_day(verdict.partition) in self.window
-        return is_inside and (verdict.status in _IN_WINDOW or _is_unchecked_by_its_loader(verdict))
+        return is_inside and (verdict.status in _IN_WINDOW or self._is_unchecked_by_its_loader(verdict))
 
-
-def _is_unchecked_by_its_loader(verdict: Verdict) -> bool:
-    """Dbt's own tests may come later: they are dbt's user's to run. Until they have run, nothing is READY."""
-    seen = verdict.evidence.checks.names
-    own = BRONZE_CHECKS.get(verdict.asset, {})
-    return verdict.status is Status.UNCHECKED and any(s == "error" and name not in seen for name, s in own.items())
+    def _is_unchecked_by_its_loader(self, verdict: Verdict) -> bool:
+        """Dbt's own tests may come later: they are dbt's user's to run. Until they have run, nothing is READY."""
+        seen = verdict.evidence.checks.names
+        own = self.readiness.graph[verdict.asset].loader_checks
+        return verdict.status is Status.UNCHECKED and any(s == "error" and name not in seen for name, s in own.items())

@@ -1,25 +1,21 @@
-"""The assets, what each is built from, and which checks it must pass: Bronze as declared here, the rest from dbt.
+"""The assets, what each is built from, and which checks it must pass: Bronze from the contracts, the rest from dbt.
 
 dbt's manifest is read as JSON, so that a verdict needs no dbt. `load_asset_graph` brings it up to date first, in a
 process of its own, when the dbt project has changed.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lakehouse.assets import BRONZE_ASSETS, DOC_ASSETS, TICKET_EVENTS
 from lakehouse.errors import OmniError
-from lakehouse.ledger.evidence import Severity
+from lakehouse.kinds import Severity
 from lakehouse.ledger.inputs import PartitionMapping
 from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contract_model import Contract
+from lakehouse.tables.contracts import bronze_contracts
 from orchestration.dbt.manifest import ensure_dbt_manifest
-
-BRONZE_CHECKS: dict[str, dict[str, Severity]] = {
-    TICKET_EVENTS: {"conservation": "error", "quarantine_share": "error", "contract_drift": "warn"},
-    DOC_ASSETS: {"conservation": "error", "mass_delete": "error"},
-}
-"""Bronze asset → the checks that `loaders.bronze.checks` runs on it."""
 
 
 class UnknownAsset(OmniError):
@@ -36,6 +32,8 @@ class AssetNode:
     inputs: dict[str, PartitionMapping] = field(default_factory=dict)
     """Upstream asset → which of its partitions are read. Empty for Bronze, which reads sources."""
     checks: dict[str, Severity] = field(default_factory=dict)
+    loader_checks: Mapping[str, Severity] = field(default_factory=dict)
+    """Those of them that the loaders run, of a Bronze asset."""
     check_descriptions: dict[str, str] = field(default_factory=dict)
     """Of the checks that dbt runs: its data tests and unit tests."""
 
@@ -59,12 +57,16 @@ def load_asset_graph(settings: LakehouseSettings) -> AssetGraph:
     Raises:
         ConfigurationError: dbt cannot parse the project.
     """
-    return read_asset_graph(json.loads(ensure_dbt_manifest(settings).read_text("utf-8")))
+    manifest = json.loads(ensure_dbt_manifest(settings).read_text("utf-8"))
+    return read_asset_graph(manifest, bronze_contracts(settings))
 
 
-def read_asset_graph(manifest: dict[str, Any]) -> AssetGraph:
-    """Build the graph from dbt's manifest."""
-    nodes = {name: AssetNode(name, "bronze", True, {}, dict(BRONZE_CHECKS[name])) for name in BRONZE_ASSETS}
+def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]) -> AssetGraph:
+    """Build the graph from dbt's manifest and the contracts of the Bronze assets."""
+    nodes = {
+        name: AssetNode(name, "bronze", True, {}, dict(contract.checks), contract.checks)
+        for name, contract in contracts.items()
+    }
     models = {n["unique_id"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
     waiting = dict(models)
     while waiting:  # dbt has refused cycles, so each round finds models whose upstream is known

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import ONE_DAY, parse_day
 from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contracts import load_contracts
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,28 @@ def judge(asset: str, within_hours: int, arrived: date, loaded: date | None, now
     return Freshness(asset, within_hours, begun - ONE_DAY, arrived, loaded)
 
 
+def expected_hours(settings: LakehouseSettings) -> dict[str, int]:
+    """Bronze asset → hours after the end of a day within which it is expected to be loaded.
+
+    Raises:
+        ConfigurationError: an asset is named that no contract names.
+    """
+    assets = load_contracts(settings).assets
+    if unknown := sorted(settings.expected_within_hours.keys() - assets.keys()):
+        raise ConfigurationError(
+            f"OMNI_EXPECTED_WITHIN_HOURS: found {', '.join(unknown)}, expected Bronze assets: {', '.join(assets)}; "
+            "next: mend the setting"
+        )
+    return dict(settings.expected_within_hours)
+
+
 def read_freshness(settings: LakehouseSettings, ledger: Ledger, now: datetime) -> Iterator[Freshness]:
-    """Judge each asset that OMNI_EXPECTED_WITHIN_HOURS names and that any record has ever arrived for."""
-    for asset, hours in settings.expected_within_hours.items():
+    """Judge each asset that OMNI_EXPECTED_WITHIN_HOURS names and that any record has ever arrived for.
+
+    Raises:
+        ConfigurationError: as `expected_hours`.
+    """
+    for asset, hours in expected_hours(settings).items():
         rows = ledger.coverage(asset)
         arrived = [key for (_, key), found in rows.items() if any(row.rows_expected for row in found)]
         held = ledger.current_materializations([asset]).items()

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lakehouse.ledger.evidence import CheckOutcomes, Materialization, Severity
+from lakehouse.kinds import Severity
+from lakehouse.ledger.evidence import CheckOutcomes, Materialization
 
 _NAMED_BLOCKERS = 3
 

@@ -1,14 +1,12 @@
 """What is expected in Bronze, day by day, from the ledger alone: `omni coverage`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.ledger.evidence import Coverage
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import Window, parse_day
-from orchestration.readiness.asset_graph import UnknownAsset
 
 
 @dataclass(frozen=True)
@@ -30,10 +28,10 @@ class _Day:
         return sorted({row.problem for row in self.rows if row.problem})
 
 
-def coverage_lines(ledger: Ledger, asset: str | None, window: Window | None) -> list[str]:
+def coverage_lines(ledger: Ledger, assets: Iterable[str], window: Window | None) -> list[str]:
     """Coverage for a person: per asset one line a day, its problems below it, then the sums and the high-water mark."""
     lines = []
-    for name in _assets(asset):
+    for name in assets:
         days = list(_days(ledger, name, window))
         lines += [line for day in days for line in _day_lines(name, day)]
         span = f"{days[0].partition} to {days[-1].partition}" if days else "no days"
@@ -43,7 +41,7 @@ def coverage_lines(ledger: Ledger, asset: str | None, window: Window | None) -> 
     return lines
 
 
-def coverage_json(ledger: Ledger, asset: str | None, window: Window | None) -> list[dict[str, Any]]:
+def coverage_json(ledger: Ledger, assets: Iterable[str], window: Window | None) -> list[dict[str, Any]]:
     """Coverage as JSON values: one object per asset, day and source file."""
     return [
         {
@@ -57,18 +55,10 @@ def coverage_json(ledger: Ledger, asset: str | None, window: Window | None) -> l
             "last_at": row.last_at and row.last_at.isoformat(),
             "problem": row.problem,
         }
-        for name in _assets(asset)
+        for name in assets
         for day in _days(ledger, name, window)
         for row in day.rows
     ]
-
-
-def _assets(asset: str | None) -> tuple[str, ...]:
-    if asset is None:
-        return BRONZE_ASSETS
-    if asset not in BRONZE_ASSETS:
-        raise UnknownAsset(f"{asset!r} has no coverage of its own; expected {' or '.join(BRONZE_ASSETS)}")
-    return (asset,)
 
 
 def _days(ledger: Ledger, asset: str, window: Window | None) -> Iterator[_Day]:

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from lakehouse.assets import QUARANTINE
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import Window
-from lakehouse.tables.bronze import key_filter
 from lakehouse.tables.catalog import load_table_if_exists
 from lakehouse.tables.duck import load_iceberg_extension, scan_sql
+from lakehouse.tables.filters import key_filter
 
 KPI_TABLE, BACKLOG_TABLE = "support_kpi_daily", "support_backlog_daily"
 

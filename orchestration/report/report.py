@@ -13,7 +13,6 @@ from typing import Any
 
 from pyiceberg.catalog import Catalog
 
-from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.errors import OmniError
 from lakehouse.ledger.evidence import RowCounts
 from lakehouse.ledger.history import Change, changes
@@ -191,7 +190,12 @@ def build_report(
         waiting=waiting,
         warned=_warned(verdicts),
         runs=_runs(done),
-        kept=[kept for name in BRONZE_ASSETS if (kept := _kept(ledger, name, verdicts)).partitions],
+        kept=[
+            kept
+            for name, node in graph.nodes.items()
+            if node.layer == "bronze"
+            if (kept := _kept(ledger, name, verdicts)).partitions
+        ],
         held=held_counts(catalog, days),
         series=series,
         absent_tables=absent,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from lakehouse.assets import BRONZE_ASSETS
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contracts import bronze_contracts
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.graph.bronze_assets import LoadConfig
 from orchestration.graph.dbt_assets import DBT_MODELS, BuildConfig
@@ -33,6 +33,7 @@ class GraphRunner:
 
     def __init__(self, settings: LakehouseSettings, progress: Callable[[str], None]) -> None:
         """Open the instance; `progress` is told what the assets themselves say."""
+        self._bronze = bronze_contracts(settings).keys()
         dagster_environment(settings)
         self._instance = open_instance(settings.dagster_home)
         fail_dead_runs(self._instance, settings.dagster_home)
@@ -50,10 +51,10 @@ class GraphRunner:
         tags: Mapping[str, str] | None = None,
     ) -> RunResult:
         """Run the assets, or all of them, over a window; a failure is an answer, not an exception."""
-        configs: dict[str, dg.Config] = {name: LoadConfig(reload_unchanged=reload_unchanged) for name in BRONZE_ASSETS}
+        configs: dict[str, dg.Config] = {name: LoadConfig(reload_unchanged=reload_unchanged) for name in self._bronze}
         configs[DBT_MODELS] = BuildConfig(force=is_forced)
         if assets is not None:
-            is_dbt = not set(assets) <= set(BRONZE_ASSETS)
+            is_dbt = not set(assets) <= self._bronze
             configs = {name: c for name, c in configs.items() if name in assets or (name == DBT_MODELS and is_dbt)}
         result = self._job.execute_in_process(
             instance=self._instance,

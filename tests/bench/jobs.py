@@ -15,7 +15,6 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from lakehouse.assets import DOC_ASSETS, TICKET_EVENTS
 from lakehouse.builds.commit_evidence import snapshot_evidence
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.ledger import open_ledger
@@ -31,6 +30,7 @@ from loaders.ingest import IngestReport, ingest
 from loaders.plans.staged_files import write_staged
 from loaders.seed_loader import admit_manifests
 from tests.bench.measuring import cpu_seconds, peak_mb
+from tests.conftest import DOC_ASSETS, TICKET_EVENTS
 
 _FLOOR_TYPES = {"timestamp": "timestamptz", "string": "varchar", "list<string>": "varchar[]", "long": "bigint"}
 

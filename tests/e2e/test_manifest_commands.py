@@ -14,15 +14,14 @@ from click.testing import Result
 from sqlalchemy import update
 from typer.testing import CliRunner
 
-from lakehouse.assets import TICKET_EVENTS
 from lakehouse.ledger import schema
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
-from lakehouse.tables.contracts import list_contracts
+from lakehouse.tables.contracts import load_contracts
 from loaders import seed_loader
 from loaders.ingest import ingest
 from orchestration.cli.main import app
-from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
 from tests.integration.loaders.test_bronze import rows
 
 Omni = Callable[..., Result]
@@ -399,7 +398,7 @@ def test_coverage_before_anything_was_admitted_ends_with_2(omni):
 
 # ── contract export ──────────────────────────────────────────────────────────────────────────────────────────────────
 def test_contracts_are_exported_to_the_screen_or_to_one_file_each(omni, settings, tmp_path):
-    names = list_contracts(settings)
+    names = list(load_contracts(settings).by_name)
 
     printed = omni("contract", "export", "--format", "odcs")
     written = omni("contract", "export", "--format", "odcs", "--output", tmp_path / "a" / "b")

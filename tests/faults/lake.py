@@ -8,16 +8,25 @@ from typing import Any
 
 from pyiceberg.table import Table
 
-from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from lakehouse.ledger.ledger import Ledger, open_ledger
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import RUN_COLUMNS
 from lakehouse.tables.catalog import load_table_if_exists, open_catalog
+from lakehouse.tables.contracts import bronze_contracts
 from lakehouse.tables.digest import content_digest
 from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Status
-from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import (
+    DOC_ASSETS,
+    TICKET_EVENTS,
+    document_manifest,
+    source,
+    ticket_event,
+    ticket_manifest,
+    write_lines,
+)
 
 DAYS = ("2026-04-13", "2026-04-14", "2026-04-15")
 
@@ -91,11 +100,11 @@ def assert_sound(settings: LakehouseSettings, asset: str, clean: Clean) -> None:
     assert _missing_files(settings) == []
     assert all(rows.is_conserved for rows in recorded.values())
     # A run that was killed did not check what it had committed; `omni run` does that.
-    assert _statuses(ledger, asset) <= {Status.READY, Status.UNCHECKED}
+    assert _statuses(settings, ledger, asset) <= {Status.READY, Status.UNCHECKED}
 
 
-def _statuses(ledger: Ledger, asset: str) -> set[Status]:
-    bronze = read_asset_graph({"nodes": {}})
+def _statuses(settings: LakehouseSettings, ledger: Ledger, asset: str) -> set[Status]:
+    bronze = read_asset_graph({"nodes": {}}, bronze_contracts(settings))
     return {verdict.status for verdict in Readiness(bronze, ledger).verdicts(asset).values()}
 
 

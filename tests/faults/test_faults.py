@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from lakehouse.ledger.ledger import open_ledger
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import ingest
+from tests.conftest import DOC_ASSETS, TICKET_EVENTS
 from tests.faults.driver import Fault, Outcome, hold_lock, load_days_in_parallel, move_away, set_clock, strike
 from tests.faults.lake import DAYS, Clean, Content, assert_old_or_new, assert_sound, content, write_sources
 

@@ -4,15 +4,14 @@ import fcntl
 
 import pytest
 
-from lakehouse.assets import TICKET_EVENTS
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from lakehouse.tables.bronze import partition_filter
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import find_table
+from lakehouse.tables.filters import day_filter
 from loaders.ingest import ingest
 from orchestration.runs.main_job import run_main_job
-from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import TICKET_EVENTS, document_manifest, source, ticket_event, ticket_manifest, write_lines
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +51,7 @@ def three_days(settings, declare):
 def many_files(three_days):
     """The first day as twelve files in twelve commits, as a streaming writer leaves it; same content."""
     table = find_table(open_catalog(three_days), TICKET_EVENTS)
-    window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys("2026-04-01", "2026-04-01"))
+    window = day_filter(table, Window.of_keys("2026-04-01", "2026-04-01"))
     row = table.scan(row_filter=window).to_arrow()
     for number in range(11):
         again = row.set_column(row.column_names.index("event_id"), row.schema.field("event_id"), [[f"more{number}"]])

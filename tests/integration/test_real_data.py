@@ -13,13 +13,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import find_table
 from lakehouse.tables.duck import load_iceberg_extension, scan_sql
 from loaders.ingest import IngestReport, ingest
-from tests.conftest import source, ticket_manifest
+from tests.conftest import DOC_ASSETS, TICKET_EVENTS, source, ticket_manifest
 from tests.dbt_shell import build
 from tests.parsed_project import ParsedProject
 
@@ -185,7 +185,7 @@ def test_the_change_feed_of_the_peps_tells_what_changed_between_snapshots(lakeho
         found[day][kind] = count
 
     assert found == PEP_CHANGES
-    assert {item.partition: item.rows.loaded for item in report.loads[1].loaded} == {
+    assert {item.partition: item.rows.loaded for item in report.load_of(DOC_ASSETS).loaded} == {
         day: 42 if day == "2022-06-01" else 60 for day in PEP_CHANGES
     }
     assert ("pep/pep-0650.rst", "peps") in rows(settings, DOC_ASSETS, "distinct doc_id, collection")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lakehouse.assets import TICKET_EVENTS
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
-from lakehouse.tables.bronze import partition_filter
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest, find_table
+from lakehouse.tables.filters import day_filter
 from lakehouse.upkeep.maintenance import maintain
+from tests.conftest import TICKET_EVENTS
 
 DAY = timedelta(days=1)
 SOON = timedelta(hours=25)
@@ -57,8 +57,8 @@ def folder_of(settings, name):
 
 
 def files_of_day(settings, name=TICKET_EVENTS, day="2026-04-01"):
-    window = partition_filter(name, name, Window.of_keys(day, day))
-    return list(find_table(open_catalog(settings), name).scan(row_filter=window).plan_files())
+    table = find_table(open_catalog(settings), name)
+    return list(table.scan(row_filter=day_filter(table, Window.of_keys(day, day))).plan_files())
 
 
 def one_row(table, number):

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from lakehouse.assets import TICKET_EVENTS
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, open_catalog
-from lakehouse.tables.commits import ALWAYS, replace_window
+from lakehouse.tables.commits import replace_window
+from lakehouse.tables.filters import ALWAYS
+from tests.conftest import TICKET_EVENTS
 
 
 def refuse(*_):

@@ -12,22 +12,23 @@ import pytest
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from lakehouse.assets import TICKET_EVENTS
 from lakehouse.builds.commit_evidence import read_evidence, recover_ledger, snapshot_evidence
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import load_settings
-from lakehouse.tables.bronze import bronze_table, partition_filter
+from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, open_catalog
 from lakehouse.tables.commits import replace_window
 from lakehouse.tables.digest import find_table
+from lakehouse.tables.filters import day_filter
 from lakehouse.upkeep.maintenance import _expire
 from lakehouse.upkeep.orphans import AgeRule
 from loaders.ingest import ingest
 from orchestration.graph.dagster_events import partition_metadata
 from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdict_json import verdict_json
+from tests.conftest import TICKET_EVENTS
 from tests.integration.lakehouse.maintained_lake import DAY, maintained, of, one_row
 
 
@@ -106,7 +107,7 @@ def test_a_day_that_is_loaded_again_is_cited_by_its_own_commit_until_the_next_ma
 def test_a_day_that_somebody_changed_is_cited_by_the_snapshot_that_wrote_it(three_days, change):
     """Rows are as many as were written, where it was replaced, and others."""
     table = find_table(open_catalog(three_days), TICKET_EVENTS)
-    window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys("2026-04-01", "2026-04-01"))
+    window = day_filter(table, Window.of_keys("2026-04-01", "2026-04-01"))
     row = table.scan(row_filter=window).to_arrow()
     other = row.set_column(row.column_names.index("event_id"), row.schema.field("event_id"), [["other"]])
     if change != "appended":
@@ -128,7 +129,7 @@ def test_an_older_commit_that_was_never_recorded_does_not_come_back_when_the_new
     table = find_table(catalog, TICKET_EVENTS)
     unrecorded = _commit_unrecorded(table, "2026-04-01")
     (found,) = read_evidence(_evidence(table), unrecorded)
-    window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys("2026-04-01", "2026-04-01"))
+    window = day_filter(table, Window.of_keys("2026-04-01", "2026-04-01"))
     rows = table.scan(row_filter=window).to_arrow()
     newer = _replace(table, window, rows, snapshot_evidence([replace(found, run_id="newer")]))
     ledger.record_materializations([replace(found, run_id="newer", snapshot_id=newer)])
@@ -194,7 +195,7 @@ def test_two_maintenances_and_a_loader_at_once_leave_every_citation_readable(thr
             table = find_table(catalog, TICKET_EVENTS)
             day = f"2026-04-{1 + number % 2:02}"  # the third day is cited anew each time
             item = ledger.current_materializations([TICKET_EVENTS])[TICKET_EVENTS, day]
-            window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys(day, day))
+            window = day_filter(table, Window.of_keys(day, day))
             rows = table.scan(row_filter=window).to_arrow()
             snapshot_id = _replace(table, window, rows, snapshot_evidence([item]))
             ledger.record_materializations([replace(item, snapshot_id=snapshot_id, held_by_snapshot_id=None)])
@@ -214,7 +215,7 @@ def cited_rows(settings):
     table = find_table(open_catalog(settings), TICKET_EVENTS)
     found = {}
     for (_, day), item in open_ledger(settings).current_materializations([TICKET_EVENTS]).items():
-        window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys(day, day))
+        window = day_filter(table, Window.of_keys(day, day))
         rows = table.scan(row_filter=window, snapshot_id=item.readable_snapshot_id).to_arrow()
         found[day] = item.readable_snapshot_id, item.snapshot_id, rows.sort_by("event_id").to_pylist()
     return found
@@ -234,7 +235,7 @@ def _replace(table, window, rows, evidence):
 
 def _commit_unrecorded(table, day, is_empty=False):
     """Commit a day as it is, as a run does that dies before it tells the ledger."""
-    window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys(day, day))
+    window = day_filter(table, Window.of_keys(day, day))
     rows = table.scan(row_filter=window).to_arrow()
     item = Materialization(
         TICKET_EVENTS, day, "killed", None, datetime.now(UTC), "killed", RowCounts(loaded=len(rows), read=len(rows))
@@ -245,7 +246,7 @@ def _commit_unrecorded(table, day, is_empty=False):
 def test_a_snapshot_that_the_ledger_has_not_recorded_stays_and_is_recovered(three_days):
     catalog, ledger = open_catalog(three_days), open_ledger(three_days)
     table = find_table(catalog, TICKET_EVENTS)
-    window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys("2026-04-03", "2026-04-03"))
+    window = day_filter(table, Window.of_keys("2026-04-03", "2026-04-03"))
     evidence = _evidence(table)
     killed = {"omni.run-id": "killed", "omni.committed-at": datetime.now(UTC).isoformat()}
     rows = table.scan(row_filter=window).to_arrow()

@@ -6,21 +6,23 @@ from datetime import UTC, datetime, timedelta
 import typer
 from typer.testing import CliRunner
 
-from lakehouse.assets import QUARANTINE, TICKET_EVENTS
 from lakehouse.builds.commit_evidence import recover_ledger
 from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import open_ledger
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import Window
 from lakehouse.settings import load_settings
-from lakehouse.tables.bronze import bronze_table, partition_filter
+from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, open_catalog
 from lakehouse.tables.digest import find_table
+from lakehouse.tables.filters import day_filter
 from lakehouse.upkeep.maintenance import _rewrite, maintain
 from loaders.ingest import ingest
 from orchestration.cli.maintenance import maintain_command
 from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Status
+from tests.conftest import TICKET_EVENTS
 from tests.integration.lakehouse.maintained_lake import (
     digests,
     files_of_day,
@@ -95,7 +97,7 @@ def test_a_load_that_replaced_the_day_meanwhile_wins_over_its_compaction(many_fi
     ingest(many_files, window=Window.of_keys("2026-04-01", "2026-04-01"))
     content = digests(many_files, TICKET_EVENTS)
 
-    window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys("2026-04-01", "2026-04-01"))
+    window = day_filter(stale, Window.of_keys("2026-04-01", "2026-04-01"))
 
     assert not _rewrite(stale, "2026-04-01", window)
     assert digests(many_files, TICKET_EVENTS) == content
@@ -106,7 +108,7 @@ def test_a_commit_on_another_day_meanwhile_does_not_hinder_a_compaction(many_fil
     ingest(many_files, window=Window.of_keys("2026-04-03", "2026-04-03"))
     content = digests(many_files, TICKET_EVENTS)
 
-    window = partition_filter(TICKET_EVENTS, TICKET_EVENTS, Window.of_keys("2026-04-01", "2026-04-01"))
+    window = day_filter(stale, Window.of_keys("2026-04-01", "2026-04-01"))
 
     assert _rewrite(stale, "2026-04-01", window)
     assert digests(many_files, TICKET_EVENTS) == content and len(files_of_day(many_files)) == 1

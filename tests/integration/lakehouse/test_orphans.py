@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import Window
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, open_catalog
@@ -17,7 +17,7 @@ from lakehouse.tables.objects import object_path, put_object
 from lakehouse.upkeep import orphans as orphans_module
 from lakehouse.upkeep.orphans import AgeRule, remove_orphans
 from loaders.ingest import ingest
-from tests.conftest import document_manifest, source
+from tests.conftest import DOC_ASSETS, TICKET_EVENTS, document_manifest, source
 from tests.integration.lakehouse.maintained_lake import (
     DAY,
     digests,

@@ -4,13 +4,13 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from lakehouse.assets import QUARANTINE, TICKET_EVENTS
 from lakehouse.ledger.ledger import open_ledger
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import Window
 from lakehouse.tables.catalog import list_tables, open_catalog
 from loaders.ingest import ingest
 from loaders.seed_loader import release_source
-from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
 from tests.integration.loaders.test_bronze import rows
 
 

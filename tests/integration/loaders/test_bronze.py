@@ -11,8 +11,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from lakehouse.assets import DOC_ASSETS, QUARANTINE, TICKET_EVENTS
 from lakehouse.ledger.ledger import open_ledger
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.catalog import open_catalog
@@ -20,7 +20,15 @@ from lakehouse.tables.digest import content_digest, find_table
 from lakehouse.tables.duck import load_iceberg_extension, scan_sql
 from loaders.ingest import ingest
 from loaders.manifests.manifest import SCHEMA_FILE
-from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import (
+    DOC_ASSETS,
+    TICKET_EVENTS,
+    document_manifest,
+    source,
+    ticket_event,
+    ticket_manifest,
+    write_lines,
+)
 
 
 def rows(settings, table, columns="*", where="true"):
@@ -103,7 +111,8 @@ def test_a_second_ingest_changes_nothing_and_says_so(sample_settings):
 def test_the_sample_is_conserved_in_its_documented_numbers(sample_settings):
     counts = json.loads((sample_settings.manifests / "sample" / "counts.json").read_text())
 
-    tickets, documents = ingest(sample_settings).loads
+    report = ingest(sample_settings)
+    tickets, documents = report.load_of(TICKET_EVENTS), report.load_of(DOC_ASSETS)
 
     total = {name: sum(getattr(m.rows, name) for m in tickets.loaded) for name in ("read", "loaded", "quarantined")}
     assert total["loaded"] == counts["events"]
@@ -396,7 +405,10 @@ def test_documents_are_stored_once_by_content_and_listed_per_snapshot(settings, 
 
     report = ingest(settings)
 
-    assert [(m.partition, m.rows.loaded) for m in report.loads[1].loaded] == [("2026-04-01", 2), ("2026-04-08", 2)]
+    assert [(m.partition, m.rows.loaded) for m in report.load_of(DOC_ASSETS).loaded] == [
+        ("2026-04-01", 2),
+        ("2026-04-08", 2),
+    ]
     objects = [p for p in (settings.home / "warehouse" / "objects").rglob("*") if p.is_file()]
     assert sorted(p.read_text() for p in objects) == ["one", "two"]
     paths = rows(settings, DOC_ASSETS, "raw_object_path")
@@ -410,8 +422,8 @@ def test_a_missing_document_refuses_its_snapshot_only(settings, declare):
 
     report = ingest(settings)
 
-    assert list(report.loads[1].refused) == ["2026-04-08"]
-    assert [m.partition for m in report.loads[1].loaded] == ["2026-04-01"]
+    assert list(report.load_of(DOC_ASSETS).refused) == ["2026-04-08"]
+    assert [m.partition for m in report.load_of(DOC_ASSETS).loaded] == ["2026-04-01"]
 
 
 def test_nulls_in_optional_fields_change_neither_judgment_nor_coverage_nor_rows(settings, declare):

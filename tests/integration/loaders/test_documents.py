@@ -9,7 +9,6 @@ import os
 import pytest
 from pypdf import PdfWriter
 
-from lakehouse.assets import DOC_ASSETS
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT
@@ -19,7 +18,7 @@ from loaders.snapshots.formats import Description, describe
 from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Status
-from tests.conftest import document_manifest, source
+from tests.conftest import DOC_ASSETS, document_manifest, source
 from tests.dbt_shell import build
 from tests.integration.loaders.test_bronze import rows
 
@@ -93,7 +92,7 @@ def test_a_failed_guard_blocks_downstream_until_the_limit_is_raised(settings, li
     assert verdicts(settings, SECOND) == [Status.FAILED, Status.MISSING, Status.MISSING]
     assert verdicts(settings, FIRST) == [Status.READY, Status.READY, Status.READY]
     listed(SECOND, range(5), max_deleted_ratio=0.5)
-    assert [m.partition for m in ingest(settings).loads[1].loaded] == [SECOND]
+    assert [m.partition for m in ingest(settings).load_of(DOC_ASSETS).loaded] == [SECOND]
     assert build(settings, "--select", "+doc_change_feed").returncode == 0
     assert verdicts(settings, SECOND) == [Status.READY, Status.READY, Status.READY]
 
@@ -182,7 +181,7 @@ def test_a_document_twice_in_one_manifest_refuses_its_day_and_names_both_places(
 
     report = ingest(settings)
 
-    why = report.loads[1].refused[FIRST]
+    why = report.load_of(DOC_ASSETS).refused[FIRST]
     assert "document help/b/x.md of help_center stands twice" in why
     assert "a/b/x.md (source help) and c/x.md (source help/b); next:" in why
     assert rows(settings, DOC_ASSETS, "doc_id") == [("help/b/x.md",)]
@@ -194,7 +193,7 @@ def test_a_document_of_two_manifests_is_the_later_ones(settings, declare, listed
     (settings.manifests / "other.txt").write_text("corrected")
     declare(document_manifest(FIRST, [source("d01", "other.txt", "other")], 2, disposition="merge"))
 
-    (item,) = ingest(settings).loads[1].loaded
+    (item,) = ingest(settings).load_of(DOC_ASSETS).loaded
 
     assert (item.rows.loaded, item.rows.deduplicated) == (1, 1)
     assert rows(settings, DOC_ASSETS, "source_file") == [("other.txt",)]
@@ -336,7 +335,7 @@ def test_a_table_of_an_earlier_contract_gets_the_new_column(settings, listed):
     report = ingest(settings)
 
     assert "page_count" not in columns
-    assert [m.partition for m in report.loads[1].loaded] == [FIRST]
+    assert [m.partition for m in report.load_of(DOC_ASSETS).loaded] == [FIRST]
     assert rows(settings, DOC_ASSETS, "doc_id, page_count") == [("d01", None)]
 
 
@@ -382,7 +381,7 @@ def test_bytes_that_are_no_longer_the_recorded_ones_are_never_stored_for_them(se
 
     report = ingest(settings, window=Window.of_keys(FIRST, FIRST))
 
-    assert "changed while it was being loaded" in report.loads[1].refused[FIRST]
+    assert "changed while it was being loaded" in report.load_of(DOC_ASSETS).refused[FIRST]
     assert rows(settings, DOC_ASSETS, "source_fingerprint, title") == [(first, "one")]
     assert not store(settings)
 
@@ -409,7 +408,7 @@ def test_a_checksum_that_is_declared_wrongly_refuses_a_snapshot_whose_bytes_are_
 
     report = ingest(settings)
 
-    assert "the manifest declares " + "0" * 64 in report.loads[1].refused[SECOND]
+    assert "the manifest declares " + "0" * 64 in report.load_of(DOC_ASSETS).refused[SECOND]
     assert rows(settings, DOC_ASSETS, "snapshot_date::varchar, title") == [(FIRST, "one")]
 
 

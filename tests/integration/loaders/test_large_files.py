@@ -5,17 +5,18 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.assets import QUARANTINE, TICKET_EVENTS
 from lakehouse.ledger.ledger import open_ledger
+from lakehouse.namespaces import QUARANTINE
+from lakehouse.tables.contracts import load_contract
 from loaders.bronze.coverage import refresh_coverage
 from loaders.errors import SourceUnreadable
 from loaders.events import typed_rows
-from loaders.events.staging import TicketStager
+from loaders.events.staging import RecordStager
 from loaders.ingest import ingest
 from loaders.plans.plan import plan_load
 from loaders.seed_loader import admit_manifests
 from loaders.sources import lines as file_lines
-from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
 from tests.integration.loaders.test_bronze import digests
 
 
@@ -83,9 +84,9 @@ def test_the_rows_of_a_refused_day_are_not_kept(settings, declare, tmp_path):
     ledger = open_ledger(settings)
     admissions = admit_manifests(settings, ledger).admissions
     (plan,) = plan_load(ledger, TICKET_EVENTS, refresh_coverage(settings, ledger, TICKET_EVENTS, admissions)).partitions
-    stager = TicketStager(settings, "run", tmp_path, {})
+    stager = RecordStager(settings, load_contract(settings, "ticket_event"), "run", tmp_path)
 
     with pytest.raises(SourceUnreadable, match="4 records read, coverage expects 5"):
-        list(stager(replace(plan, rows_expected=5)))
+        stager(replace(plan, rows_expected=5))
 
     assert not stager._files

@@ -5,21 +5,20 @@ import json
 import pyarrow as pa
 import pytest
 
-from lakehouse.assets import TICKET_EVENTS
 from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT
-from lakehouse.tables.bronze import partition_filter
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.commits import replace_window
 from lakehouse.tables.digest import content_digest, find_table
+from lakehouse.tables.filters import rows_of
 from loaders.bronze.checks import check_partitions
 from loaders.bronze.held_records import Selection, held_records
 from loaders.errors import RecordNotHeld
 from loaders.ingest import ingest
 from loaders.quarantine import discard_records, release_records
-from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
 from tests.integration.loaders.test_arrival import loaded
 
 WHO = {"reason": "P0 is a priority now", "by": "ana"}
@@ -196,13 +195,13 @@ def test_no_asset_that_a_person_types_widens_what_is_meant(urgent):
 
 def test_a_load_takes_away_the_held_records_of_its_asset_alone_whatever_that_is_called(urgent):
     table, day = find_table(open_catalog(urgent), "quarantine"), Window.of_keys("2026-04-15", "2026-04-15")
-    (row,) = table.scan(row_filter=partition_filter("quarantine", TICKET_EVENTS, day)).to_arrow().to_pylist()
+    (row,) = table.scan(row_filter=rows_of(table, TICKET_EVENTS, day)).to_arrow().to_pylist()
     rows = [{**row, "asset": asset} for asset in HOSTILE]
     table.append(pa.Table.from_pylist(rows, schema=table.schema().as_arrow()))
     left = [(TICKET_EVENTS, "2026-04-15"), (TICKET_EVENTS, "2026-04-16"), *((name, "2026-04-15") for name in HOSTILE)]
 
     for asset in HOSTILE:
-        replace_window(table, partition_filter("quarantine", asset, day), [], {})
+        replace_window(table, rows_of(table, asset, day), [], {})
         left.remove((asset, "2026-04-15"))
         assert sorted((r.asset, r.partition) for r in held(urgent)) == sorted(left)
 

@@ -18,7 +18,7 @@ from loaders.manifests.admission import Admission
 from loaders.manifests.manifest import Manifest
 from loaders.sources.files import find_files
 from loaders.sources.reading import local_file
-from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
 
 # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 TIMES = st.one_of(
@@ -37,9 +37,10 @@ RECORDS = st.fixed_dictionaries({}, optional={name: TIMES for name in ("occurred
 def plain_source(settings, folder):
     """A source of JSON lines, `a.jsonl`: its admission, how its records are dated, and their typer."""
     manifest = Manifest.model_validate(ticket_manifest([source("a", "a.jsonl")]))
-    admission = Admission(None, manifest, manifest.assets[0], "accept", ())
-    dating = Dating.of_file(settings, manifest, "a.jsonl")
-    typer = RecordTyper(load_contract(settings, "ticket_event"), admission, dating, connect(folder))
+    admission = Admission(None, manifest, manifest.assets[0], TICKET_EVENTS, "accept", ())
+    contract = load_contract(settings, "ticket_event")
+    dating = Dating.of_file(settings, contract, manifest, "a.jsonl")
+    typer = RecordTyper(contract, admission, dating, connect(folder))
     return admission, dating, typer
 
 
@@ -61,7 +62,8 @@ def test_both_ways_to_count_find_the_days_that_the_load_finds(tmp_path_factory, 
         with pytest.MonkeyPatch.context() as patch, local_file(file, admission.source, folder) as local:
             if not quick:
                 patch.setattr(counting, "_date_quickly", lambda *_: False)
-            return count_days(settings, admission, "a.jsonl", local, dating, connect(folder), folder)
+            contract = load_contract(settings, "ticket_event")
+            return count_days(settings, contract, admission, "a.jsonl", local, dating, connect(folder), folder)
 
     with (folder / "a.jsonl").open("rb") as stream, connect(folder) as connection:
         typed = [row for table in typer.type_lines(stream, "a.jsonl") for row in table.to_pylist()]

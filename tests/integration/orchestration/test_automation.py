@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lakehouse import database
+from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables import catalog
@@ -242,6 +243,15 @@ def test_freshness_is_asked_for_by_a_job_of_its_own_and_not_by_the_daily_chain(t
 
     assert steps[FRESHNESS_JOB] == {"raw_ticket_events_freshness"}
     assert "raw_ticket_events_freshness" not in steps[INGEST_ALL_JOB]
+
+
+def test_an_unknown_asset_in_the_expected_hours_is_refused_with_those_there_are(two_days):
+    unknown = two_days.model_copy(update={"expected_within_hours": {"raw_tickets": 36}})
+
+    with pytest.raises(
+        ConfigurationError, match="found raw_tickets, expected Bronze assets: raw_ticket_events, .*next"
+    ):
+        build_definitions(unknown)
 
 
 def test_status_names_a_late_day_of_an_asset_with_a_rhythm(two_days, monkeypatch):

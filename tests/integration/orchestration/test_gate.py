@@ -6,8 +6,8 @@ import pytest
 
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
-from lakehouse.tables.bronze import time_filter
 from lakehouse.tables.catalog import open_catalog
+from lakehouse.tables.filters import time_filter
 from loaders.ingest import ingest, refresh
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.graph.dbt_assets import BuildConfig

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contracts import load_contracts
 from loaders.manifests.admission import DEFAULT_POLICY, SEVERITY, judge_file
 from loaders.manifests.manifest import Breach, Manifest, ManifestFile
 from tests.conftest import source, ticket_manifest
@@ -13,6 +15,7 @@ from tests.conftest import source, ticket_manifest
 CHECKSUM = "0" * 64
 DOCUMENT = "omni://contracts/data/doc_asset/v1"
 JUDGMENTS = list(SEVERITY)
+CONTRACTS = load_contracts(LakehouseSettings()).by_ref
 
 
 def judged(asset_type="jsonl", manifest=None, **fields):
@@ -20,7 +23,7 @@ def judged(asset_type="jsonl", manifest=None, **fields):
     declared = source("a", "a.jsonl", asset_type, **{"checksum_sha256": CHECKSUM, **fields})
     document = Manifest.model_validate(ticket_manifest([declared], **(manifest or {})))
     file = ManifestFile(Path("a.json"), "hash", document)
-    (admission,) = judge_file(file)
+    (admission,) = judge_file(file, CONTRACTS)
     return admission
 
 
@@ -82,7 +85,7 @@ def test_an_absent_status_counts_as_unknown(absent):
     declared = {k: v for k, v in source("a", "a.jsonl", checksum_sha256=CHECKSUM).items() if k != absent}
     manifest = Manifest.model_validate(ticket_manifest([declared]))
 
-    (admission,) = judge_file(ManifestFile(Path("a.json"), "hash", manifest))
+    (admission,) = judge_file(ManifestFile(Path("a.json"), "hash", manifest), CONTRACTS)
 
     assert admission.judgment == "quarantine"
     assert admission.reasons == (f"quarantine: {absent} is unknown",)
@@ -173,7 +176,7 @@ def test_only_accepted_and_warned_sources_may_be_loaded(judgment, is_admitted):
 
 
 def test_a_file_that_is_no_valid_manifest_has_no_judgments():
-    assert judge_file(ManifestFile(Path("a.json"), "hash", None, (Breach("$", "[]", "an object"),))) == []
+    assert judge_file(ManifestFile(Path("a.json"), "hash", None, (Breach("$", "[]", "an object"),)), CONTRACTS) == []
 
 
 # ── properties ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -195,7 +198,7 @@ def test_a_judgment_depends_on_the_source_alone_and_not_on_the_order_of_sources(
 
     def judgments(ordered):
         document = ticket_manifest(ordered, gate_policy=policy, license_tag=license_tag)
-        admissions = judge_file(ManifestFile(Path("a.json"), "hash", Manifest.model_validate(document)))
+        admissions = judge_file(ManifestFile(Path("a.json"), "hash", Manifest.model_validate(document)), CONTRACTS)
         return {a.source.source_id: (a.judgment, a.reasons) for a in admissions}
 
     assert judgments(assets) == judgments(data.draw(st.permutations(assets)))

@@ -446,7 +446,7 @@ def test_every_declared_contract_fits_its_source_in_a_multimodal_manifest(settin
 
     manifest = read(settings, tickets(modality="multimodal", assets=assets)).manifest
 
-    assert [manifest.contract_of(each) for each in manifest.assets] == ["ticket", "doc_asset"]
+    assert [manifest.contract_of(each) for each in manifest.assets] == [TICKET, DOCUMENT]
 
 
 @pytest.mark.parametrize(

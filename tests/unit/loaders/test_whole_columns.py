@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.tables.contracts import Contract, ContractField
+from lakehouse.tables.contract_model import Contract, ContractField
 from loaders.events.typing_sql import canonical_text, instant, value_conditions
 from loaders.events.whole_columns import keeps_rules, plain_instants, plain_lists
 from tests.unit.loaders.test_record_hash import TEXTS
@@ -94,7 +94,7 @@ RULES = st.fixed_dictionaries(
 )
 def test_a_column_is_said_to_keep_its_rules_only_where_duckdb_finds_no_breach(rules, values):
     field = ContractField(name="v", type="string", description="A text.", **rules)
-    contract = Contract(name="c", version="1", ref="c@1", grain="A row.", fields=[field])
+    contract = Contract(name="c", version="v1", ref="c", grain="A row.", fields=[field])
     column = pa.chunked_array([values], pa.string())
     conditions = " or ".join(f"coalesce({condition}, false)" for condition in value_conditions(contract))
     with duckdb.connect() as connection:

@@ -1,0 +1,87 @@
+"""The kinds of Bronze assets, and what follows from a kind: the one table that everything else asks.
+
+A contract names its kind (`lakehouse.tables.contracts`); the loaders' half (read, stage, check) is
+`loaders.bronze.kinds`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+FieldType = Literal["string", "boolean", "long", "double", "date", "timestamp", "list<string>"]
+Severity = Literal["error", "warn"]
+KindName = Literal["events", "snapshots"]
+RowForm = Literal["records", "files"]
+
+Column = tuple[str, FieldType, str]
+"""Name, type, meaning."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How an asset's partitions come about."""
+
+    time_type: FieldType
+    """Type of the column whose UTC day is the partition."""
+    is_dated_by_batch: bool
+    """The partition is the day of the batch; else each row dates itself."""
+    dated: str
+    """What a partition is, for a person."""
+
+
+KINDS: Mapping[KindName, Kind] = {
+    "events": Kind("timestamp", False, "Rows date themselves: a partition is a UTC day of their time."),
+    "snapshots": Kind("date", True, "Listings are dated by their batch: a partition is the UTC day of the snapshot."),
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a row is."""
+
+    columns: tuple[Column, ...]
+    """What Bronze adds to the fields of the contract, beside the lineage."""
+    checks: tuple[str, ...]
+    """Checks beside `conservation`."""
+    asset_types: tuple[str, ...] | None
+    """Formats of source files that can be read; None: any."""
+
+
+FORMS: Mapping[RowForm, Form] = {
+    "records": Form(
+        columns=(
+            ("extra", "string", "JSON object of the source fields that the contract does not name."),
+            ("record_sha256", "string", "SHA-256 over the record as typed, without its batch fields."),
+        ),
+        checks=("quarantine_share", "contract_drift"),
+        asset_types=("csv", "json", "jsonl", "parquet"),
+    ),
+    "files": Form(columns=(), checks=("mass_delete",), asset_types=None),
+}
+"""A row is a record of a source file, or a source file itself, whose bytes are stored as an object."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check that the loaders run on a Bronze partition."""
+
+    severity: Severity
+    """Unless the contract gives another."""
+    description: str
+
+
+CONSERVATION = "conservation"
+
+CHECKS: Mapping[str, Check] = {
+    CONSERVATION: Check(
+        "error",
+        "Rows read = loaded + deduplicated + quarantined = expected by coverage, and the tables hold them.",
+    ),
+    "quarantine_share": Check(
+        "error", "No more of the day's records are held in quarantine than the contract, or else the settings, allow."
+    ),
+    "contract_drift": Check("warn", "The source brings no field that the contract does not name."),
+    "mass_delete": Check(
+        "error", "No replace listing drops more of its collection's documents than max_deleted_ratio allows."
+    ),
+}

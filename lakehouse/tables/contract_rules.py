@@ -1,0 +1,116 @@
+"""Rules of a contract beyond what its types say: names that must be fields, a time that is one, a key that is there.
+
+Pure. Called by `lakehouse.tables.contracts`, which reads the files.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from lakehouse.kinds import FORMS, KINDS, FieldType
+from lakehouse.tables.contract_model import AssetDeclaration, Contract, ContractField
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One rule that a contract breaks."""
+
+    path: str
+    """JSON path of the value."""
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: found {self.found}, allowed: {self.allowed}"
+
+
+def contract_breaches(contract: Contract) -> list[Breach]:
+    """Rules that span several values of a contract, its inherited fields included."""
+    names = [field.name for field in contract.fields]
+    types = {field.name: field.type for field in contract.fields}
+    breaches = [
+        Breach(f"$.fields[{number}].name", f'"{name}"', "a name that no other field has")
+        for number, name in enumerate(names)
+        if name in names[:number]
+    ]
+    breaches += [
+        Breach(f"$.primary_key[{number}]", f'"{name}"', f"a field: {', '.join(names)}")
+        for number, name in enumerate(contract.primary_key)
+        if name not in types
+    ]
+    for number, field in enumerate(contract.fields):
+        breaches += _derivation_breaches(f"$.fields[{number}].derived", field, types)
+    if contract.asset is None:
+        return breaches
+    return breaches + _asset_breaches(contract, contract.asset, types)
+
+
+def _asset_breaches(contract: Contract, asset: AssetDeclaration, types: Mapping[str, FieldType]) -> list[Breach]:
+    breaches = []
+    wanted = KINDS[asset.kind].time_type
+    if types.get(asset.time) != wanted:
+        fitting = [name for name, kind in types.items() if kind == wanted]
+        found = f"{asset.time!r}, {'no field' if asset.time not in types else f'a {types[asset.time]}'}"
+        allowed = f"a {wanted}, as the kind {asset.kind} needs: {', '.join(fitting) or 'there is none'}"
+        breaches.append(Breach("$.asset.time", found, allowed))
+    if asset.bytes and not KINDS[asset.kind].is_dated_by_batch:
+        breaches.append(Breach("$.asset.bytes", "true", "false for the kind events"))
+    known = FORMS["files" if asset.bytes else "records"].checks  # conservation is nobody's to weaken
+    breaches += [
+        Breach(f"$.asset.checks.{name}", "a check that it cannot change", ", ".join(known))
+        for name in asset.checks
+        if name not in known
+    ]
+    if not contract.primary_key:
+        breaches.append(Breach("$.primary_key", "[]", "the fields that identify a row of the asset"))
+    else:
+        required = {field.name for field in contract.fields if field.required or field.derived}
+        breaches += [
+            Breach(f"$.primary_key[{number}]", f'"{name}"', "a field that is required or derived")
+            for number, name in enumerate(contract.primary_key)
+            if name in types and name not in required
+        ]
+    return breaches
+
+
+def _derivation_breaches(path: str, field: ContractField, types: Mapping[str, FieldType]) -> list[Breach]:
+    derived = field.derived
+    if derived is None:
+        return []
+    given = [name for name in ("first_of", "cases", "hash_of") if getattr(derived, name)]
+    if len(given) != 1:
+        return [Breach(path, ", ".join(given) or "nothing", "one of first_of, cases, hash_of")]
+    named = [*(derived.first_of or ()), *(derived.hash_of or ())]
+    for case in derived.cases or ():
+        values = [*case.when.values(), case.then]
+        texts = [text for value in values if value for text in (value if isinstance(value, list) else [value])]
+        named += [*case.when, *(text[1:] for text in texts if text.startswith("="))]
+    allowed = {*types, *(("source_id", "record_sha256") if derived.hash_of else ())}
+    return [Breach(path, f'"{name}"', f"a field: {', '.join(types)}") for name in named if name not in allowed]
+
+
+def name_breaches(contract: Contract, path: Path) -> list[Breach]:
+    """A contract is found by the name of its file, and referred to by name and version."""
+    ref = f"omni://contracts/data/{contract.name}/{contract.version}"
+    breaches = []
+    if contract.name != path.stem:
+        breaches.append(Breach("$.name", f'"{contract.name}"', f'"{path.stem}", the name of its file'))
+    if contract.ref != ref:
+        breaches.append(Breach("$.ref", f'"{contract.ref}"', f'"{ref}", by its name and version'))
+    return breaches
+
+
+def type_breaches(error: ValidationError) -> list[Breach]:
+    """Values of the wrong type, unknown keys, missing ones."""
+    return [_type_breach(each) for each in error.errors()]
+
+
+def _type_breach(error: ErrorDetails) -> Breach:
+    location = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return Breach(f"${location}", "an unknown key", "only keys of docs/reference/contracts.md")
+    return Breach(f"${location}", json.dumps(error["input"], default=str)[:80], error["msg"])
