@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.ledger.inputs import PartitionMapping
+from lakehouse.ledger.inputs import Reach
 from lakehouse.partitions import Window
 
 
@@ -28,8 +28,8 @@ class Model:
     """Column whose UTC day is the partition; None for a model that is replaced whole."""
     window: Window | None
     """Days to replace; None for the whole history, and for a model that is replaced whole."""
-    inputs: dict[str, PartitionMapping]
-    """As configured: ask `mapping`."""
+    inputs: dict[str, Reach]
+    """As configured: ask `reach`."""
     is_full_refresh: bool
     """The run was started with --full-refresh."""
     is_forced: bool
@@ -66,6 +66,6 @@ class Model:
         """`namespace.name` of its table."""
         return f"{self.namespace}.{self.name}"
 
-    def mapping(self, upstream: str) -> PartitionMapping:
+    def reach(self, upstream: str) -> Reach:
         """Which partitions of an upstream asset a partition reads."""
         return self.inputs.get(upstream, "same_day" if self.is_partitioned else "all")

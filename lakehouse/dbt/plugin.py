@@ -102,7 +102,7 @@ class Plugin(BasePlugin):
         if not model.is_partitioned or not has_marks(model.sql):
             return [Chunk(model.window.first, model.window.end) if model.window else Chunk(None, None)]
         with self._lock:
-            rows = self._pinned.rows_of_day(name for name in model.upstream if model.mapping(name) != "all")
+            rows = self._pinned.rows_of_day(name for name in model.upstream if model.reach(name) != "all")
         return chunks_of(model.window, rows, self._settings.dbt_chunk_rows)
 
     def _commit(self, model: Model, staged: Staging, started_at: datetime) -> None:
@@ -127,7 +127,7 @@ class Plugin(BasePlugin):
         run_id = self._settings.run_id or get_invocation_id()
         found = []
         for partition in partitions:
-            inputs = {name: of.input_version(model.mapping(name), partition) for name, of in versions.items()}
+            inputs = {name: of.input_version(model.reach(name), partition) for name, of in versions.items()}
             rows = staged.rows_of.get(partition, 0)
             found.append(
                 Materialization(
@@ -152,7 +152,7 @@ class Plugin(BasePlugin):
             return [WHOLE]
         if model.window:
             return model.window.keys
-        daily = [name for name in model.upstream if model.mapping(name) != "all"]
+        daily = [name for name in model.upstream if model.reach(name) != "all"]
         return sorted({*rows_of, *self._pinned.partitions(model.name)}.union(*map(self._pinned.partitions, daily)))
 
     def _remember(self, items: list[Materialization], snapshot_id: int | None) -> None:

@@ -12,12 +12,12 @@ from typing import Literal
 
 from lakehouse.ledger.evidence import Materialization
 
-PartitionMapping = Literal["same_day", "up_to_day", "all"]
+Reach = Literal["same_day", "up_to_day", "all"]
 """same_day: the partition of the same day. up_to_day: that day and all before it. all: every partition."""
 
 
 class AssetVersions:
-    """Versions of one asset's partitions, ready to be asked for any mapping.
+    """Versions of one asset's partitions, ready to be asked for any reach.
 
     A partition without rows counts as absent: whether an empty day was ever written changes nothing downstream.
     """
@@ -26,11 +26,11 @@ class AssetVersions:
         """Take the current materializations of one asset."""
         self._versions = {item.partition: item.version for item in materializations if item.rows.loaded}
 
-    def input_version(self, mapping: PartitionMapping, partition: str) -> str:
-        """Version of what `partition` reads through the mapping; empty where there is nothing to read."""
-        if mapping == "same_day":
+    def input_version(self, reach: Reach, partition: str) -> str:
+        """Version of what `partition` reads within the reach; empty where there is nothing to read."""
+        if reach == "same_day":
             return self._versions.get(partition, "")
-        if mapping == "up_to_day":
+        if reach == "up_to_day":
             return self._chain[bisect_right(self._keys, partition)]
         return self._chain[-1]
 

@@ -59,11 +59,11 @@ def _obstacle(
     found = gate.obstacles(name, key, is_rebuilt)
     if found:
         return f"{found[0].name} is {found[0].status}: {found[0].reasons[0]}"
-    inputs = gate.readiness.graph[name].inputs
+    reaches = gate.readiness.graph[name].reach
     for upstream, partition in held:
-        mapping = inputs.get(upstream)
-        reads = mapping == "all" or partition == key or (mapping == "up_to_day" and partition < key)
-        if mapping is not None and reads:
+        reach = reaches.get(upstream)
+        reads = reach == "all" or partition == key or (reach == "up_to_day" and partition < key)
+        if reach is not None and reads:
             return f"{upstream} {partition}".strip() + " is held back"
     return None
 

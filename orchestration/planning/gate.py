@@ -38,8 +38,8 @@ class Gate:
         """Verdicts on upstream partitions that hold a partition back, but for those that the build rewrites."""
         if self.is_forced:
             return []
-        inputs = self.readiness.graph[asset].inputs.items()
-        verdicts = (verdict for up, mapping in inputs for verdict in self.readiness.not_ready(up, mapping, partition))
+        reaches = self.readiness.graph[asset].reach.items()
+        verdicts = (verdict for up, reach in reaches for verdict in self.readiness.not_ready(up, reach, partition))
         found = (self._hindering(verdict) for verdict in verdicts if not is_rebuilt(verdict))
         return [verdict for verdict in found if verdict]
 

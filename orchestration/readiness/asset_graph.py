@@ -11,7 +11,7 @@ from typing import Any
 
 from lakehouse.errors import OmniError
 from lakehouse.kinds import Severity
-from lakehouse.ledger.inputs import PartitionMapping
+from lakehouse.ledger.inputs import Reach
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.contracts import bronze_contracts
@@ -29,8 +29,8 @@ class AssetNode:
     name: str
     layer: str
     is_partitioned: bool
-    inputs: dict[str, PartitionMapping] = field(default_factory=dict)
-    """Upstream asset → which of its partitions are read. Empty for Bronze, which reads sources."""
+    reach: dict[str, Reach] = field(default_factory=dict)
+    """Upstream asset → which of its partitions a partition reads. Empty for Bronze, which reads sources."""
     checks: dict[str, Severity] = field(default_factory=dict)
     loader_checks: Mapping[str, Severity] = field(default_factory=dict)
     """Those of them that the loaders run, of a Bronze asset."""
@@ -90,12 +90,12 @@ def _model_node(model: dict[str, Any], nodes: dict[str, AssetNode]) -> AssetNode
     meta = model["config"]["meta"].get("omni", {})
     is_partitioned = meta.get("partitioned") == "daily"
     declared = meta.get("inputs", {})
-    default: PartitionMapping = "same_day" if is_partitioned else "all"
+    default: Reach = "same_day" if is_partitioned else "all"
     upstream = [unique_id.rpartition(".")[2] for unique_id in model["depends_on"]["nodes"]]
-    inputs = {
+    reach = {
         name: declared.get(name, default if nodes[name].is_partitioned else "all") for name in upstream if name in nodes
     }
-    return AssetNode(model["name"], model["schema"], is_partitioned, inputs)
+    return AssetNode(model["name"], model["schema"], is_partitioned, reach)
 
 
 def _tested_asset(test: dict[str, Any], manifest: dict[str, Any]) -> str | None:

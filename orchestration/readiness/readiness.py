@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from lakehouse.ledger.check_outcomes import current_outcomes
 from lakehouse.ledger.evidence import CheckOutcomes, Coverage, Materialization, coverage_version
-from lakehouse.ledger.inputs import AssetVersions, PartitionMapping
+from lakehouse.ledger.inputs import AssetVersions, Reach
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import LakehouseSettings, load_settings
@@ -101,7 +101,7 @@ class Readiness:
                 for (asset, partition), rows in self.coverage.items()
                 if asset == node.name and any(row.rows_expected != 0 for row in rows)
             }
-        days = set().union(*(self._expected[upstream] for upstream in node.inputs))
+        days = set().union(*(self._expected[upstream] for upstream in node.reach))
         return days if node.is_partitioned else ({WHOLE} if days else set())
 
     def _evidence(self, node: AssetNode, partition: str) -> PartitionEvidence:
@@ -117,7 +117,7 @@ class Readiness:
             checks=self._current_checks(node, item),
             source_problems=tuple(sorted({row.problem for row in coverage if row.problem})),
             changed_inputs=self._changed_inputs(node, partition, item, coverage),
-            blockers=tuple(b for up, mapping in node.inputs.items() for b in self.not_ready(up, mapping, partition)),
+            blockers=tuple(b for up, reach in node.reach.items() for b in self.not_ready(up, reach, partition)),
         )
 
     def _current_checks(self, node: AssetNode, item: Materialization | None) -> CheckOutcomes:
@@ -133,18 +133,18 @@ class Readiness:
         if node.layer == "bronze":
             is_same = coverage_version(coverage) == item.version or not (coverage or item.rows.read)
             return () if is_same else ("the coverage of its sources",)
-        current = {up: self._versions[up].input_version(mapping, partition) for up, mapping in node.inputs.items()}
+        current = {up: self._versions[up].input_version(reach, partition) for up, reach in node.reach.items()}
         if current == item.inputs:
             return ()
         return tuple(name for name in sorted(current | item.inputs) if current.get(name) != item.inputs.get(name))
 
-    def not_ready(self, upstream: str, mapping: PartitionMapping, partition: str) -> list[Verdict]:
+    def not_ready(self, upstream: str, reach: Reach, partition: str) -> list[Verdict]:
         """Verdicts on the partitions that `partition` reads of an asset and that are not ready, the latest first."""
         keys = self._not_ready[upstream]
-        if mapping == "same_day":
+        if reach == "same_day":
             verdict = self._verdicts[upstream].get(partition)
             return [] if verdict is None or verdict.is_ready else [verdict]
-        if mapping == "up_to_day":
+        if reach == "up_to_day":
             keys = keys[: bisect_right(keys, partition)]
         return [self._verdicts[upstream][key] for key in reversed(keys)]
 

@@ -90,10 +90,10 @@ def _downstream(readiness: Readiness, chosen: set[Target]) -> set[Target]:
     """Partitions that read one of these, or read one that does."""
     reached = set(chosen)
     for node in readiness.graph.nodes.values():
-        for up, mapping in node.inputs.items():
+        for up, reach in node.reach.items():
             keys = {key for asset, key in reached if asset == up}
             for key, verdict in readiness.verdicts(node.name).items() if keys else ():
-                reads = key in keys or mapping == "all" or (mapping == "up_to_day" and min(keys) <= key)
+                reads = key in keys or reach == "all" or (reach == "up_to_day" and min(keys) <= key)
                 if reads and verdict.status is not Status.EMPTY:
                     reached.add((node.name, key))
     return reached - chosen

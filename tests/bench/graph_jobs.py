@@ -40,7 +40,7 @@ def judge(assets: int, days: int) -> float:
     names = [_BRONZE, *(f"asset_{number}" for number in range(1, assets))]
     nodes = {name: AssetNode(name, "bronze" if name == _BRONZE else "silver", True) for name in names}
     for upstream, name in zip(names, names[1:], strict=False):
-        nodes[name].inputs[upstream] = "same_day"
+        nodes[name].reach[upstream] = "same_day"
     for node in nodes.values():
         node.checks.update(dict.fromkeys(_CHECKS, "error"))
     with tempfile.TemporaryDirectory() as home:

@@ -30,14 +30,14 @@ def test_same_day_reads_the_version_of_that_day():
     assert versions(THREE_DAYS).input_version("same_day", "2026-04-02") == "b"
 
 
-@pytest.mark.parametrize("mapping", ["same_day", "up_to_day", "all"])
-def test_an_asset_that_was_never_written_offers_nothing_to_read(mapping):
-    assert AssetVersions([]).input_version(mapping, "2026-04-02") == ""
+@pytest.mark.parametrize("reach", ["same_day", "up_to_day", "all"])
+def test_an_asset_that_was_never_written_offers_nothing_to_read(reach):
+    assert AssetVersions([]).input_version(reach, "2026-04-02") == ""
 
 
-@pytest.mark.parametrize("mapping", ["same_day", "up_to_day"])
-def test_a_day_before_all_others_has_nothing_to_read(mapping):
-    assert versions(THREE_DAYS).input_version(mapping, "2026-03-31") == ""
+@pytest.mark.parametrize("reach", ["same_day", "up_to_day"])
+def test_a_day_before_all_others_has_nothing_to_read(reach):
+    assert versions(THREE_DAYS).input_version(reach, "2026-03-31") == ""
 
 
 def test_same_day_of_a_day_that_was_never_written_is_nothing_to_read():
@@ -71,24 +71,24 @@ def test_all_tells_which_day_holds_which_version():
     assert versions(THREE_DAYS).input_version("all", "") != versions(swapped).input_version("all", "")
 
 
-@pytest.mark.parametrize("mapping", ["up_to_day", "all"])
-def test_the_same_content_on_another_day_is_another_version(mapping):
+@pytest.mark.parametrize("reach", ["up_to_day", "all"])
+def test_the_same_content_on_another_day_is_another_version(reach):
     moved = {"2026-04-01": "a", "2026-04-03": "b"}
     stayed = {"2026-04-01": "a", "2026-04-02": "b"}
 
-    readings = {versions(contents).input_version(mapping, "2026-04-04") for contents in (moved, stayed)}
+    readings = {versions(contents).input_version(reach, "2026-04-04") for contents in (moved, stayed)}
 
     assert len(readings) == 2
 
 
-@pytest.mark.parametrize("mapping", ["same_day", "up_to_day", "all"])
-def test_a_partition_without_rows_counts_as_absent(mapping):
+@pytest.mark.parametrize("reach", ["same_day", "up_to_day", "all"])
+def test_a_partition_without_rows_counts_as_absent(reach):
     items = [written(key, version) for key, version in THREE_DAYS.items()]
     empty = written("2026-04-04", "whatever", loaded=0)
 
-    with_empty = AssetVersions([*items, empty]).input_version(mapping, "2026-04-04")
+    with_empty = AssetVersions([*items, empty]).input_version(reach, "2026-04-04")
 
-    assert with_empty == AssetVersions(items).input_version(mapping, "2026-04-04")
+    assert with_empty == AssetVersions(items).input_version(reach, "2026-04-04")
 
 
 @given(contents=VERSIONS, changed=KEYS, partition=KEYS)
@@ -114,9 +114,9 @@ def test_versions_do_not_depend_on_the_order_of_the_materializations(contents, p
     items = [written(key, version) for key, version in contents.items()]
     shuffled = data.draw(st.permutations(items))
 
-    for mapping in ("same_day", "up_to_day", "all"):
-        of = AssetVersions(items).input_version(mapping, partition)
-        assert of == AssetVersions(shuffled).input_version(mapping, partition)
+    for reach in ("same_day", "up_to_day", "all"):
+        of = AssetVersions(items).input_version(reach, partition)
+        assert of == AssetVersions(shuffled).input_version(reach, partition)
 
 
 @given(inputs=st.dictionaries(st.text("abc", min_size=1), st.text("012")), data=st.data())

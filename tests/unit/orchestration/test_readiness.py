@@ -61,9 +61,9 @@ class Lake:
         inputs = {
             day: {
                 upstream: AssetVersions(item for (name, _), item in written.items() if name == upstream).input_version(
-                    mapping, day
+                    reach, day
                 )
-                for upstream, mapping in GRAPH[asset].inputs.items()
+                for upstream, reach in GRAPH[asset].reach.items()
             }
             for day in days
         }
