@@ -39,7 +39,7 @@ class Plugin(BasePlugin):
             UpstreamNotReady: it would read what is not ready, and no force was asked for.
         """
         config: dict[str, Any] = target_config.config
-        found = _obstacles(config["nodes"], config["selected"], config["lo"], config["hi"])
+        found = _obstacles(config, config["selected"], config["lo"], config["hi"])
         if not found:
             return
         shown = "; ".join(f"{v.name} is {v.status} ({v.reasons[0]})" for v in found[:_SHOWN])
@@ -53,14 +53,14 @@ class Plugin(BasePlugin):
         )
 
 
-def _obstacles(nodes: dict[str, Any], selected: list[str], lo: str | None, hi: str | None) -> list[Verdict]:
+def _obstacles(manifest: dict[str, Any], selected: list[str], lo: str | None, hi: str | None) -> list[Verdict]:
     """Upstream partitions that hold the selection back, each once."""
-    settings = load_settings()
+    settings, nodes = load_settings(), manifest["nodes"]
     chosen = {key: nodes[key] for key in selected if key in nodes}
     models = [node["name"] for node in chosen.values() if node["resource_type"] == "model"]
     if not models:
         return []
-    graph = read_asset_graph({"nodes": nodes}, bronze_contracts(settings))
+    graph = read_asset_graph(manifest, bronze_contracts(settings))
     readiness = Readiness(graph, open_ledger(settings))
     window = Window(parse_day(lo), parse_day(hi)) if lo and hi else None
     tests = {node["name"] for node in chosen.values() if node["resource_type"] == "test"}

@@ -5,6 +5,7 @@
     {%- set relation = api.Relation.create(schema=target.schema, identifier='gate') -%}
     {%- do adapter.store_relation('gate', relation, [], '', 'gate', {
         'nodes': graph.nodes,
+        'sources': graph.sources,
         'selected': selected_resources,
         'lo': w.lo,
         'hi': w.hi,

@@ -3,16 +3,16 @@
    replaced whole. #}
 {% macro build_in_lakehouse(sql) %}
   {%- set w = omni.window() -%}
+  {%- set upstream = [] -%}
+  {%- for key in model.depends_on.nodes -%}{%- do upstream.append(graph.nodes.get(key) or graph.sources.get(key)) -%}{%- endfor -%}
   {{ run_hooks(pre_hooks) }}
   {% if config.get('contract').enforced %}{% do get_assert_columns_equivalent(sql) %}{% endif %}
   {% do adapter.store_relation('lakehouse', this, [], '', 'iceberg', {
       'name': this.identifier,
       'namespace': this.schema,
       'sql': sql,
-      'checksum': model.checksum.checksum,
-      'upstream': model.depends_on.nodes,
-      'time_column': config.get('event_time'),
-      'meta': config.get('meta') or {},
+      'node': model,
+      'upstream': upstream,
       'lo': w.lo,
       'hi': w.hi,
       'forced': var('force', false),
@@ -32,4 +32,8 @@
   {{ return(build_in_lakehouse(compiled_code)) }}
 {% endmaterialization %}
 
-{% macro generate_schema_name(custom_schema_name, node) %}{{ return(custom_schema_name or target.schema) }}{% endmacro %}
+{# dbt asks for a schema when the configuration of a node is complete: the first moment at which it can be judged. #}
+{% macro generate_schema_name(custom_schema_name, node) %}
+  {%- if node.resource_type == 'model' -%}{%- do omni.refuse_another_reach(node) -%}{%- endif -%}
+  {{ return(custom_schema_name or target.schema) }}
+{% endmacro %}

@@ -24,7 +24,9 @@
    test to one day (lakehouse/builds/chunks.py). Constants, so that partitions are pruned.
    kind: timestamp (an instant) or date. #}
 
-{# Predicate: the rows of this run's window. #}
+{# Predicates. As the `where` of a read (macros/reads.sql) they say how far the model reads. #}
+
+{# The rows of this run's window. #}
 {% macro in_window(column, kind='timestamp') %}
   {%- set w = omni.window() -%}
   /*window:{{ column }}:{{ kind }}*/
@@ -33,14 +35,14 @@
   {%- endif %} /*end window*/
 {%- endmacro %}
 
-{# Predicate: everything up to the end of this run's window. #}
+{# Everything up to the end of this run's window. #}
 {% macro up_to_window(column, kind='timestamp') %}
   {%- set w = omni.window() -%}
   /*up_to_window:{{ column }}:{{ kind }}*/
   {%- if w.hi %} {{ column }} < {{ bound_literal(w.hi, kind) }}{% else %} {{ column }} is not null{% endif %} /*end window*/
 {%- endmacro %}
 
-{# Predicate: everything before this run's window; nothing where there is no window. #}
+{# Everything before this run's window; nothing where there is no window. #}
 {% macro before_window(column, kind='timestamp') %}
   {%- set w = omni.window() -%}
   /*before_window:{{ column }}:{{ kind }}*/

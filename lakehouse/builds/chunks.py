@@ -58,6 +58,11 @@ def has_marks(sql: str) -> bool:
     return any(match["what"] == "window" for match in _MARKED.finditer(sql))
 
 
+def depends_on_window(sql: str) -> bool:
+    """Whether compiled SQL gives other rows in another window."""
+    return _MARKED.search(sql) is not None
+
+
 def narrowed(sql: str, chunk: Chunk) -> str:
     """Compiled SQL with the bounds of a chunk in the place of the run's window."""
     return _MARKED.sub(lambda match: _bounded(match, chunk), sql)

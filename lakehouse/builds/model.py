@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from lakehouse.builds.chunks import depends_on_window
+from lakehouse.builds.reach import is_daily, reach_of
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.inputs import Reach
 from lakehouse.partitions import Window
@@ -21,15 +23,13 @@ class Model:
     sql: str
     """Compiled; its window markers are still in it."""
     checksum: str
-    upstream: tuple[str, ...]
-    """Names of the sources and models that it reads."""
+    reach: dict[str, Reach]
+    """Source or model that it reads → which of its partitions a partition reads."""
     is_partitioned: bool
     time_column: str | None
     """Column whose UTC day is the partition; None for a model that is replaced whole."""
     window: Window | None
     """Days to replace; None for the whole history, and for a model that is replaced whole."""
-    inputs: dict[str, Reach]
-    """As configured: ask `reach`."""
     is_full_refresh: bool
     """The run was started with --full-refresh."""
     is_forced: bool
@@ -40,23 +40,29 @@ class Model:
         """Read the macro's dictionary.
 
         Raises:
-            ConfigurationError: a daily model does not name its time column.
+            ConfigurationError: a daily model does not name its time column, or a model that is replaced whole would be
+                replaced by the rows of a window.
         """
-        meta = config["meta"].get("omni", {})
-        is_partitioned = meta.get("partitioned") == "daily"
-        if is_partitioned and not config["time_column"]:
+        node = config["node"]
+        is_partitioned, time_column = is_daily(node), node["config"].get("event_time")
+        if is_partitioned and not time_column:
             raise ConfigurationError(f"{config['name']}: a daily model needs the config event_time, its time column")
+        if not is_partitioned and depends_on_window(config["sql"]):
+            raise ConfigurationError(
+                f"{config['name']}: its SQL depends on the window of the run, and its table is replaced whole; "
+                "expected no macro of a window, or a daily model; next: leave the macro out, or set "
+                "meta.omni.partitioned to daily"
+            )
         lo, hi = config["lo"], config["hi"]
         return cls(
             name=config["name"],
             namespace=config["namespace"],
             sql=config["sql"],
-            checksum=config["checksum"],
-            upstream=tuple(unique_id.rpartition(".")[2] for unique_id in config["upstream"]),
+            checksum=node["checksum"]["checksum"],
+            reach={upstream["name"]: reach_of(node, upstream) for upstream in config["upstream"]},
             is_partitioned=is_partitioned,
-            time_column=config["time_column"] if is_partitioned else None,
+            time_column=time_column if is_partitioned else None,
             window=Window(date.fromisoformat(lo), date.fromisoformat(hi)) if lo and is_partitioned else None,
-            inputs=meta.get("inputs", {}),
             is_full_refresh=bool(config["full_refresh"]),
             is_forced=bool(config["forced"]),
         )
@@ -65,7 +71,3 @@ class Model:
     def identifier(self) -> str:
         """`namespace.name` of its table."""
         return f"{self.namespace}.{self.name}"
-
-    def reach(self, upstream: str) -> Reach:
-        """Which partitions of an upstream asset a partition reads."""
-        return self.inputs.get(upstream, "same_day" if self.is_partitioned else "all")

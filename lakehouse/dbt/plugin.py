@@ -102,7 +102,7 @@ class Plugin(BasePlugin):
         if not model.is_partitioned or not has_marks(model.sql):
             return [Chunk(model.window.first, model.window.end) if model.window else Chunk(None, None)]
         with self._lock:
-            rows = self._pinned.rows_of_day(name for name in model.upstream if model.reach(name) != "all")
+            rows = self._pinned.rows_of_day(name for name, reach in model.reach.items() if reach != "all")
         return chunks_of(model.window, rows, self._settings.dbt_chunk_rows)
 
     def _commit(self, model: Model, staged: Staging, started_at: datetime) -> None:
@@ -121,13 +121,13 @@ class Plugin(BasePlugin):
     def _materializations(self, model: Model, staged: Staging, started_at: datetime) -> list[Materialization]:
         """One per partition that the build covers, with what each was built from."""
         with self._lock:  # another thread may be recording its model
-            versions = {name: self._pinned.versions(name) for name in model.upstream}
-            snapshots = {name: at for name in model.upstream if (at := self._pinned.snapshot_ids.get(name)) is not None}
+            versions = {name: self._pinned.versions(name) for name in model.reach}
+            snapshots = {name: at for name in model.reach if (at := self._pinned.snapshot_ids.get(name)) is not None}
             partitions = self._partitions(model, staged.rows_of)
         run_id = self._settings.run_id or get_invocation_id()
         found = []
         for partition in partitions:
-            inputs = {name: of.input_version(model.reach(name), partition) for name, of in versions.items()}
+            inputs = {name: of.input_version(model.reach[name], partition) for name, of in versions.items()}
             rows = staged.rows_of.get(partition, 0)
             found.append(
                 Materialization(
@@ -152,7 +152,7 @@ class Plugin(BasePlugin):
             return [WHOLE]
         if model.window:
             return model.window.keys
-        daily = [name for name in model.upstream if model.reach(name) != "all"]
+        daily = [name for name, reach in model.reach.items() if reach != "all"]
         return sorted({*rows_of, *self._pinned.partitions(model.name)}.union(*map(self._pinned.partitions, daily)))
 
     def _remember(self, items: list[Materialization], snapshot_id: int | None) -> None:

@@ -57,7 +57,7 @@ class OmniDbtTranslator(DagsterDbtTranslator):
 
     Dagster allows one partition mapping per upstream asset of a definition, and all models are one definition, so that
     one dbt process builds them. Dagster therefore draws same-day edges where a model reads every day up to its own;
-    the verdicts know better (`lakehouse.ledger.inputs`).
+    the verdicts know better (`lakehouse.builds.reach`).
     """
 
     def __init__(self, graph: AssetGraph, partitions: dg.DailyPartitionsDefinition) -> None:

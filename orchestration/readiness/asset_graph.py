@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lakehouse.builds.reach import is_daily, reach_of
 from lakehouse.errors import OmniError
 from lakehouse.kinds import Severity
 from lakehouse.ledger.inputs import Reach
@@ -68,13 +69,15 @@ def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]
         for name, contract in contracts.items()
     }
     models = {n["unique_id"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
-    waiting = dict(models)
+    known, waiting = manifest["nodes"] | manifest.get("sources", {}), dict(models)
     while waiting:  # dbt has refused cycles, so each round finds models whose upstream is known
         for unique_id in [
             key for key, node in waiting.items() if not waiting.keys() & set(node["depends_on"]["nodes"])
         ]:
-            node = _model_node(waiting.pop(unique_id), nodes)
-            nodes[node.name] = node
+            model = waiting.pop(unique_id)
+            upstream = [known[key] for key in model["depends_on"]["nodes"] if key in known]
+            reach = {node["name"]: reach_of(model, node) for node in upstream if node["name"] in nodes}
+            nodes[model["name"]] = AssetNode(model["name"], model["schema"], is_daily(model), reach)
     for test in manifest["nodes"].values():
         if test["resource_type"] == "test" and (tested := _tested_asset(test, manifest)) in nodes:
             nodes[tested].checks[test["name"]] = "warn" if test["config"]["severity"].lower() == "warn" else "error"
@@ -84,18 +87,6 @@ def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]
             nodes[tested].checks[test["name"]] = "error"
             nodes[tested].check_descriptions[test["name"]] = test["description"] or "Unit test of the model's logic."
     return AssetGraph(nodes)
-
-
-def _model_node(model: dict[str, Any], nodes: dict[str, AssetNode]) -> AssetNode:
-    meta = model["config"]["meta"].get("omni", {})
-    is_partitioned = meta.get("partitioned") == "daily"
-    declared = meta.get("inputs", {})
-    default: Reach = "same_day" if is_partitioned else "all"
-    upstream = [unique_id.rpartition(".")[2] for unique_id in model["depends_on"]["nodes"]]
-    reach = {
-        name: declared.get(name, default if nodes[name].is_partitioned else "all") for name in upstream if name in nodes
-    }
-    return AssetNode(model["name"], model["schema"], is_partitioned, reach)
 
 
 def _tested_asset(test: dict[str, Any], manifest: dict[str, Any]) -> str | None:

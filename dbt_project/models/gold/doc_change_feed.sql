@@ -2,8 +2,7 @@
 
 with listings as (
 
-    select * from {{ ref('int_doc_assets__listed') }}
-    where {{ up_to_window('snapshot_date', 'date') }}
+    select * from {{ ref('int_doc_assets__listed', where=up_to_window('snapshot_date', 'date')) }}
 
 ),
 

@@ -5,8 +5,7 @@ with product_lines as (
     select
         product_line,
         min(kpi_date) as first_date
-    from {{ ref('int_ticket_states__daily') }}
-    where {{ up_to_window('kpi_date', 'date') }}
+    from {{ ref('int_ticket_states__daily', where=up_to_window('kpi_date', 'date')) }}
     group by product_line
 
 ),
@@ -18,10 +17,8 @@ days as (
         ticket_id,
         product_line,
         is_open
-    from {{ ref('int_ticket_states__daily') }}
-    where
-        is_last
-        and {{ in_window('kpi_date', 'date') }}
+    from {{ ref('int_ticket_states__daily', where=in_window('kpi_date', 'date')) }}
+    where is_last
 
 ),
 
@@ -31,13 +28,11 @@ checkpoint as (
         month_start,
         ticket_id,
         product_line
-    from {{ ref('int_open_tickets__monthly') }}
+    from {{ ref('int_open_tickets__monthly', where=before_window('month_start', 'date')) }}
     where
-        {{ before_window('month_start', 'date') }}
-        and month_start = (
+        month_start = (
             select max(month_start)
-            from {{ ref('int_open_tickets__monthly') }}
-            where {{ before_window('month_start', 'date') }}
+            from {{ ref('int_open_tickets__monthly', where=before_window('month_start', 'date')) }}
         )
 
 ),
@@ -49,10 +44,9 @@ since_checkpoint as (
         ticket_id,
         max_by(product_line, kpi_date) as product_line,
         max_by(is_open, kpi_date) as is_open
-    from {{ ref('int_ticket_states__daily') }}
+    from {{ ref('int_ticket_states__daily', where=before_window('kpi_date', 'date')) }}
     where
         is_last
-        and {{ before_window('kpi_date', 'date') }}
         and kpi_date >= (select coalesce(max(month_start), date '0001-01-01') from checkpoint)
     group by ticket_id
 

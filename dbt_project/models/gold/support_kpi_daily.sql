@@ -5,8 +5,7 @@ with events as (
     select
         *,
         cast(occurred_at as date) as kpi_date
-    from {{ ref('ticket_events') }}
-    where {{ in_window('occurred_at') }}
+    from {{ ref('ticket_events', where=in_window('occurred_at')) }}
 
 ),
 

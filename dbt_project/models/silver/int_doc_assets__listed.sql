@@ -2,8 +2,7 @@
 
 with source as (
 
-    select * from {{ source('bronze', 'raw_doc_assets') }}
-    where {{ in_window('snapshot_date', 'date') }}
+    select * from {{ source('bronze', 'raw_doc_assets', where=in_window('snapshot_date', 'date')) }}
 
 ),
 

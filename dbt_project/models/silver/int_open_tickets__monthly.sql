@@ -7,7 +7,7 @@ with history as (
         ticket_id,
         product_line,
         is_open
-    from {{ ref('int_ticket_states__daily') }}
+    from {{ ref('int_ticket_states__daily', where=up_to_window('kpi_date', 'date')) }}
     where is_last
 
 ),

@@ -9,8 +9,7 @@ with events as (
         cast(occurred_at as date) as kpi_date,
         coalesce(product_line, 'unknown') as product_line,
         status not in ('resolved', 'closed') as is_open
-    from {{ ref('ticket_events') }}
-    where {{ in_window('occurred_at') }}
+    from {{ ref('ticket_events', where=in_window('occurred_at')) }}
 
 ),
 

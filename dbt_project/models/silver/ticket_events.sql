@@ -2,8 +2,7 @@
 
 with source as (
 
-    select * from {{ source('bronze', 'raw_ticket_events') }}
-    where {{ in_window('occurred_at') }}
+    select * from {{ source('bronze', 'raw_ticket_events', where=in_window('occurred_at')) }}
 
 ),
 

@@ -68,7 +68,7 @@ def project(tmp_path, week):
 def _daily(project, name="shape", **columns):
     """A model with a row per day; column → (SQL, type)."""
     selected = ", ".join(f"cast({sql} as {kind}) as {column}" for column, (sql, kind) in columns.items())
-    bronze = "{{ source('bronze', 'raw_ticket_events') }} where {{ in_window('occurred_at') }}"
+    bronze = "{{ source('bronze', 'raw_ticket_events', where=in_window('occurred_at')) }}"
     sql = f"select cast(occurred_at as date) as day, {selected} from {bronze} group by 1"
     project(name, sql, {"day": "date", **{column: kind for column, (_, kind) in columns.items()}})
 
@@ -149,7 +149,7 @@ def test_days_that_vanished_upstream_are_cleared_by_a_build_in_chunks(week, monk
 
 def test_a_row_outside_its_chunk_stops_the_build_before_anything_is_written(project, week, monkeypatch):
     monkeypatch.setenv("OMNI_DBT_CHUNK_ROWS", "3")
-    events = "{{ source('bronze', 'raw_ticket_events') }} where {{ in_window('occurred_at') }}"
+    events = "{{ source('bronze', 'raw_ticket_events', where=in_window('occurred_at')) }}"
     # The last days' rows claim to be of the first day.
     day = "case when occurred_at < timestamptz '2026-04-18 00:00:00+00' then cast(occurred_at as date) else date '2026-04-13' end"
     project("astray", f"select {day} as day, event_id from {events}", {"day": "date", "event_id": "varchar"})
@@ -209,7 +209,7 @@ def test_another_type_is_refused_until_the_whole_table_is_replaced(project, week
 def test_the_time_column_cannot_change_its_type(project, week):
     _daily(project, n=("count(*)", "bigint"))
     assert project.run().returncode == 0
-    events = "{{ source('bronze', 'raw_ticket_events') }} where {{ in_window('occurred_at') }}"
+    events = "{{ source('bronze', 'raw_ticket_events', where=in_window('occurred_at')) }}"
     project("shape", f"select occurred_at as day, 1 as n from {events}", {"day": "timestamptz", "n": "integer"})
 
     done = project.run("--full-refresh")
