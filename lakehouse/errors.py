@@ -3,7 +3,7 @@
 * OmniError
   * ConfigurationError: a setting, contract or schema is missing or unusable
   * WindowConflict: another writer replaced the same window meanwhile
-  * RowsOutsideWindow: a write held rows that its window does not cover
+  * RowsOutsideWindow: a write had rows that its window does not cover
   * IncompatibleSchema: a column has become another type than its table can hold
 
 A message says what was found, what was expected and what to do next. "Not ready" is an answer, not an error.
@@ -23,7 +23,7 @@ class WindowConflict(OmniError):
 
 
 class RowsOutsideWindow(OmniError):
-    """A write held rows outside the window that it was to replace; nothing was written."""
+    """A write had rows outside the window that it was to replace; nothing was written."""
 
 
 class IncompatibleSchema(OmniError):

@@ -1,4 +1,4 @@
-"""What one dbt invocation reads: versions and snapshots, held fast from its beginning to its end."""
+"""What one dbt invocation reads: versions and snapshots, the same from its beginning to its end."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -27,7 +27,7 @@ class Change:
 
     @property
     def kind(self) -> Literal["new", "changed", "repeated"]:
-        """Whether it was the first, held something else than the one before, or was computed from the same."""
+        """Whether it was the first, had other content than the one before, or was computed from the same."""
         if self.version_before is None:
             return "new"
         return "repeated" if self.version == self.version_before else "changed"

@@ -19,7 +19,7 @@ from lakehouse.partitions import WHOLE
 from lakehouse.tables.filters import time_column
 
 
-def held_by_current(
+def unchanged_in_current(
     table: Table, ledger: Ledger, items: Iterable[Materialization], replaceable: Set[int]
 ) -> list[Materialization]:
     """Materializations, current ones of the table's asset, that its current snapshot holds unchanged.

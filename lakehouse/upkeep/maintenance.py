@@ -30,7 +30,7 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import list_tables
 from lakehouse.tables.digest import find_table
 from lakehouse.tables.filters import ALWAYS, day_filter, rows_of, time_column
-from lakehouse.upkeep.citations import held_by_current
+from lakehouse.upkeep.citations import unchanged_in_current
 from lakehouse.upkeep.orphans import AgeRule, remove_leftovers, remove_objects, remove_orphans, shared_folder
 from lakehouse.upkeep.report import Compaction, MaintenanceReport, Removal, TableMaintenance
 
@@ -123,11 +123,11 @@ def _expire(table: Table, ledger: Ledger, rule: AgeRule) -> tuple[int, ...]:
     items = ledger.current_materializations([table.name()[-1]]).values()
     table.refresh()
     unneeded = _out_of_use(table, ledger, rule)
-    current, held = table.current_snapshot(), held_by_current(table, ledger, items, set(unneeded))
+    current, unchanged = table.current_snapshot(), unchanged_in_current(table, ledger, items, set(unneeded))
     if current is not None and not rule.dry_run:
-        ledger.cite(held, current.snapshot_id)
-        held = []
-    cited_anew = {item.id for item in held}
+        ledger.cite(unchanged, current.snapshot_id)
+        unchanged = []
+    cited_anew = {item.id for item in unchanged}
     items = ledger.current_materializations().values()
     cited = {item.readable_snapshot_id for item in items if item.id not in cited_anew}
     expired = [snapshot_id for snapshot_id in unneeded if snapshot_id not in cited]

@@ -115,7 +115,7 @@ def status(
 
 @app.command()
 def digest(asset: str, partition: PartitionOption = None) -> None:
-    """Print one line: a hash of the content, the rows, the asset. Independent of order and of the run's lineage."""
+    """Print one line: a hash of the content, the rows, the asset. Independent of order and of the run that wrote it."""
     from lakehouse.tables.catalog import open_catalog
     from lakehouse.tables.digest import content_digest, find_table
 

@@ -57,24 +57,24 @@ def build_arrivals_sensor(
             context.log.warning(problem)
         readiness = Readiness(load_asset_graph(settings), open_ledger(settings))
         windows = windows_to_mend(readiness)
-        held, requests = list[str](), list[dg.RunRequest]()
+        waiting, requests = list[str](), list[dg.RunRequest]()
         for window in windows:
             known = _known_days(partitions, window)
             if known != window:
-                held.append(f"{window}: not all of these days are partitions that Dagster has loaded; {_RELOAD}")
+                waiting.append(f"{window}: not all of these days are partitions that Dagster has loaded; {_RELOAD}")
             if known is None:
                 continue
             key = f"{known}:{state_of(readiness, known)}"
             if reason := _obstacle(context.instance, known, key):
-                held.append(f"{known}: {reason}")
+                waiting.append(f"{known}: {reason}")
             else:
                 requests.append(_request(bronze_contracts(settings), known, key))
         yield from requests
         if not requests:
             nothing_new = ["nothing new: every partition that can be computed is up to date"]
-            yield dg.SkipReason("; ".join([*(held or nothing_new), *problems]))
+            yield dg.SkipReason("; ".join([*(waiting or nothing_new), *problems]))
         else:
-            for line in held:
+            for line in waiting:
                 context.log.info(line)
 
     return arrivals_sensor

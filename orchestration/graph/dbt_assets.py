@@ -27,7 +27,7 @@ from orchestration.graph.dagster_events import (
     report_failed,
 )
 from orchestration.graph.dbt_specs import OmniDbtTranslator, model_specs
-from orchestration.planning.build_plan import BuildPlan, held_lines, plan_build
+from orchestration.planning.build_plan import BuildPlan, held_back_lines, plan_build
 from orchestration.planning.gate import Gate
 from orchestration.planning.steps import Step
 from orchestration.readiness.asset_graph import AssetGraph
@@ -102,7 +102,7 @@ class _Build:
             if not outcome.succeeded:
                 self.problems[:] = ["dbt build failed; the checks and the log above say where"]
             plan = self._plan(ledger, broken)
-        self.problems += held_lines(plan.held)
+        self.problems += held_back_lines(plan.held_back)
 
     def _plan(self, ledger: Ledger, broken: set[str]) -> BuildPlan:
         readiness = Readiness(self._graph, ledger)

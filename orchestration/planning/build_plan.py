@@ -19,7 +19,7 @@ class BuildPlan:
 
     steps: list[Step]
     """In order. Only the first one is certain: what it finds may hold back days of the others."""
-    held: dict[Target, str]
+    held_back: dict[Target, str]
     """What is not built, and why."""
 
 
@@ -38,17 +38,17 @@ def plan_build(
     days = gate.window.keys if gate.window else []
     wanted = [name for name in nodes if name in models]
     todo = {(n, key) for n in wanted for key in (days if nodes[n].is_partitioned else [WHOLE]) if (n, key) not in done}
-    held: dict[Target, str] = {}
+    held_back: dict[Target, str] = {}
     for name in wanted:
         for key in sorted(key for asset, key in todo if asset == name):
-            if reason := _obstacle(gate, name, key, todo, held, broken):
-                held[name, key] = reason
-    left = [target for target in todo if target not in held]
-    return BuildPlan(plan_steps(left, wanted, gate.window), held)
+            if reason := _obstacle(gate, name, key, todo, held_back, broken):
+                held_back[name, key] = reason
+    left = [target for target in todo if target not in held_back]
+    return BuildPlan(plan_steps(left, wanted, gate.window), held_back)
 
 
 def _obstacle(
-    gate: Gate, name: str, key: str, todo: set[Target], held: dict[Target, str], broken: Collection[str]
+    gate: Gate, name: str, key: str, todo: set[Target], held_back: dict[Target, str], broken: Collection[str]
 ) -> str | None:
     if name in broken:
         return "dbt could not build it"
@@ -60,7 +60,7 @@ def _obstacle(
     if found:
         return f"{found[0].name} is {found[0].status}: {found[0].reasons[0]}"
     reaches = gate.readiness.graph[name].reach
-    for upstream, partition in held:
+    for upstream, partition in held_back:
         reach = reaches.get(upstream)
         reads = reach == "all" or partition == key or (reach == "up_to_day" and partition < key)
         if reach is not None and reads:
@@ -68,10 +68,10 @@ def _obstacle(
     return None
 
 
-def held_lines(held: dict[Target, str]) -> Iterable[str]:
+def held_back_lines(held_back: dict[Target, str]) -> Iterable[str]:
     """What is held back, the days of an asset with the same reason together."""
     alike: dict[tuple[str, str], list[str]] = {}
-    for (asset, key), reason in sorted(held.items()):
+    for (asset, key), reason in sorted(held_back.items()):
         alike.setdefault((asset, reason), []).append(key)
     for (asset, reason), keys in alike.items():
         days = ", ".join(map(str, contiguous_windows(keys))) if keys != [WHOLE] else ""

@@ -1,7 +1,7 @@
 """What must not be built upon: the upstream partitions that hold a build back.
 
-Pure, over verdicts. One rule for the two that build: the graph (`orchestration.planning.build_plan`) leaves held days
-out of a range, dbt from a shell (`orchestration.dbt_gate`) refuses.
+Pure, over verdicts. One rule for the two that build: the graph (`orchestration.planning.build_plan`) leaves the days
+that they hold back out of a range, dbt from a shell (`orchestration.dbt_gate`) refuses.
 
 A partition that failed a check holds back whatever reads it, wherever it lies. Inside the window that is built, so
 does one that is missing, stale or not yet checked by its loader: the build would be thrown away. Outside of it these
@@ -26,7 +26,7 @@ class Gate:
     window: Window | None
     """The days that are built; None: all."""
     pending: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """Asset → checks that the build itself will run: an earlier result of them is not held against it."""
+    """Asset → checks that the build itself will run: an earlier result of them does not count."""
     run_id: str | None = None
     """The run that builds: a result of its own counts, pending or not."""
     is_forced: bool = False

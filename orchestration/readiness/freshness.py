@@ -76,7 +76,7 @@ def read_freshness(settings: LakehouseSettings, ledger: Ledger, now: datetime) -
     for asset, hours in expected_hours(settings).items():
         rows = ledger.coverage(asset)
         arrived = [key for (_, key), found in rows.items() if any(row.rows_expected for row in found)]
-        held = ledger.current_materializations([asset]).items()
-        loaded = [key for (_, key), item in held if item.rows.read]
+        current = ledger.current_materializations([asset]).items()
+        loaded = [key for (_, key), item in current if item.rows.read]
         if arrived:
             yield judge(asset, hours, parse_day(max(arrived)), parse_day(max(loaded)) if loaded else None, now)

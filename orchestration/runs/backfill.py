@@ -103,8 +103,8 @@ def _touched(readiness: Readiness, below: set[Target]) -> Iterator[Touched]:
     for name in readiness.graph.nodes:
         mine = [target for target in below if target[0] == name]
         if mine:
-            held = (readiness.materializations.get(target) for target in mine)
-            yield Touched(name, len(mine), sum(item.rows.loaded for item in held if item))
+            items = (readiness.materializations.get(target) for target in mine)
+            yield Touched(name, len(mine), sum(item.rows.loaded for item in items if item))
 
 
 @dataclass(frozen=True)
