@@ -62,7 +62,7 @@ class IngestReport:
         found = [f"manifests: {len(self.admission.files)}, sources: {judged or 'none'}"]
         found += _refused(self.admission)
         found += [f"unreadable: {problem}" for problem in self.problems]
-        for load in self.loads:
+        for load in [load for load in self.loads if load.has_partitions] or self.loads:
             found += [f"refused: {load.asset} {partition}: {why}" for partition, why in sorted(load.refused.items())]
             found += [
                 f"{'failed' if c.severity == 'error' else 'warning'}: {c.asset} {c.partition} {c.check}: {c.message}"

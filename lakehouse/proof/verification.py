@@ -103,12 +103,13 @@ def _look(
         has_objects = name in contracts and contracts[name].form == "files"
         if has_objects and opened.is_whole(scope):
             counts.findings += _object_findings(opened.table, name, settings, scope, counts)
-    quarantine = _open(catalog, QUARANTINE, identifiers.get(QUARANTINE), contracts)
+    loaded = [name for name in contracts if name in names]
+    quarantine = _open(catalog, QUARANTINE, identifiers.get(QUARANTINE), loaded)
     # Of a table that is not whole nothing can be counted, whatever was asked about.
     counts.findings += (
         quarantine.findings
-        or _held_file_findings(quarantine, contracts)
-        or _quarantine_findings(quarantine.table, current, contracts, scope)
+        or _held_file_findings(quarantine, loaded)
+        or _quarantine_findings(quarantine.table, current, loaded, scope)
     )
     return counts
 

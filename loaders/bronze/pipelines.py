@@ -49,6 +49,11 @@ class LoadReport:
     unchanged: int = 0
     checks: list[CheckResult] = field(default_factory=list)
 
+    @property
+    def has_partitions(self) -> bool:
+        """Whether anything is known of the asset in what was looked at."""
+        return bool(self.loaded or self.refused or self.unchanged)
+
     def summary(self) -> str:
         """One line: what was loaded, with the sums of its rows."""
         rows = {name: sum(getattr(item.rows, name) for item in self.loaded) for name in asdict(RowCounts())}

@@ -204,8 +204,8 @@ def test_an_object_that_a_load_comes_to_count_on_while_it_is_being_set_aside_com
     (three_days.manifests / "another.md").write_text("# Another\n")
     look, looks = orphans_module._known_objects, []
 
-    def look_then_load(ledger):
-        known = look(ledger)
+    def look_then_load(*given):
+        known = look(*given)
         if not looks:
             declare(document_manifest("2026-04-02", [source("another", "another.md", "other")], 2, max_deleted_ratio=1))
             assert ingest(three_days).is_complete

@@ -16,7 +16,7 @@ from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.graph.bronze_assets import LoadConfig
 from orchestration.graph.dbt_assets import BuildConfig
 from orchestration.graph.partitions import range_tags
-from orchestration.readiness.asset_graph import BRONZE_CHECKS, load_asset_graph
+from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Status
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
@@ -252,7 +252,8 @@ def test_the_good_days_beside_a_refused_one_are_tested_where_bronze_runs_alone(f
 
 def test_a_refused_day_fails_its_own_step_where_no_other_comes_after_it(file_a_day):
     name, instance = spoil(file_a_day, TICKETS), dg.DagsterInstance.ephemeral()
-    own = dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(TICKETS), check) for check in BRONZE_CHECKS[TICKETS]))
+    checks = load_asset_graph(file_a_day)[TICKETS].loader_checks
+    own = dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(TICKETS), check) for check in checks))
     job = dg.define_asset_job("only", dg.AssetSelection.assets(TICKETS).without_checks() | own)
     definitions = dg.Definitions.merge(build_definitions(file_a_day), dg.Definitions(jobs=[job]))
 
