@@ -18,6 +18,7 @@ from lakehouse.tables.bronze import LINEAGE, QUARANTINE_COLUMNS, TableDefinition
 from lakehouse.tables.contract_format import contract_keys
 from lakehouse.tables.contract_model import AssetDeclaration, Contract, ContractField
 from lakehouse.tables.contracts import Contracts, load_contract, load_contracts
+from lakehouse.tables.field_rules import rules_of
 
 ODCS_VERSION = "v3.2.0"
 """Version of the Open Data Contract Standard that `as_odcs` follows."""
@@ -141,28 +142,16 @@ def _odcs_property(field: ContractField, key: list[str]) -> dict[str, Any]:
         "logicalType": _LOGICAL_TYPES[field.type],
         "physicalType": "timestamptz" if field.type == "timestamp" else field.type,
         "description": field.description,
-        "required": field.required or field.name in key,
+        "required": field.name in key,
     }
     if field.name in key:
         found |= {"primaryKey": True, "primaryKeyPosition": key.index(field.name) + 1}
     if field.type == "list<string>":
         found["items"] = {"logicalType": "string", "physicalType": "string"}
-    if field.enum is not None:
-        found["enum"] = [{"value": value} for value in field.enum]
-    if options := _odcs_options(field):
-        found["logicalTypeOptions"] = options
+    for rule in rules_of(field):
+        for name, said in rule.in_odcs(field).items():
+            found[name] = found.get(name, {}) | said if isinstance(said, dict) else said
     return found
-
-
-def _odcs_options(field: ContractField) -> dict[str, Any]:
-    if field.type == "timestamp":
-        return {"timezone": True}
-    options: dict[str, Any] = {}
-    if field.type == "string" and field.max_length is not None:
-        options["maxLength"] = field.max_length
-    if field.type == "string" and field.pattern is not None:
-        options["pattern"] = f"^(?:{field.pattern})$"  # the loader matches the whole value
-    return options
 
 
 def _contract_section(contract: Contract, base: Contract | None) -> list[str]:
@@ -198,10 +187,7 @@ def _asset_lines(contract: Contract, asset: AssetDeclaration) -> list[str]:
 
 
 def _allowed(field: ContractField) -> str:
-    rules = [", ".join(f"`{value}`" for value in field.enum)] if field.enum else []
-    rules += [f"matches `{field.pattern}`"] if field.pattern is not None else []
-    rules += [f"up to {field.max_length} characters"] if field.max_length is not None else []
-    return "; ".join(rules)
+    return "; ".join(words for rule in rules_of(field) if (words := rule.allowed(field)))
 
 
 def _check_rows() -> list[tuple[str, str, str]]:

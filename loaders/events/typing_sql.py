@@ -1,26 +1,20 @@
 """SQL that turns JSON records into typed, judged rows, derived from a data contract.
 
-Set-based: one DuckDB expression per field and rule, no Python per row. Called by `loaders.events.records`.
+Set-based: one DuckDB expression per field and rule (`lakehouse.tables.field_rules`), no Python per row. Called by both
+ways to type, `loaders.events.record_typing` and `loaders.events.quick_typing`.
 """
 
 import json
 
 from lakehouse.tables.contract_model import Contract, ContractField
 from lakehouse.tables.duck import quoted
+from lakehouse.tables.field_rules import SQL_TYPES, SeenValue, rules_of
 
 BATCH_FIELDS = ("batch_id", "ingest_batch_id", "manifest_id", "run_id", "exported_at", "ingested_at")
 """Fields by which re-exports of one event differ; they do not belong to its identity."""
 
-_JSON_TYPES = {
-    "string": ("VARCHAR",),
-    "list<string>": ("ARRAY",),
-    "boolean": ("BOOLEAN",),
-    "long": ("UBIGINT", "BIGINT"),
-    "double": ("UBIGINT", "BIGINT", "DOUBLE"),
-    "timestamp": ("VARCHAR",),
-    "date": ("VARCHAR",),
-}
-_SQL_TYPES = {"boolean": "boolean", "long": "bigint", "double": "double", "timestamp": "timestamptz", "date": "date"}
+READ_AS_TEXT = ("string", "timestamp", "date")
+"""Types whose values are read as text, by both ways."""
 
 
 def parse_columns(contract: Contract) -> str:
@@ -36,68 +30,18 @@ def typed_columns(contract: Contract) -> str:
 
 
 def breaches(contract: Contract, is_text: bool) -> list[tuple[str, str, str]]:
-    """The rules of a contract over `f` and `t`, as (condition, reason code, message): SQL expressions.
+    """The rules of a contract over `doc`, `f` and `t`, as (condition, reason code, message): SQL expressions.
 
     Args:
         contract: Whose rules.
         is_text: The source knows text only (CSV): numbers and booleans arrive as text.
     """
-    found = []
-    for number, field in enumerate(contract.record_fields, start=1):
-        kind = f"t[{number}]"
-        value = f'f."{field.name}"'
-        if field.required:
-            missing = f"{kind} is null or {kind} = 'NULL'" + (
-                f" or trim({value}) = ''" if field.type == "string" else ""
-            )
-            found.append((missing, "missing_required", quoted(f"{field.name}: missing, a value is required")))
-        allowed = {*_JSON_TYPES[field.type], "NULL", *(["VARCHAR"] if is_text else [])}
-        wrong = f"{kind} is not null and {kind} not in ({', '.join(map(quoted, sorted(allowed)))})"
-        found_type = f"{quoted(f'{field.name}: found a JSON ')} || {_json_type_name(kind)}"
-        message = f"{found_type} || {quoted(f', expected {field.type}')}"
-        found.append((wrong, "wrong_type", message))
-        if field.type == "list<string>":
-            found.append(_element_breach(field))
-        found.extend(_value_breaches(field, value, kind))
-    return found
-
-
-def _element_breach(field: ContractField) -> tuple[str, str, str]:
-    elements = quoted(f'$."{field.name}"[*]')
-    kinds = f"json_type(doc, {elements})"
-    odd = f"list_filter({kinds}, lambda k: k not in ('VARCHAR', 'NULL'))"
-    found = f"{quoted(f'{field.name}: found a JSON ')} || {_json_type_name(f'{odd}[1]')}"
-    return f"len({odd}) > 0", "wrong_type", f"{found} || {quoted(f' in the list, expected {field.type}')}"
-
-
-def _value_breaches(field: ContractField, value: str, kind: str) -> list[tuple[str, str, str]]:
-    is_text = f"{kind} = 'VARCHAR'"
-    shown = f"{quoted(f'{field.name}: found ')} || {quoted(chr(34))} || left({value}, 80) || {quoted(chr(34))}"
-    found = []
-    if field.type == "timestamp":
-        allowed = ", expected an instant with an offset such as 2026-04-15T08:00:00Z"
-        bad = f"{is_text} and try_cast({value} as timestamptz) is null"
-        found.append((bad, "invalid_instant", f"{shown} || {quoted(allowed)}"))
-        naive = f"{is_text} and try_cast({value} as timestamptz) is not null and not {_has_offset(value)}"
-        found.append((naive, "instant_without_offset", f"{shown} || {quoted(allowed)}"))
-    elif field.type in _SQL_TYPES:
-        bad = f"{is_text} and try_cast({value} as {_SQL_TYPES[field.type]}) is null"
-        found.append((bad, "wrong_type", f"{shown} || {quoted(f', expected {field.type}')}"))
-    if field.enum is not None:
-        bad = f"{is_text} and {value} not in ({', '.join(map(quoted, field.enum))})"
-        found.append((bad, "value_not_allowed", f"{shown} || {quoted(', allowed: ' + ', '.join(field.enum))}"))
-    if field.pattern is not None:
-        bad = f"{is_text} and not regexp_full_match({value}, {quoted(field.pattern)})"
-        found.append((bad, "pattern_mismatch", f"{shown} || {quoted(f', expected {field.pattern}')}"))
-    if field.max_length is not None:
-        bad = f"{is_text} and length({value}) > {field.max_length}"
-        found.append((bad, "too_long", f"{shown} || {quoted(f', allowed are {field.max_length} characters')}"))
-    return found
-
-
-def instant(value: str) -> str:
-    """SQL: the instant (UTC) that a text names; null where it names none or lacks an offset."""
-    return f"case when {_has_offset(value)} then try_cast({value} as timestamptz) end"
+    return [
+        (rule.breach(field, seen), rule.code, f"{quoted(field.name)} || {rule.message(field, seen)}")
+        for number, field in enumerate(contract.record_fields, start=1)
+        for seen in [_seen_in_json(field, number, is_text)]
+        for rule in rules_of(field)
+    ]
 
 
 def value_conditions(contract: Contract) -> list[str]:
@@ -105,22 +49,46 @@ def value_conditions(contract: Contract) -> list[str]:
 
     Says only whether; `breaches` says which and why.
     """
-    found = []
-    for field in contract.record_fields:
-        value = f'"{field.name}"'
-        if field.required:
-            found.append(f"{value} is null" + (f" or trim({value}) = ''" if field.type == "string" else ""))
-        if field.type == "timestamp":
-            found.append(f"{value} is not null and instants.{value} is null")
-        elif field.type == "date":
-            found.append(f"{value} is not null and try_cast({value} as date) is null")
-        if field.enum is not None:
-            found.append(f"{value} not in ({', '.join(map(quoted, field.enum))})")
-        if field.pattern is not None:
-            found.append(f"not regexp_full_match({value}, {quoted(field.pattern)})")
-        if field.max_length is not None:  # bytes first: they are counted for nothing
-            found.append(f"strlen({value}) > {field.max_length} and length({value}) > {field.max_length}")
-    return found
+    return [rule.breach(field, _seen_plain(field)) for field in contract.record_fields for rule in rules_of(field)]
+
+
+def _seen_in_json(field: ContractField, number: int, is_text: bool) -> SeenValue:
+    """A value of a record that may have any type; `number` is that of the field, from 1."""
+    value, kind = f'f."{field.name}"', f"t[{number}]"
+
+    def other_type(types: tuple[str, ...]) -> str:
+        allowed = {*types, "NULL", *(["VARCHAR"] if is_text else [])}
+        return f"{kind} is not null and {kind} not in ({', '.join(map(quoted, sorted(allowed)))})"
+
+    elements = quoted(f'$."{field.name}"[*]')
+    return SeenValue(
+        value=value,
+        is_absent=f"{kind} is null or {kind} = 'NULL'",
+        is_text=f"{kind} = 'VARCHAR'",
+        instant=instant(value),
+        other_type=other_type,
+        json_type=kind,
+        odd_elements=f"list_filter(json_type(doc, {elements}), lambda k: k not in ('VARCHAR', 'NULL'))",
+    )
+
+
+def _seen_plain(field: ContractField) -> SeenValue:
+    """A value that was read with the field's type, instants and days as text."""
+    value = f'"{field.name}"'
+    return SeenValue(
+        value=value,
+        is_absent=f"{value} is null",
+        is_text=f"{value} is not null" if field.type in READ_AS_TEXT else "false",
+        instant=f"instants.{value}",
+        other_type=lambda types: "false",
+        json_type="null",
+        odd_elements="[]",
+    )
+
+
+def instant(value: str) -> str:
+    """SQL: the instant (UTC) that a text names; null where it names none or lacks an offset."""
+    return f"case when {_has_offset(value)} then try_cast({value} as timestamptz) end"
 
 
 def rest_column(contract: Contract, doc: str) -> str:
@@ -165,17 +133,11 @@ def canonical_text(field: ContractField) -> str:
     return f"case when {is_plain} then make_timestamp(epoch_us(\"{field.name}\"))::varchar || '+00' else {text} end"
 
 
-def _json_type_name(kind: str) -> str:
-    """SQL: the type of a JSON value as JSON calls it, from the name that DuckDB gives it."""
-    numbers = "'UBIGINT', 'BIGINT', 'DOUBLE'"
-    return f"case when {kind} = 'VARCHAR' then 'string' when {kind} in ({numbers}) then 'number' else lower({kind}) end"
-
-
 def _typed(field: ContractField) -> str:
     value = f'f."{field.name}"'
     if field.type == "timestamp":
         return instant(value)
-    sql_type = _SQL_TYPES.get(field.type)
+    sql_type = SQL_TYPES.get(field.type)
     return f"try_cast({value} as {sql_type})" if sql_type else value
 
 

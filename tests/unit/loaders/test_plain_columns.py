@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.contract_model import Contract, ContractField
+from lakehouse.tables.field_rules import FIELD_RULES, keeps_rules
+from loaders.events.record_hash import plain_instants, plain_lists
 from loaders.events.typing_sql import canonical_text, instant, value_conditions
-from loaders.events.whole_columns import keeps_rules, plain_instants, plain_lists
 from tests.unit.loaders.test_record_hash import TEXTS
 
 
@@ -118,3 +120,16 @@ def test_good_plain_columns_are_seen_to_keep_their_rules(kind, rules, values):
     field = ContractField(name="v", type=kind, description="A value.", **rules)
 
     assert keeps_rules(field, pa.chunked_array([pa.array(values)] if values != [None] else [pa.nulls(1, pa.string())]))
+
+
+def test_every_rule_has_its_reason_code_in_the_docs():
+    page = (PROJECT_ROOT / "docs/reference/manifests.md").read_text("utf-8")
+
+    assert [rule.code for rule in FIELD_RULES if f"| `{rule.code}` |" not in page] == []
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "date", "long"])
+def test_texts_that_are_to_be_another_type_are_left_to_duckdb(kind):
+    field = ContractField(name="v", type=kind, description="A value.")
+
+    assert not keeps_rules(field, pa.chunked_array([["2026-04-15T08:00:00Z"]]))
