@@ -50,7 +50,11 @@ class Form:
 FORMS: Mapping[RowForm, Form] = {
     "records": Form(
         columns=(
-            ("extra", "string", "JSON object of the source fields that the contract does not name."),
+            (
+                "extra",
+                "string",
+                "JSON object of the source fields that the contract does not name, and of words that are aliases.",
+            ),
             ("record_sha256", "string", "SHA-256 over the record as typed, without its batch fields."),
         ),
         checks=("quarantine_share", "contract_drift"),
@@ -59,6 +63,20 @@ FORMS: Mapping[RowForm, Form] = {
     "files": Form(columns=(), checks=("mass_delete",), asset_types=None),
 }
 """A row is a record of a source file, or a source file itself, whose bytes are stored as an object."""
+
+
+LINEAGE: tuple[Column, ...] = (
+    ("source_id", "string", "Source in the manifest."),
+    ("source_file", "string", "File that the row was read from."),
+    ("source_line", "long", "Line (JSONL, CSV) or row of the file, from 1; null for a document."),
+    ("manifest_id", "string", "Manifest that declares the source."),
+    ("batch_id", "string", "Batch of that manifest."),
+    ("license_tag", "string", "Licence of the source."),
+    ("schema_version", "string", "Version of the manifest format."),
+    ("run_id", "string", "Run that wrote the row."),
+    ("ingested_at", "timestamp", "When the row was written (UTC)."),
+)
+"""Columns of every Bronze table that say where a row comes from."""
 
 
 @dataclass(frozen=True)

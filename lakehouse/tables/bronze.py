@@ -18,7 +18,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from lakehouse.kinds import FORMS, Column, FieldType
+from lakehouse.kinds import FORMS, LINEAGE, Column, FieldType
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.contract_model import Contract
@@ -26,18 +26,6 @@ from lakehouse.tables.contracts import load_contracts
 
 RUN_COLUMNS = ("run_id", "ingested_at", "quarantined_at", "released_at")
 """Columns that say which run wrote a row: they differ between runs that write the same content."""
-
-LINEAGE: tuple[Column, ...] = (
-    ("source_id", "string", "Source in the manifest."),
-    ("source_file", "string", "File that the row was read from."),
-    ("source_line", "long", "Line (JSONL, CSV) or row of the file, from 1; null for a document."),
-    ("manifest_id", "string", "Manifest that declares the source."),
-    ("batch_id", "string", "Batch of that manifest."),
-    ("license_tag", "string", "Licence of the source."),
-    ("schema_version", "string", "Version of the manifest format."),
-    ("run_id", "string", "Run that wrote the row."),
-    ("ingested_at", "timestamp", "When the row was written (UTC)."),
-)
 
 QUARANTINE_COLUMNS: tuple[Column, ...] = (
     ("asset", "string", "Asset that the record was meant for."),

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from lakehouse.kinds import CHECKS, FORMS, KINDS, Column, FieldType
+from lakehouse.kinds import CHECKS, FORMS, KINDS, LINEAGE, Column, FieldType
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.bronze import LINEAGE, QUARANTINE_COLUMNS, TableDefinition, bronze_table
+from lakehouse.tables.bronze import QUARANTINE_COLUMNS, TableDefinition, bronze_table
 from lakehouse.tables.contract_format import contract_keys
 from lakehouse.tables.contract_model import AssetDeclaration, Contract, ContractField
 from lakehouse.tables.contracts import Contracts, load_contract, load_contracts

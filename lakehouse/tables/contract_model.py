@@ -48,8 +48,10 @@ class ContractField(_Declared):
     """What it means, with its unit or time zone; the comment of the column."""
     required: bool = False
     """A record without a value is quarantined."""
-    enum: list[str] | None = None
+    enum: list[str] | None = Field(default=None, min_length=1)
     """The values that are allowed."""
+    aliases: dict[str, str] = {}
+    """Word that a source may write → the word of `enum` that it stands for; exact."""
     pattern: str | None = None
     """Regular expression that the whole value matches."""
     max_length: int | None = Field(default=None, ge=1)

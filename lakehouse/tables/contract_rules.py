@@ -4,14 +4,14 @@ Pure. Called by `lakehouse.tables.contracts`, which reads the files.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from lakehouse.kinds import FORMS, KINDS, FieldType
+from lakehouse.kinds import FORMS, KINDS, LINEAGE, FieldType
 from lakehouse.tables.contract_model import AssetDeclaration, Contract, ContractField
 
 
@@ -37,16 +37,48 @@ def contract_breaches(contract: Contract) -> list[Breach]:
         for number, name in enumerate(names)
         if name in names[:number]
     ]
+    added = added_columns(contract)
+    breaches += [
+        Breach(
+            f"$.fields[{number}].name",
+            f'"{name}"',
+            f"a name other than of a column that Bronze adds: {', '.join(added)}",
+        )
+        for number, name in enumerate(names)
+        if name in added
+    ]
     breaches += [
         Breach(f"$.primary_key[{number}]", f'"{name}"', f"a field: {', '.join(names)}")
         for number, name in enumerate(contract.primary_key)
         if name not in types
     ]
     for number, field in enumerate(contract.fields):
+        breaches += _word_breaches(f"$.fields[{number}]", field)
         breaches += _derivation_breaches(f"$.fields[{number}].derived", field, types)
     if contract.asset is None:
         return breaches
     return breaches + _asset_breaches(contract, contract.asset, types)
+
+
+def added_columns(contract: Contract) -> list[str]:
+    """Columns of its table beside its fields; none of a contract that names no asset."""
+    if contract.asset is None:
+        return []
+    return [name for name, _, _ in (*FORMS[contract.form].columns, *LINEAGE)]
+
+
+def claim_breaches(contract: Contract, others: Iterable[Contract]) -> list[Breach]:
+    """An asset and a pipeline belong to one contract."""
+    if contract.asset is None:
+        return []
+    breaches = []
+    for other in others:
+        for what in ("name", "pipeline"):
+            value = getattr(contract.asset, what)
+            if other.name != contract.name and other.asset and getattr(other.asset, what) == value:
+                found = f'"{value}", which the contract {other.name} has, too'
+                breaches.append(Breach(f"$.asset.{what}", found, "one that no other contract has"))
+    return breaches
 
 
 def _asset_breaches(contract: Contract, asset: AssetDeclaration, types: Mapping[str, FieldType]) -> list[Breach]:
@@ -74,6 +106,25 @@ def _asset_breaches(contract: Contract, asset: AssetDeclaration, types: Mapping[
             for number, name in enumerate(contract.primary_key)
             if name in types and name not in required
         ]
+    return breaches
+
+
+def _word_breaches(path: str, field: ContractField) -> list[Breach]:
+    """Rules about texts, on a field of another type; aliases of no word, or of their own."""
+    breaches = []
+    if field.type != "string":
+        breaches += [
+            Breach(f"{path}.{rule}", f"a rule about texts, on a {field.type}", "only on a string")
+            for rule in ("enum", "pattern", "max_length")
+            if getattr(field, rule) is not None
+        ]
+    words = field.enum or []
+    for alias, word in field.aliases.items():
+        if word not in words:
+            allowed = f"a word of enum: {', '.join(words)}" if words else "no aliases, on a field without enum"
+            breaches.append(Breach(f"{path}.aliases.{alias}", f'"{word}"', allowed))
+        if alias in words:
+            breaches.append(Breach(f"{path}.aliases.{alias}", "an alias that is a word of enum itself", "another word"))
     return breaches
 
 

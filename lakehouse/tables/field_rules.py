@@ -167,6 +167,18 @@ def _options(**options: Any) -> Mapping[str, Any]:
     return {"logicalTypeOptions": options}
 
 
+def _words(field: ContractField) -> str:
+    words = ", ".join(f"`{word}`" for word in field.enum or ())
+    aliases = ", ".join(f"`{alias}` for `{word}`" for alias, word in field.aliases.items())
+    return f"{words}; also {aliases}" if aliases else words
+
+
+def _odcs_words(field: ContractField) -> Mapping[str, Any]:
+    """The table holds the words of the contract alone; what sources may write is told beside them."""
+    said: dict[str, Any] = {"enum": [{"value": word} for word in field.enum or ()]}
+    return said | ({"customProperties": [{"property": "aliases", "value": field.aliases}]} if field.aliases else {})
+
+
 _INSTANT_EXPECTED = "expected an instant with an offset such as 2026-04-15T08:00:00Z"
 
 FIELD_RULES: tuple[FieldRule, ...] = (
@@ -230,8 +242,8 @@ FIELD_RULES: tuple[FieldRule, ...] = (
         breach=_is_not_in_enum,
         message=_found_text(lambda field: f"allowed: {', '.join(field.enum or ())}"),
         is_seen_kept=_is_in_enum,
-        allowed=lambda field: ", ".join(f"`{word}`" for word in field.enum or ()),
-        in_odcs=lambda field: {"enum": [{"value": word} for word in field.enum or ()]},
+        allowed=_words,
+        in_odcs=_odcs_words,
     ),
     FieldRule(
         code="pattern_mismatch",

@@ -24,6 +24,7 @@ from loaders.events.typing_sql import (
     parse_columns,
     rest_column,
     typed_columns,
+    with_source_words,
 )
 from loaders.manifests.admission import Admission
 from loaders.sources.lines import Stream, lines_of, read_chunks
@@ -110,7 +111,7 @@ class RecordTyper:
             with parsed as (
                 select source_line, raw_record, times, doc, {parse_columns(self._contract)} from selected
             ), judged as (
-                select *, {rest_column(self._contract, "doc")} as rest,
+                select *, {with_source_words(self._contract, rest_column(self._contract, "doc"))} as rest,
                     {" or ".join(f"coalesce({condition}, false)" for condition, _, _ in rules)} as is_bad
                 from parsed
             ), reasoned as (

@@ -28,7 +28,7 @@ from loaders.events.derivations import key_columns
 from loaders.events.record_typing import BATCH_ROWS, RecordTyper
 from loaders.events.records import connect, is_plain_lines, open_records
 from loaders.events.typed_rows import TypedRows
-from loaders.events.typing_sql import BATCH_FIELDS
+from loaders.events.typing_sql import known_in_extra
 from loaders.plans.plan import CoveredFile, PartitionPlan, StagedDay, planned_materialization
 from loaders.plans.staged_files import PARQUET_FORMAT, QUARANTINE_FILE, write_staged
 from loaders.sources.reading import local_file, open_stream
@@ -64,7 +64,7 @@ class RecordStager:
         files = [self._typed_once(covered) for covered in plan.files]
         is_plain, rows = _is_plain(plan, files), plan.rows_expected
         counts = RowCounts(rows, rows, rows) if is_plain else self._gather_day(plan)
-        unknown = _unknown_fields(plan, files) if is_plain else self._unknown_fields_of_day()
+        unknown = _unknown_fields(self._contract, plan, files) if is_plain else self._unknown_fields_of_day()
         evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id, started_at)])
         quarantine = self._write_quarantine(counts.quarantined, {"omni.table": QUARANTINE, **evidence})
         named = {"omni.table": plan.asset, QUARANTINE_FILE: str(quarantine), **evidence}
@@ -183,13 +183,14 @@ class RecordStager:
         return RowCounts(plan.rows_expected, read, loaded, read - loaded - quarantined, quarantined)
 
     def _unknown_fields_of_day(self) -> dict[str, str]:
+        known = ", ".join(map(quoted, known_in_extra(self._contract)))
         places = (
             "select unnest(json_keys(extra)) as field, source_file, source_line from day_rows where extra is not null"
         )
         return dict(
             self._connection.execute(
                 "select field, arg_min(source_file || ':' || source_line, (source_file, source_line)) "
-                f"from ({places}) where field not in ({', '.join(map(quoted, BATCH_FIELDS))}) group by 1 order by 1"
+                f"from ({places}) where field not in ({known}) group by 1 order by 1"
             ).fetchall()
         )
 
@@ -226,14 +227,15 @@ def _is_plain(plan: PartitionPlan, files: list[TypedRows]) -> bool:
     return len(column) == plan.rows_expected == int(pc.count_distinct(column).as_py())
 
 
-def _unknown_fields(plan: PartitionPlan, files: list[TypedRows]) -> dict[str, str]:
+def _unknown_fields(contract: Contract, plan: PartitionPlan, files: list[TypedRows]) -> dict[str, str]:
     """Fields that the contract does not name, each with the first place that has it, of a plain day."""
     first: dict[str, tuple[str, int]] = {}
+    known = known_in_extra(contract)
     for covered, file in zip(plan.files, files, strict=True):
         for name, line in file.unknown_fields.items():
             place = (covered.record.source_file, line)
             first[name] = min(place, first.get(name, place))
-    return {name: f"{file}:{line}" for name, (file, line) in sorted(first.items()) if name not in BATCH_FIELDS}
+    return {name: f"{file}:{line}" for name, (file, line) in sorted(first.items()) if name not in known}
 
 
 def _expect_covered(covered: CoveredFile, sha256: str) -> None:

@@ -47,7 +47,7 @@ class TypedRows:
         self._path, self._columns, self._lineage, self._connection = path, columns, lineage, connection
         self._key = key[0] if len(key) == 1 else None
         self.unknown_fields: dict[str, int] = {}
-        """Fields that the contract does not name, each with the first line that has it."""
+        """Keys of `extra`, each with the first line that has it."""
         self._held: list[pa.Table] = []
         self._ids: list[pa.Array] = []
         self._days: set[date | None] = set()

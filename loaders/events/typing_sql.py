@@ -13,6 +13,12 @@ from lakehouse.tables.field_rules import SQL_TYPES, SeenValue, rules_of
 BATCH_FIELDS = ("batch_id", "ingest_batch_id", "manifest_id", "run_id", "exported_at", "ingested_at")
 """Fields by which re-exports of one event differ; they do not belong to its identity."""
 
+
+def known_in_extra(contract: Contract) -> tuple[str, ...]:
+    """Keys of `extra` that are neither a part of a record's identity nor unknown: batch fields, words with an alias."""
+    return (*BATCH_FIELDS, *(field.name for field in contract.record_fields if field.aliases))
+
+
 READ_AS_TEXT = ("string", "timestamp", "date")
 """Types whose values are read as text, by both ways."""
 
@@ -54,7 +60,7 @@ def value_conditions(contract: Contract) -> list[str]:
 
 def _seen_in_json(field: ContractField, number: int, is_text: bool) -> SeenValue:
     """A value of a record that may have any type; `number` is that of the field, from 1."""
-    value, kind = f'f."{field.name}"', f"t[{number}]"
+    value, kind = _contract_word(field), f"t[{number}]"
 
     def other_type(types: tuple[str, ...]) -> str:
         allowed = {*types, "NULL", *(["VARCHAR"] if is_text else [])}
@@ -91,6 +97,22 @@ def instant(value: str) -> str:
     return f"case when {_has_offset(value)} then try_cast({value} as timestamptz) end"
 
 
+def with_source_words(contract: Contract, rest: str) -> str:
+    """SQL over `f`: what the contract does not name of a record (JSON or null), with the words that were aliases."""
+    patches, conditions = [], []
+    for field in contract.record_fields:
+        if field.aliases:
+            value = f'f."{field.name}"'
+            conditions.append(f"{value} in ({', '.join(map(quoted, field.aliases))})")
+            patches.append(
+                f"case when {conditions[-1]} then json_object({quoted(field.name)}, {value}) else '{{}}' end"
+            )
+    if not patches:
+        return rest
+    with_words = ", ".join([f"coalesce({rest}, '{{}}')", *patches])
+    return f"case when {' or '.join(conditions)} then json_merge_patch({with_words}) else {rest} end"
+
+
 def rest_column(contract: Contract, doc: str) -> str:
     """SQL over a JSON record: the record without the fields that the contract names; null where it has no others."""
     known = quoted(json.dumps(dict.fromkeys(field.name for field in contract.record_fields)))
@@ -108,16 +130,19 @@ def extra_column(rest: str) -> str:
 
 
 def canonical(contract: Contract) -> str:
-    """SQL over typed columns and `extra`: a text that is the same for the same record, without its batch fields."""
+    """SQL over typed columns and `extra`: a text that is the same for the same record, without its batch fields.
+
+    Nor with the words of its source: an event that is told in aliases is the same event.
+    """
     return f"to_json([{', '.join(canonical_texts(contract).values())}])::varchar"
 
 
 def canonical_texts(contract: Contract) -> dict[str, str]:
     """The parts of `canonical` in their order, by field, those that the contract does not name last (`rest`)."""
     texts = {field.name: canonical_text(field) for field in contract.record_fields}
-    batch = quoted(json.dumps(dict.fromkeys(BATCH_FIELDS)))
+    no_part = quoted(json.dumps(dict.fromkeys(known_in_extra(contract))))
     return texts | {
-        "rest": f"case when extra is not null then json_merge_patch(extra, {batch})::varchar else '{{}}' end"
+        "rest": f"case when extra is not null then json_merge_patch(extra, {no_part})::varchar else '{{}}' end"
     }
 
 
@@ -133,8 +158,15 @@ def canonical_text(field: ContractField) -> str:
     return f"case when {is_plain} then make_timestamp(epoch_us(\"{field.name}\"))::varchar || '+00' else {text} end"
 
 
-def _typed(field: ContractField) -> str:
+def _contract_word(field: ContractField) -> str:
+    """SQL over `f`: a value as text, an alias as the word that it stands for."""
     value = f'f."{field.name}"'
+    words = " ".join(f"when {quoted(alias)} then {quoted(word)}" for alias, word in field.aliases.items())
+    return f"case {value} {words} else {value} end" if words else value
+
+
+def _typed(field: ContractField) -> str:
+    value = _contract_word(field)
     if field.type == "timestamp":
         return instant(value)
     sql_type = SQL_TYPES.get(field.type)

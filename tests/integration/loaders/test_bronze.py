@@ -479,3 +479,34 @@ def test_a_run_that_died_between_commit_and_ledger_is_recovered_from_the_snapsho
     assert {k: (m.version, m.snapshot_id, m.rows) for k, m in after.items()} == {
         k: (m.version, m.snapshot_id, m.rows) for k, m in before.items()
     }
+
+
+@pytest.mark.parametrize("extras", [{}, {"plan": "gold"}])
+def test_an_event_told_in_aliases_is_the_same_event_and_the_word_of_its_source_is_kept(settings, declare, extras):
+    told = {"event_id": None, "priority": "P1", "status": "open", **extras}
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1, **told), ticket_event(2)])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    ingest(settings)
+    ids = rows(settings, TICKET_EVENTS, "event_id, record_sha256")
+
+    aliases = {"priority": "p1_critical", "status": "in_progress"}
+    write_lines(settings.manifests / "b.jsonl", [ticket_event(1, **{**told, **aliases})])
+    declare(ticket_manifest([source("a", "b.jsonl")], number=2, created_at="2026-05-02T00:00:00Z"))
+    ingest(settings)
+
+    assert rows(settings, TICKET_EVENTS, "event_id, record_sha256") == ids
+    extra = json.dumps(dict(sorted({**aliases, **extras}.items())), separators=(",", ":"))
+    found = rows(settings, TICKET_EVENTS, "status, priority, extra", "batch_id = 'batch-2'")
+    assert found == [("open", "P1", extra)]
+    (drift,) = [
+        c for found in open_ledger(settings).current_checks().values() for c in found if c.check == "contract_drift"
+    ]
+    assert drift.failures == len(extras) and "priority" not in drift.message
+
+
+def test_an_alias_is_exact(settings, declare):
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1, priority="P1_critical")])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    ingest(settings)
+
+    assert rows(settings, QUARANTINE, "reason_code") == [("value_not_allowed",)]

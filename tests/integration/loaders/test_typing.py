@@ -87,7 +87,7 @@ EVENTS = st.builds(
         {},
         optional={
             "subject": st.one_of(TEXTS, ODD_VALUES),
-            "priority": st.sampled_from(["P1", "p1", None, 1]),
+            "priority": st.sampled_from(["P1", "p1", "p1_critical", None, 1]),
             "tags": st.one_of(st.lists(TEXTS, max_size=2), ODD_VALUES),
             "pii_redacted": st.sampled_from([True, False, "true", None]),
             "resolved_at": TIMES,
@@ -113,6 +113,7 @@ NEARLY_PLAIN = st.builds(
             {"ticket_id": " "},
             {"status": "odd"},
             {"priority": "p1"},
+            {"priority": "p1_critical", "status": "in_progress"},
             {"subject": "x" * 10_000},
             {"subject": 'the "a\\b"\n'},
             {"event_type": None},
