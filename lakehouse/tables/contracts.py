@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -17,7 +17,13 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.kinds import KindName
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.contract_model import Contract
-from lakehouse.tables.contract_rules import Breach, contract_breaches, name_breaches, type_breaches
+from lakehouse.tables.contract_rules import (
+    Breach,
+    claim_breaches,
+    contract_breaches,
+    name_breaches,
+    type_breaches,
+)
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts
 
 
@@ -74,7 +80,7 @@ def load_contracts(settings: LakehouseSettings) -> Contracts:
     Raises:
         ConfigurationError: a file is no contract, or two of them claim one asset or pipeline.
     """
-    return _load(tuple(_stamped(path) for path in _contract_files(settings)))
+    return _load(tuple(_stamped(path) for path in contract_files(settings)))
 
 
 def load_contract(settings: LakehouseSettings, name: str) -> Contract:
@@ -94,30 +100,46 @@ def bronze_contracts(settings: LakehouseSettings) -> dict[str, Contract]:
     return load_contracts(settings).assets
 
 
-def judge_contract(path: Path, settings: LakehouseSettings) -> list[Breach]:
-    """Every rule that a contract file breaks, with the contracts that it may extend around it."""
-    try:
-        contract = _parse(path)
-    except ValidationError as error:
-        return type_breaches(error)
-    except (OSError, ValueError) as error:
-        return [Breach("$", str(error), "a JSON object in UTF-8")]
-    others = {each.stem: each for each in _contract_files(settings) if each.stem != path.stem}
-    try:
-        base = None if contract.extends is None else _parse(others[contract.extends])
-    except KeyError:
-        return [Breach("$.extends", repr(contract.extends), ", ".join(sorted(others)))]
-    except (OSError, ValueError) as error:
-        return [Breach("$.extends", f"a contract that cannot be read ({error})", "a sound contract")]
-    return [*name_breaches(contract, path), *contract_breaches(_extended(contract, base))]
-
-
-def _contract_files(settings: LakehouseSettings) -> list[Path]:
+def contract_files(settings: LakehouseSettings) -> list[Path]:
     """Contract files in force, by name: the manifest folder's own come before those that ship."""
     found: dict[str, Path] = {}
     for folder in (PROJECT_ROOT / "manifests" / "contracts", settings.manifests / "contracts"):
         found |= {path.stem: path for path in folder.glob("*.json")}
     return [found[name] for name in sorted(found)]
+
+
+def judge_contract(path: Path, settings: LakehouseSettings) -> list[Breach]:
+    """Every rule that a contract file breaks, with the other contracts in force around it, sound or not.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    try:
+        contract = _parse(path)
+    except ValidationError as error:
+        return type_breaches(error)
+    except ValueError as error:
+        return [Breach("$", str(error), "a JSON object in UTF-8, each key once")]
+    files = {each.stem: each for each in contract_files(settings) if each.stem != path.stem}
+    if contract.extends is not None and contract.extends not in files:
+        return [Breach("$.extends", repr(contract.extends), ", ".join(sorted(files)))]
+    others = {name: other for name, each in files.items() if (other := _parsed(each)) is not None}
+    base = others.get(contract.extends or "")
+    if contract.extends is not None and base is None:
+        return [Breach("$.extends", f"{contract.extends!r}, which is no sound contract itself", "a sound contract")]
+    return [
+        *name_breaches(contract, path),
+        *contract_breaches(_extended(contract, base)),
+        *claim_breaches(contract, others.values()),
+    ]
+
+
+def _parsed(path: Path) -> Contract | None:
+    """A contract by its types alone; None where it is none."""
+    try:
+        return _parse(path)
+    except (OSError, ValueError):
+        return None
 
 
 def _stamped(path: Path) -> tuple[Path, int, int]:
@@ -145,23 +167,10 @@ def _load(files: Sequence[tuple[Path, int, int]]) -> Contracts:
         if contract.extends is not None and contract.extends not in parsed:
             raise _refused(path, [Breach("$.extends", repr(contract.extends), ", ".join(sorted(parsed)))])
         whole[contract.name] = _extended(contract, parsed[contract.extends] if contract.extends else None)
-        if breaches := contract_breaches(whole[contract.name]):
+        breaches = [*contract_breaches(whole[contract.name]), *claim_breaches(contract, parsed.values())]
+        if breaches:
             raise _refused(path, breaches, paths.get(contract.extends or ""))
-    _refuse_shared(whole)
     return Contracts(whole)
-
-
-def _refuse_shared(contracts: Mapping[str, Contract]) -> None:
-    """Refuse two contracts that claim one asset or one pipeline."""
-    for what in ("name", "pipeline"):
-        claimed: dict[str, str] = {}
-        for contract in contracts.values():
-            if contract.asset:
-                value = getattr(contract.asset, what)
-                if (other := claimed.setdefault(value, contract.name)) != contract.name:
-                    raise ConfigurationError(
-                        f"contracts {other} and {contract.name}: both have the asset {what} {value!r}; next: rename one"
-                    )
 
 
 def _refused(path: Path, breaches: Sequence[Breach], base: Path | None = None) -> ConfigurationError:
@@ -170,10 +179,20 @@ def _refused(path: Path, breaches: Sequence[Breach], base: Path | None = None) -
 
 
 def _parse(path: Path) -> Contract:
-    document = json.loads(path.read_text("utf-8"))
+    document = json.loads(path.read_text("utf-8"), object_pairs_hook=_each_key_once)
     if broken := [f"{found} at {where}" for where, found in broken_texts(document)]:
         raise ValueError(f"found {', '.join(broken)}, expected {WHOLE_TEXT}; next: write the character itself")
     return Contract.model_validate(document)
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a key that comes twice it is not for us to say which one is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"found the key {json.dumps(twice)} twice in one object")
+    return found
 
 
 def _extended(contract: Contract, base: Contract | None) -> Contract:

@@ -123,6 +123,55 @@ def init_manifest(
         )
 
 
+@contract_app.command("check")
+def check_contracts(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME|PATH]…", help="Contracts, or files of them; default: all.")
+    ] = None,
+    manifest_dir: ManifestDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge contract files: exit 0 all sound, 1 a rule is broken, 2 a file is not there or cannot be read."""
+    from lakehouse.tables.contracts import judge_contract
+
+    with reported():
+        settings = _settings(manifest_dir)
+        judged = [(path, judge_contract(path, settings)) for path in _asked_contracts(settings, names)]
+        broken = [(path, breach) for path, breaches in judged for breach in breaches]
+        if as_json:
+            console.print_json(
+                data=[
+                    {"path": str(path), "valid": not found, "errors": list(map(str, found))} for path, found in judged
+                ]
+            )
+        else:
+            say(*(f"{path}: {breach}" for path, breach in broken))
+            say(
+                f"{len(judged)} contracts, {len({path for path, _ in broken})} of them break a rule"
+                + ("; next: mend them (docs/reference/contracts.md), then: omni contract check" if broken else "")
+            )
+    raise typer.Exit(1 if broken else 0)
+
+
+def _asked_contracts(settings: LakehouseSettings, names: list[str] | None) -> list[Path]:
+    """The files of contracts by name or path; all that are in force where none is asked for.
+
+    Raises:
+        ConfigurationError: a name is no contract and no file.
+    """
+    from lakehouse.errors import ConfigurationError
+    from lakehouse.tables.contracts import contract_files
+
+    known = {path.stem: path for path in contract_files(settings)}
+    unknown = [name for name in names or () if name not in known and not Path(name).is_file()]
+    if unknown:
+        raise ConfigurationError(
+            f"{', '.join(unknown)}: no contract and no file; contracts: {', '.join(known)}; next: name one of them, or "
+            "the path of a file"
+        )
+    return [known.get(name) or Path(name) for name in names] if names else list(known.values())
+
+
 @contract_app.command("export")
 def export_contracts(
     names: Annotated[list[str] | None, typer.Argument(help="Contracts; default: all.")] = None,

@@ -1,0 +1,99 @@
+"""What `omni contract check` finds in a contract file: each rule on a file that breaks it alone."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.contracts import judge_contract, load_contract, load_contracts
+
+AT = {"name": "sent_at", "type": "timestamp", "required": True, "description": "When."}
+ID = {"name": "message_id", "type": "string", "required": True, "description": "Which."}
+ASSET = {"name": "raw_messages", "kind": "events", "pipeline": "messages", "time": "sent_at"}
+
+
+def text(**fields: Any) -> dict[str, Any]:
+    return {"name": "v", "type": "string", "description": "A value.", **fields}
+
+
+def document(**given: Any) -> dict[str, Any]:
+    """A sound contract, with what is given in its place."""
+    ref = "omni://contracts/data/message/v1"
+    sound = {"name": "message", "version": "v1", "ref": ref, "grain": "One row per message.", "asset": ASSET}
+    return {**sound, "primary_key": ["message_id"], "fields": [ID, AT], **given}
+
+
+def judged(settings: LakehouseSettings, content: str, name: str = "message") -> list[str]:
+    path = settings.manifests / "contracts" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content, "utf-8")
+    return [str(breach) for breach in judge_contract(path, settings)]
+
+
+def test_a_sound_contract_has_no_breach_and_is_loaded(settings):
+    assert judged(settings, json.dumps(document())) == []
+    assert "raw_messages" in load_contracts(settings).assets
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "expected"),
+    [
+        ({"fieldz": []}, "$.fieldz", "an unknown key"),
+        ({"fields": [ID, AT, text(type="text")]}, "$.fields[2].type", "'string', 'boolean'"),
+        ({"asset": {**ASSET, "kind": "stream"}}, "$.asset.kind", "'events' or 'snapshots'"),
+        ({"fields": [ID, AT, ID]}, "$.fields[2].name", "no other field has"),
+        ({"asset": {**ASSET, "time": "message_id"}}, "$.asset.time", "a timestamp"),
+        ({"asset": {**ASSET, "time": "nowhere"}}, "$.asset.time", "no field"),
+        ({"primary_key": []}, "$.primary_key", "identify a row"),
+        ({"extends": "nothing"}, "$.extends", "ticket"),
+        ({"asset": {**ASSET, "name": "quarantine"}}, "$.asset.name", "^raw_"),
+        ({"asset": {**ASSET, "name": "raw_doc_assets"}}, "$.asset.name", "doc_asset"),
+        ({"asset": {**ASSET, "pipeline": "doc_snapshots"}}, "$.asset.pipeline", "doc_asset"),
+        *(
+            ({"fields": [ID, AT, text(name=name)]}, "$.fields[2].name", "that Bronze adds")
+            for name in ("extra", "record_sha256", "source_id", "batch_id", "run_id", "ingested_at", "source_line")
+        ),
+        ({"fields": [ID, AT, text(name="Message_id")]}, "$.fields[2].name", "a-z"),
+        ({"fields": [ID, AT, text(type="long", max_length=3)]}, "$.fields[2].max_length", "only on a string"),
+        ({"fields": [ID, AT, text(enum=[])]}, "$.fields[2].enum", "at least 1"),
+        ({"fields": [ID, AT, text(enum=["a"], aliases={"b": "c"})]}, "$.fields[2].aliases.b", "a word of enum: a"),
+        ({"fields": [ID, AT, text(enum=["a", "b"], aliases={"b": "a"})]}, "$.fields[2].aliases.b", "another word"),
+        ({"fields": [ID, AT, text(aliases={"b": "c"})]}, "$.fields[2].aliases.b", "without enum"),
+    ],
+)
+def test_a_breach_says_where_what_and_what_is_allowed_and_nothing_loads_it(settings, given, path, expected):
+    (found,) = judged(settings, json.dumps(document(**given)))
+
+    assert found.startswith(f"{path}: found ") and expected in found
+    with pytest.raises(ConfigurationError, match="omni contract check"):
+        load_contracts(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "a JSON object"),
+        (json.dumps(document(grain="Half a \ud83d.")), r"\ud83d"),
+        (json.dumps(document())[:-1] + ', "name": "message"}', 'the key "name" twice'),
+    ],
+)
+def test_what_is_no_plain_json_object_is_refused(settings, content, expected):
+    (found,) = judged(settings, content)
+
+    assert expected in found
+    with pytest.raises(ConfigurationError):
+        load_contracts(settings)
+
+
+def test_the_words_of_a_contract_decide_what_its_rows_look_like(settings):
+    before = load_contract(settings, "ticket").sha256
+    contract = json.loads(load_contract(settings, "ticket").model_dump_json())
+    contract["fields"][3]["aliases"] = {}
+    path = settings.manifests / "contracts" / "ticket.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(contract), "utf-8")
+
+    assert load_contract(settings, "ticket").sha256 != before
