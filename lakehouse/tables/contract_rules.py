@@ -164,4 +164,5 @@ def _type_breach(error: ErrorDetails) -> Breach:
     location = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return Breach(f"${location}", "an unknown key", "only keys of docs/reference/contracts.md")
-    return Breach(f"${location}", json.dumps(error["input"], default=str)[:80], error["msg"])
+    allowed = "a JSON object" if error["type"] == "model_type" else error["msg"]
+    return Breach(f"${location}", json.dumps(error["input"], default=str)[:80], allowed)

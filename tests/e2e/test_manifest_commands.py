@@ -512,3 +512,23 @@ def test_contract_export_ends_with_2_where_its_folder_cannot_be_made(omni, tmp_p
     done = omni("contract", "export", "--output", tmp_path / "a file")
 
     assert done.exit_code == 2
+
+
+# ── contract check ───────────────────────────────────────────────────────────────────────────────────────────────────
+def test_contract_check_judges_all_even_where_one_is_broken(omni, settings):
+    own = settings.manifests / "contracts"
+    own.mkdir()
+    (own / "call.json").write_text("{")
+
+    done, one, none = (
+        omni("contract", "check"),
+        omni("contract", "check", "ticket"),
+        omni("contract", "check", "nowhere"),
+    )
+
+    assert (done.exit_code, one.exit_code, none.exit_code) == (1, 0, 2)
+    assert f"{own / 'call.json'}: $: found " in done.stdout
+    found = json.loads(omni("contract", "check", own / "call.json", "--json").stdout)
+    assert [(each["path"], each["valid"], len(each["errors"])) for each in found] == [
+        (str(own / "call.json"), False, 1)
+    ]
