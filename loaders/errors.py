@@ -8,6 +8,7 @@
     * MappingRefused: a mapping is not one SELECT over `raw` that keeps `source_line`
     * RecordNotHeld: no quarantined record is meant
     * ReleaseRefused: a source cannot be let in on a person's word
+    * StarterRefused: no manifest can be drafted from these files
 """
 
 from lakehouse.errors import OmniError
@@ -39,3 +40,7 @@ class ReleaseRefused(LoaderError):
 
 class RecordNotHeld(LoaderError):
     """No record that is held in quarantine is meant."""
+
+
+class StarterRefused(LoaderError):
+    """No starter manifest can be drafted from these files, or its own file is there already."""

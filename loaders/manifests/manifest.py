@@ -155,6 +155,11 @@ def read_manifests(settings: LakehouseSettings, paths: Sequence[Path] | None = N
     return list(_refuse_repeated_ids(files))
 
 
+def document_breaches(settings: LakehouseSettings, document: dict[str, Any]) -> list[Breach]:
+    """Every rule that a manifest breaks which is not in a file yet."""
+    return list(_breaches(_load_schema(settings), document, load_contracts(settings).by_ref))
+
+
 @dataclass(frozen=True)
 class _Schema:
     document: dict[str, Any]
@@ -197,19 +202,23 @@ def _read_manifest(path: Path, schema: _Schema, contracts: Mapping[str, Contract
         document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
         if r"\u" in text and (broken := _text_breaches(document)):  # without an escape, UTF-8 holds no lone surrogate
             return ManifestFile(path, sha256, None, broken)
-        breaches = tuple(_schema_breaches(schema, document))  # refuses to look deeper than some levels
-        given = _without_nulls(document)
+        breaches = _breaches(schema, document, contracts)  # refuses to look deeper than some levels
     except (ValueError, RecursionError) as error:
         return ManifestFile(path, sha256, None, (Breach("$", str(error), "UTF-8 JSON"),), is_readable=False)
-    said = {breach.path for breach in breaches}  # what the schema refuses is the schema's to report
-    breaches += tuple(Breach(*rule) for rule in rule_breaches(given, contracts) if rule[0] not in said)
     if breaches:
         return ManifestFile(path, sha256, None, breaches)
     try:
-        return ManifestFile(path, sha256, Manifest.model_validate(given))
+        return ManifestFile(path, sha256, Manifest.model_validate(_without_nulls(document)))
     except InvalidModel as error:  # a value that the schema allows and no program can hold
         found = tuple(Breach(json_path(e["loc"]), _shorten(e["input"]), e["msg"]) for e in error.errors())
         return ManifestFile(path, sha256, None, found)
+
+
+def _breaches(schema: _Schema, document: object, contracts: Mapping[str, Contract]) -> tuple[Breach, ...]:
+    breaches = tuple(_schema_breaches(schema, document))
+    said = {breach.path for breach in breaches}  # what the schema refuses is the schema's to report
+    rules = rule_breaches(_without_nulls(document), contracts)
+    return breaches + tuple(Breach(*rule) for rule in rules if rule[0] not in said)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

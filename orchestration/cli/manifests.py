@@ -104,22 +104,35 @@ def release(
 
 @manifests_app.command("init")
 def init_manifest(
-    paths: Annotated[list[Path], typer.Argument(help="Files, or folders of files: tickets or documents.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders of files.")],
     name: Annotated[str, typer.Option(help="Goes into the ids; of documents, it is the collection as well.")],
     owner: Annotated[str, typer.Option(help="Who answers for the sources.")],
+    contract: Annotated[
+        str | None, typer.Option(help="Contract, by name or ref; default: tickets or documents, by the files' endings.")
+    ] = None,
+    source_id: Annotated[
+        str | None, typer.Option(help="One source for the file, the folder or the glob (in quotes); default: per file.")
+    ] = None,
+    mapping: Annotated[str | None, typer.Option(help="SQL of mappings/ that adapts the records.")] = None,
+    license_tag: Annotated[str | None, typer.Option("--license", help="Of all sources; default: unknown.")] = None,
     number: Annotated[int, typer.Option(min=1, max=999, help="Of the manifest on this day.")] = 1,
     manifest_dir: ManifestDirOption = None,
 ) -> None:
     """Write a valid starter manifest for files. It admits nothing until a person has filled in what only they know."""
-    from loaders.manifests.starter import draft_manifest, write_starter
+    from loaders.manifests.starter import Choices, draft_manifest, write_starter
+    from loaders.manifests.starter_files import left_out
 
     with reported():
         settings = _settings(manifest_dir)
-        draft = draft_manifest(settings, paths, name=name, owner=owner, created_at=datetime.now(UTC), number=number)
-        path = write_starter(settings, draft)
+        if skipped := left_out(paths):
+            say(f"left out {len(skipped)} that start with . or _: {', '.join(skipped)}")
+        choices = Choices(contract, source_id, mapping, license_tag)
+        named: dict[str, Any] = {"name": name, "owner": owner, "number": number, "choices": choices}
+        draft = draft_manifest(settings, paths, created_at=datetime.now(UTC), **named)
+        unsaid = "" if license_tag else "license_tag, and "
         say(
-            f"wrote {path} with {len(draft['assets'])} sources",
-            "next: set license_tag, and metadata_status and pii_scan_status of each source; then: omni manifests check",
+            f"wrote {write_starter(settings, draft)} with {len(draft['assets'])} sources",
+            f"next: set {unsaid}metadata_status and pii_scan_status of each source; then: omni manifests check",
         )
 
 

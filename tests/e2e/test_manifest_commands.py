@@ -306,6 +306,26 @@ def test_init_writes_a_starter_and_check_says_what_is_left_to_fill_in(omni, sett
     assert omni("manifests", "check").exit_code == 0
 
 
+def test_init_says_what_it_left_out_and_asks_for_no_licence_that_it_was_given(omni, settings, tmp_path):
+    for name in ("a.jsonl", "..md", "_SUCCESS", ".git/config"):
+        (tmp_path / "export" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "export" / name).write_text("{}")
+    named = ("--name", "Desk", "--owner", "support", "--source-id", "desk", "--license", "cc_by")
+
+    done = omni("manifests", "init", tmp_path / "export", *named, "--contract", "ticket_event")
+
+    (path,) = settings.manifests.glob("*.json")
+    assert done.stdout == (
+        "left out 3 that start with . or _: ..md, .git/, _SUCCESS\n"
+        f"wrote {path} with 1 sources\n"
+        "next: set metadata_status and pii_scan_status of each source; then: omni manifests check\n"
+    )
+    draft = json.loads(path.read_text())
+    (source_,) = draft["assets"]
+    assert (draft["license_tag"], draft["contract_ref"]) == ("cc_by", "omni://contracts/data/ticket_event/v1")
+    assert (source_["source_id"], source_["source_url_or_path"]) == ("desk", str(tmp_path / "export"))
+
+
 def test_init_overwrites_nothing_and_refuses_what_is_no_source(omni, settings, tmp_path):
     write_lines(tmp_path / "a.jsonl", [ticket_event(1)])
     named = ("--name", "desk", "--owner", "support")

@@ -11,8 +11,10 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.settings import LakehouseSettings
+from loaders.errors import StarterRefused
 from loaders.manifests.manifest import Manifest
-from loaders.manifests.starter import StarterRefused, draft_manifest, write_starter
+from loaders.manifests.starter import Choices, draft_manifest, write_starter
+from loaders.manifests.starter_files import left_out
 from loaders.seed_loader import judge_manifests
 from loaders.sources.files import find_files
 from loaders.sources.reading import verify_file
@@ -182,25 +184,164 @@ def test_a_document_that_is_not_utf8_has_no_title(settings):
 
 # ── source ids ───────────────────────────────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize(
-    ("names", "ids"),
+    "names",
     [
-        pytest.param(["2026-04-01.jsonl.zst"], ["2026-04-01"], id="compressed"),
-        pytest.param(["My  Réport_1.md"], ["my-réport-1"], id="spaces and accents"),
-        pytest.param(["重置密码.html"], ["重置密码"], id="another script"),
-        pytest.param(
-            ["en/start.md", "fr/start.md", "fr/stop.md"], ["en-start", "fr-start", "fr-stop"], id="two folders"
-        ),
-        pytest.param(["a.csv", "a.json"], ["a-csv", "a-json"], id="two endings"),
-        pytest.param(["a b.md", "a-b.md"], ["a b.md", "a-b.md"], id="one slug"),
-        pytest.param(["x/a/b.md", "y/a/b.md"], ["x-a-b", "y-a-b"], id="one folder name"),
-        pytest.param(["en-a.md", "en/a.md", "fr/a.md"], ["en-a.md", "en/a.md", "fr-a"], id="an id that is taken"),
-        pytest.param(["!.md"], ["md"], id="no letter"),
+        pytest.param(["2026-04-01.jsonl.zst", "2026-04-01.jsonl"], id="compressed"),
+        pytest.param(["My  Réport_1.md", "my-réport-1.md"], id="spaces, accents, case"),
+        pytest.param(["重置密码.html"], id="another script"),
+        pytest.param(["en/start.md", "en-start.md", "fr/start.md"], id="a folder and a dash"),
+        pytest.param(["a.csv", "a.json"], id="two endings"),
+        pytest.param(["a b.md", "a-b.md", "a_b.md"], id="one slug"),
+        pytest.param(["!.md", "g++.md", "g--.md", "+.md"], id="no letter"),
     ],
 )
-def test_a_source_id_comes_from_the_path_below_the_folder_and_is_no_other_file_s(settings, names, ids):
-    found = values(drafted_from(settings, *names), "source_id")
+def test_a_source_id_is_the_path_below_the_folder_whatever_lies_beside_it(settings, names):
+    together = values(drafted_from(settings, *names), "source_id")
+    alone = [drafted(settings, settings.manifests / "data" / name)["assets"][0]["source_id"] for name in names]
 
-    assert sorted(found) == sorted(ids)
+    assert sorted(together) == sorted(names)
+    assert alone == [Path(name).name for name in names]
+
+
+def test_a_renamed_file_is_another_document_in_the_next_snapshot(settings):
+    first, second = (write(settings.manifests / day / name).parent for day, name in (("1", "a_b.md"), ("2", "a-b.md")))
+
+    ids = [drafted(settings, folder)["assets"][0]["source_id"] for folder in (first, second)]
+
+    assert ids == ["a_b.md", "a-b.md"]
+
+
+def test_two_folders_that_would_give_two_files_one_id_are_refused(settings):
+    first, second = write(settings.manifests / "x" / "a.md"), write(settings.manifests / "y" / "a.md")
+
+    with pytest.raises(
+        StarterRefused, match=r"x/a\.md and .*y/a\.md, which would both have the id 'a\.md'.*next: name the"
+    ):
+        drafted(settings, first.parent, second.parent)
+    assert values(drafted(settings, first.parents[1]), "source_id") == ["x/a.md", "y/a.md"]
+
+
+# ── one source for many files ────────────────────────────────────────────────────────────────────────────────────────
+def one_source(settings, *paths, **chosen):
+    return drafted(settings, *paths, choices=Choices(source_id="daily", **chosen))["assets"]
+
+
+def test_a_folder_and_a_glob_are_one_source_whose_files_come_and_go(settings):
+    write(settings.manifests / "data" / "1" / "a.jsonl.gz")
+    write(settings.manifests / "data" / "2.jsonl")
+
+    (folder,) = one_source(settings, settings.manifests / "data")
+    (some_of_it,) = one_source(settings, settings.manifests / "data" / ".." / "data" / "*.jsonl")
+
+    assert (folder["source_id"], folder["source_url_or_path"], folder["asset_type"]) == ("daily", "data", "jsonl")
+    assert some_of_it["source_url_or_path"] == "data/*.jsonl"
+    assert not {"checksum_sha256", "size_bytes"} & {*folder, *some_of_it}
+
+
+def test_the_loaders_find_the_files_of_a_folder_and_of_a_glob(settings):
+    names = ["data/1/a.jsonl", "data/2.jsonl"]
+    for name in names:
+        write(settings.manifests / name)
+    for path in (settings.manifests / "data", settings.manifests / "data" / "**" / "*.jsonl"):
+        (source,) = Manifest.model_validate(drafted(settings, path, choices=Choices(source_id="daily"))).assets
+        found = find_files(settings, settings.manifests / "starter.json", source)
+        assert sorted(file.name for file in found) == names
+
+
+def test_one_file_is_one_source_with_its_checksum(settings):
+    (source,) = one_source(settings, write(settings.manifests / "a.csv"))
+
+    assert (source["source_id"], source["checksum_sha256"]) == ("daily", hashlib.sha256(b"x").hexdigest())
+
+
+def test_one_id_for_several_paths_or_types_is_refused(settings):
+    files = [write(settings.manifests / "data" / name) for name in ("a.csv", "b.jsonl")]
+
+    with pytest.raises(
+        StarterRefused, match="found 2 paths for one source, expected a file, a folder, or a glob in quo"
+    ):
+        one_source(settings, *files)
+    with pytest.raises(StarterRefused, match="found files of the types csv and jsonl, expected one type in the source"):
+        one_source(settings, settings.manifests / "data")
+    with pytest.raises(StarterRefused, match=r"\*\.parquet: no file and no folder there"):
+        one_source(settings, settings.manifests / "data" / "*.parquet")
+
+
+# ── what a person chooses ────────────────────────────────────────────────────────────────────────────────────────────
+def chosen(settings, *paths, **given):
+    return drafted(settings, *paths, choices=Choices(**given))
+
+
+@pytest.mark.parametrize("given", ["audio_asset", "omni://contracts/data/audio_asset/v1"])
+def test_what_is_declared_follows_from_the_contract_that_is_named(settings, given):
+    files = [write(settings.manifests / name) for name in ("a.mp3", "a.docx")]
+
+    draft = chosen(settings, *files, contract=given)
+
+    declared = ("contract_ref", "modality", "source_type", "disposition", "collection")
+    assert [draft[field] for field in declared] == [
+        "omni://contracts/data/audio_asset/v1",
+        "audio",
+        "other",
+        "replace",
+        "Desk",
+    ]
+    assert values(draft, "asset_type") == ["other", "audio"]
+
+
+def test_a_contract_of_the_manifest_folder_may_be_named(settings):
+    contract = {
+        **{"name": "price_list", "version": "v1", "ref": "omni://contracts/data/price_list/v1", "grain": "A price."},
+        "asset": {"name": "raw_price_lists", "kind": "snapshots", "pipeline": "price_lists", "time": "listed_on"},
+        "primary_key": ["sku"],
+        "fields": [
+            {"name": "listed_on", "type": "date", "description": "Day."},
+            {"name": "sku", "type": "string", "required": True, "description": "Article."},
+        ],
+    }
+    write(settings.manifests / "contracts" / "price_list.json", json.dumps(contract).encode())
+
+    draft = chosen(settings, write(settings.manifests / "a.csv"), contract="price_list")
+
+    assert (draft["modality"], draft["source_type"]) == ("structured", "other")
+    assert not {"collection", "disposition"} & set(draft)  # of listings of files
+    with pytest.raises(StarterRefused, match="found a.pdf, expected files that price_list is read from: csv, json"):
+        chosen(settings, write(settings.manifests / "a.pdf"), contract="price_list")
+
+
+def test_mapping_and_licence_are_declared(settings):
+    write(settings.manifests / "mappings" / "acme.sql", b"select 1")
+
+    draft = chosen(settings, write(settings.manifests / "a.csv"), mapping="acme", license_tag="cc_by")
+
+    assert (draft["mapping"], draft["license_tag"]) == ("acme", "cc_by")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param(
+            {"contract": "nope"},
+            r"contract 'nope', expected one that an asset is loaded by: audio_asset, doc_asset, ticket, ticket_event",
+            id="unknown contract",
+        ),
+        pytest.param({"contract": "listed_file"}, r"contract 'listed_file', expected one that", id="of no asset"),
+        pytest.param({"contract": "ticket"}, r"found a.md, expected files that ticket_event is read", id="no fit"),
+        pytest.param({"mapping": "acme"}, r"mapping 'acme' for doc_asset, expected none", id="a mapping of files"),
+        pytest.param({"license_tag": "mit"}, r'\$\.license_tag: found "mit", allowed: one of \[', id="licence"),
+        pytest.param({"source_id": ""}, r'\$\.assets\[0\]\.source_id: found "", allowed', id="blank id"),
+    ],
+)
+def test_a_choice_that_no_manifest_may_have_is_refused(settings, given, said):
+    with pytest.raises(StarterRefused, match=said):
+        chosen(settings, write(settings.manifests / "a.md"), **given)
+
+
+def test_a_mapping_that_is_not_there_is_refused(settings):
+    with pytest.raises(
+        StarterRefused, match=r"no mapping 'acme', expected .*/mappings/acme\.sql; next: write it first"
+    ):
+        chosen(settings, write(settings.manifests / "a.csv"), mapping="acme")
 
 
 # ── which files, and where ───────────────────────────────────────────────────────────────────────────────────────────
@@ -208,6 +349,21 @@ def test_a_folder_stands_for_its_files_without_hidden_and_marker_files(settings)
     draft = drafted_from(settings, "b/c.csv", "a.csv", ".hidden.csv", "_SUCCESS", ".git/x.csv", "_temporary/x.csv")
 
     assert values(draft, "source_url_or_path") == ["data/a.csv", "data/b/c.csv"]
+
+
+def test_what_a_folder_leaves_out_is_named(settings):
+    drafted_from(settings, "b/c.csv", "b/..md", ".git/x/y.csv", ".git/z", "_SUCCESS")
+
+    assert left_out([settings.manifests / "data"]) == [".git/", "_SUCCESS", "b/..md"]
+
+
+@pytest.mark.parametrize("target", ["nowhere", "."], ids=["nothing", "a folder"])
+def test_a_link_that_is_no_file_is_refused_and_not_passed_over(settings, target):
+    write(settings.manifests / "data" / "a.csv")
+    (settings.manifests / "data" / "link").symlink_to(target)
+
+    with pytest.raises(StarterRefused, match="data/link: found a link to a folder or to nothing"):
+        drafted(settings, settings.manifests / "data")
 
 
 def test_a_file_that_is_named_twice_is_one_source(settings):
@@ -241,14 +397,14 @@ def test_a_path_that_the_manifest_folder_would_answer_with_another_file_is_absol
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        pytest.param(["a.csv", "b.html"], r"tickets \(a.csv\) and documents \(b.html\).*; next: ", id="a mix"),
+        pytest.param(["a.csv", "b.html"], r"records \(a.csv\) and documents \(b.html\).*; next: ", id="a mix"),
         pytest.param(["a.json", "map.geojson"], r"found map.geojson, expected .*; next: ", id="an unknown ending"),
         pytest.param(["a.parquet.gz"], r"found a.parquet.gz, expected .*; next: ", id="compressed Parquet"),
         pytest.param(["a.html.gz"], r"found a.html.gz, expected .*; next: ", id="a compressed document"),
         pytest.param(["a.csv.GZ"], r"found a.csv.GZ, expected .*; next: ", id="an ending that no loader unpacks"),
         pytest.param(["README"], r"found README, expected .*; next: ", id="no ending"),
         pytest.param([f"{n}.exe" for n in range(9)], r"0.exe, 1.exe, 2.exe and 6 more, expected", id="many"),
-        pytest.param(["_SUCCESS"], r"found no file, expected tickets .*; next: ", id="nothing but a marker"),
+        pytest.param(["_SUCCESS"], r"found no file, expected records .*; next: ", id="nothing but a marker"),
     ],
 )
 def test_files_that_make_no_manifest_are_refused(settings, names, said):
