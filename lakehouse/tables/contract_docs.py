@@ -41,7 +41,7 @@ _LOGICAL_TYPES: dict[FieldType, str] = {
     "list<string>": "array",
 }
 
-_DUCKDB_TYPES = {
+DUCKDB_TYPES = {
     "string": "text",
     "boolean": "boolean",
     "long": "bigint",
@@ -125,15 +125,20 @@ def as_dbt_sources(settings: LakehouseSettings) -> str:
     """The file dbt_project/models/sources.yml: the Bronze tables, their columns, and the tests of their keys."""
     held = bronze_table(settings, QUARANTINE)
     quarantine = {"name": QUARANTINE, "description": held.description, "columns": _dbt_columns(held, {})}
-    bronze = {
+    bronze = dbt_source(settings, load_contracts(settings).assets.values())
+    document = {"version": 2, "sources": [{**bronze, "tables": [*bronze["tables"], quarantine]}]}
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
+    return f"# {_GENERATED}\n{text}"
+
+
+def dbt_source(settings: LakehouseSettings, contracts: Iterable[Contract]) -> dict[str, Any]:
+    """The dbt source `bronze` with the tables of these contracts; dbt puts it together from several files."""
+    return {
         "name": "bronze",
         "schema": "bronze",
         "description": "What the loaders committed, one partition per UTC day.",
-        "tables": [*(_dbt_table(settings, each) for each in load_contracts(settings).assets.values()), quarantine],
+        "tables": [_dbt_table(settings, each) for each in contracts],
     }
-    document = {"version": 2, "sources": [bronze]}
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
-    return f"# {_GENERATED}\n{text}"
 
 
 def _odcs_property(field: ContractField, key: list[str]) -> dict[str, Any]:
@@ -247,7 +252,7 @@ def _dbt_columns(table: TableDefinition, tests: dict[str, list[dict[str, Any]]])
         {
             "name": field.name,
             "description": field.doc,
-            "data_type": _DUCKDB_TYPES[str(field.field_type)],
+            "data_type": DUCKDB_TYPES[str(field.field_type)],
             **({"data_tests": tests[field.name]} if field.name in tests else {}),
         }
         for field in table.schema.fields

@@ -212,6 +212,20 @@ def export_contracts(
                 say(f"wrote {output / f'{name}.odcs.yaml'}")
 
 
+@contract_app.command("dbt")
+def start_dbt_model(name: Annotated[str, typer.Argument(help="Contract that names an asset.")]) -> None:
+    """Write the dbt source of a contract's asset and a starter Silver model with the tests of its key."""
+    from lakehouse.dbt.starter import start_model
+    from lakehouse.tables.contracts import load_contract
+
+    with reported():
+        settings = load_settings()
+        done = start_model(settings, load_contract(settings, name), settings.dbt_project_dir)
+        say(*(f"wrote {path}" for path in done.written))
+        say(*(f"left as it is: {path}" for path in done.kept))
+        say("next: " + ("" if done.kept else "edit the model, then: ") + "omni run")
+
+
 @contract_app.command("docs", hidden=True)
 def write_contract_docs() -> None:
     """Write the pages and dbt sources that come from the shipped contracts."""
