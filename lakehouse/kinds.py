@@ -64,6 +64,16 @@ FORMS: Mapping[RowForm, Form] = {
 }
 """A row is a record of a source file, or a source file itself, whose bytes are stored as an object."""
 
+OBJECT_COLUMN = "raw_object_path"
+"""Where a row is a file: the path of the object with its bytes."""
+
+SIDECARS = ("transcript_object_path", "ocr_text_path", "keyframe_ocr_path", "audio_track_path")
+"""Fields of a manifest's source that name a file beside its own. A contract that declares one as its sidecar has that
+file's object in the column of the name."""
+
+OBJECT_COLUMNS = (OBJECT_COLUMN, *SIDECARS)
+"""Columns that may hold the path of an object, in any table and under any contract."""
+
 
 LINEAGE: tuple[Column, ...] = (
     ("source_id", "string", "Source in the manifest."),

@@ -116,6 +116,13 @@ def document_manifest(day: str, assets: list[dict[str, Any]], number: int = 1, *
     return ticket_manifest(assets, number, **{**document, **named, **fields})
 
 
+def recording_manifest(modality: str, day: str, assets: list[dict[str, Any]], number: int = 1, **fields: Any):
+    """A valid manifest of recordings: the snapshot of a collection of `audio` or `video` on a day."""
+    recording = {"modality": modality, "contract_ref": f"omni://contracts/data/{modality}_asset/v1"}
+    named = {"manifest_id": f"manifest-{modality}-{day.replace('-', '')}-{number:03}"}
+    return document_manifest(day, assets, number, **{**recording, "source_type": "other", **named, **fields})
+
+
 @pytest.fixture
 def declare(settings: LakehouseSettings) -> Callable[[dict[str, Any]], Path]:
     """Write a manifest into the manifest folder, under its id."""

@@ -7,12 +7,19 @@ import hashlib
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from lakehouse.kinds import Severity
 
 FileKey = tuple[str, str, str]
 """manifest_id, source_id, source_file."""
+
+
+class Sidecar(NamedTuple):
+    """A file that a source declares beside its own: a transcript, a sound track."""
+
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,13 @@ class SourceFileRecord:
     sha256: str | None = None
     problem: str | None = None
     """Why it cannot be read; None for a file that can."""
+    sidecars: Mapping[str, Sidecar] = field(default_factory=dict)
+    """Column of the asset → the sidecar that was read for it."""
+
+    @property
+    def objects(self) -> set[str]:
+        """SHA-256 of all that is read of it: where a row is a file, of the objects that the row names."""
+        return {each for each in (self.sha256, *(sidecar.sha256 for sidecar in self.sidecars.values())) if each}
 
     @property
     def key(self) -> FileKey:

@@ -37,6 +37,7 @@ from lakehouse.ledger.rows import (
     check_row,
     materialization_row,
     read_materialization,
+    read_source_file,
 )
 from lakehouse.settings import LakehouseSettings
 
@@ -162,7 +163,7 @@ class Ledger:
         query = select(*SOURCE_FILE).where(t.source_files.c.asset == asset)
         with self.engine.connect() as connection:
             rows: Iterable[Any] = connection.execute(query)
-            return {record.key: record for record in (SourceFileRecord(*row) for row in rows)}
+            return {record.key: record for record in map(read_source_file, rows)}
 
     def files_looked_at_since(self, at: datetime | None) -> list[SourceFileRecord]:
         """Files that were read (or found unreadable) after an instant: new and changed ones."""
@@ -171,7 +172,7 @@ class Ledger:
             query = query.where(t.source_files.c.checked_at > at)
         with self.engine.connect() as connection:
             rows: Iterable[Any] = connection.execute(query)
-            return [SourceFileRecord(*row) for row in rows]
+            return [read_source_file(row) for row in rows]
 
     def replace_file_coverage(self, files: Sequence[SourceFileRecord], coverage: Sequence[Coverage]) -> None:
         """Replace what is known of some source files, coverage included, in one transaction."""

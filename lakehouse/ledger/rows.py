@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from lakehouse.ledger import schema as t
-from lakehouse.ledger.evidence import CheckResult, Coverage, Materialization, RowCounts, SourceFileRecord
+from lakehouse.ledger.evidence import CheckResult, Coverage, Materialization, RowCounts, Sidecar, SourceFileRecord
 
 _COUNTS = tuple(field.name for field in fields(RowCounts))
 _FIELDS = [field.name for field in fields(Materialization)]
@@ -44,6 +44,13 @@ def read_materialization(row: Any) -> Materialization:
     values[_READ] = {name: int(at) for name, at in (values[_READ] or {}).items()}  # null in rows of earlier versions
     values[_FORCED] = bool(values[_FORCED])
     return Materialization(*values)
+
+
+def read_source_file(row: Any) -> SourceFileRecord:
+    """A row of the columns `SOURCE_FILE`."""
+    values = list(row)
+    values[-1] = {name: Sidecar(*each) for name, each in (values[-1] or {}).items()}  # null in rows of earlier versions
+    return SourceFileRecord(*values)
 
 
 def check_row(result: CheckResult) -> dict[str, Any]:

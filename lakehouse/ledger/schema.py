@@ -82,8 +82,10 @@ source_files = Table(
     Column("stamp", Text, nullable=False),
     Column("sha256", Text),
     Column("problem", Text),
+    Column("sidecars", JSON),
     Column("checked_at", UtcDateTime, nullable=False),
-    comment="One row per file of an admitted source, as last looked at; `stamp` tells a change without reading it.",
+    comment="One row per file of an admitted source, as last looked at, with its `sidecars` (column → SHA-256, size); "
+    "`stamp` tells a change of any of them without reading it.",
 )
 
 coverage = Table(

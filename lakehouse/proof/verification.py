@@ -2,7 +2,7 @@
 
 Reads only. Per asset partition: the rows that the table's files hold, the snapshot that the ledger cites and what is
 written on it, commits that the ledger lacks, writes that left no evidence, files that are gone; the records in
-quarantine; the objects that document rows name. Called by `omni verify`.
+quarantine; the objects that rows of files name. Called by `omni verify`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,6 +14,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import ManifestEntry
 from pyiceberg.table import Table
 
+from lakehouse.kinds import OBJECT_COLUMN
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES, QUARANTINE
@@ -22,10 +23,11 @@ from lakehouse.proof.partition_comparison import Finding, PartitionComparison, T
 from lakehouse.proof.partition_files import PartitionFiles, broken_files, broken_metadata, partition_files
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import list_tables, load_table_if_exists
+from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.contracts import bronze_contracts
 from lakehouse.tables.digest import UnknownTable
 from lakehouse.tables.filters import ALWAYS, HELD, day_filter
-from lakehouse.tables.objects import open_store
+from lakehouse.tables.objects import object_path, open_store
 from lakehouse.tables.stored_files import BrokenFile, TableFiles, list_files
 
 
@@ -100,9 +102,8 @@ def _look(
         recorded = {key: item for (of, key), item in current.items() if of == name and key in scope}
         opened = _open(catalog, name, identifiers.get(name), [name])
         counts.findings += opened.findings or _table_findings(name, opened, recorded, scope, counts)
-        has_objects = name in contracts and contracts[name].form == "files"
-        if has_objects and opened.is_whole(scope):
-            counts.findings += _object_findings(opened.table, name, settings, scope, counts)
+        if name in contracts and contracts[name].object_columns and opened.is_whole(scope):
+            counts.findings += _object_findings(opened.table, contracts[name], ledger, settings, scope, counts)
     loaded = [name for name in contracts if name in names]
     quarantine = _open(catalog, QUARANTINE, identifiers.get(QUARANTINE), loaded)
     # Of a table that is not whole nothing can be counted, whatever was asked about.
@@ -223,29 +224,47 @@ def _quarantine_findings(
 
 # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _object_findings(
-    table: Table | None, asset: str, settings: LakehouseSettings, scope: _Scope, counts: _Counts
+    table: Table | None, contract: Contract, ledger: Ledger, settings: LakehouseSettings, scope: _Scope, counts: _Counts
 ) -> Iterator[Finding]:
-    """Objects that document rows name, against what the object store holds: there, and of that size."""
+    """Objects that rows of files name, against what the object store holds: there, and of that size."""
     if table is None:
         return
-    asked = day_filter(table, scope.window) if scope.window else ALWAYS
-    rows = table.scan(asked, selected_fields=("raw_object_path", "size_bytes", "snapshot_date")).to_arrow()
-    rows = rows.filter(pc.is_valid(rows["raw_object_path"]))
-    grouped = rows.group_by(["raw_object_path", "size_bytes", "snapshot_date"]).aggregate([])
-    named = {  # the latest day that names it is the one to load again
-        (row["raw_object_path"], row["size_bytes"]): str(row["snapshot_date"])
-        for row in grouped.sort_by("snapshot_date").to_pylist()
-        if str(row["snapshot_date"]) in scope
-    }
+    asset, named = contract.declared_asset.name, _named_objects(table, contract, ledger, scope)
     counts.objects += len(named)
     fs, root = open_store(settings)
     sizes = {file.path.rpartition("/")[2]: file.size_bytes for file in list_files(fs, f"{root}/objects")}
-    for (path, expected), day in sorted(named.items()):
-        size = sizes.get(path.rpartition("/")[2])
+    for (path, size_bytes), day in sorted(named.items(), key=lambda each: (each[0][0], each[0][1] or 0)):
+        size, expected = sizes.get(path.rpartition("/")[2]), f"{size_bytes or 'its'} bytes"
         if size is None:
             step = f"omni run --partition {day}, which stores it again"
-            yield Finding("object_gone", asset, day, f"no object {path}", f"{expected} bytes", step)
-        elif size != expected:
+            yield Finding("object_gone", asset, day, f"no object {path}", expected, step)
+        elif size_bytes is not None and size != size_bytes:
             step = f"remove the object, then: omni run --partition {day}"
-            found = f"object {path} of {size} bytes"
-            yield Finding("object_differs", asset, day, found, f"{expected} bytes", step)
+            yield Finding("object_differs", asset, day, f"object {path} of {size} bytes", expected, step)
+
+
+def _named_objects(
+    table: Table, contract: Contract, ledger: Ledger, scope: _Scope
+) -> dict[tuple[str, int | None], str]:
+    """Path and size of each object that rows name → the latest day that does, which is the one to load again.
+
+    A row has the size of its own file. That of a sidecar knows the ledger, or a row whose own file has the same bytes;
+    None where neither does.
+    """
+    asset = contract.declared_asset
+    columns = [column for column in contract.object_columns if column in table.schema().column_names]
+    asked = day_filter(table, scope.window) if scope.window else ALWAYS
+    rows = table.scan(asked, selected_fields=(*columns, "size_bytes", asset.time)).to_arrow()
+    records = ledger.known_files(asset.name).values()
+    sizes = {object_path(each.sha256): each.size_bytes for record in records for each in record.sidecars.values()}
+    named: dict[tuple[str, int | None], str] = {}
+    for column in columns:  # the row's own file first
+        found = rows.filter(pc.is_valid(rows[column])).group_by([column, "size_bytes", asset.time]).aggregate([])
+        for row in found.to_pylist():
+            path, day = row[column], str(row[asset.time])
+            if column == OBJECT_COLUMN:
+                sizes.setdefault(path, row["size_bytes"])
+            size_bytes = row["size_bytes"] if column == OBJECT_COLUMN else sizes.get(path)
+            if day in scope:
+                named[path, size_bytes] = max(day, named.get((path, size_bytes), ""))
+    return named

@@ -9,7 +9,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lakehouse.kinds import CHECKS, CONSERVATION, FORMS, KINDS, FieldType, KindName, RowForm, Severity
+from lakehouse.kinds import (
+    CHECKS,
+    CONSERVATION,
+    FORMS,
+    KINDS,
+    OBJECT_COLUMN,
+    FieldType,
+    KindName,
+    RowForm,
+    Severity,
+)
 
 
 class _Declared(BaseModel):
@@ -58,6 +68,8 @@ class ContractField(_Declared):
     """Characters."""
     derived: Derivation | None = None
     """How a value is found where the source gives none."""
+    sidecar: bool = False
+    """The value is the path of an object: the bytes of the file that a source declares in its field of this name."""
 
 
 class CheckRule(_Declared):
@@ -142,6 +154,17 @@ class Contract(_Declared):
     def form(self) -> RowForm:
         """What a row is."""
         return "files" if self.declared_asset.bytes else "records"
+
+    @cached_property
+    def sidecars(self) -> tuple[str, ...]:
+        """Columns that hold the object of a file beside the row's own."""
+        return tuple(field.name for field in self.fields if field.sidecar)
+
+    @property
+    def object_columns(self) -> tuple[str, ...]:
+        """Columns that hold paths of objects: of the row's own file, of its sidecars."""
+        own = (field.name for field in self.fields if self.form == "files" and field.name == OBJECT_COLUMN)
+        return (*own, *self.sidecars)
 
     @cached_property
     def record_fields(self) -> list[ContractField]:

@@ -4,14 +4,14 @@ Pure. Called by `lakehouse.tables.contracts`, which reads the files.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from lakehouse.kinds import FORMS, KINDS, LINEAGE, FieldType
+from lakehouse.kinds import FORMS, KINDS, LINEAGE, SIDECARS, FieldType
 from lakehouse.tables.contract_model import AssetDeclaration, Contract, ContractField
 
 
@@ -55,6 +55,7 @@ def contract_breaches(contract: Contract) -> list[Breach]:
     for number, field in enumerate(contract.fields):
         breaches += _word_breaches(f"$.fields[{number}]", field)
         breaches += _derivation_breaches(f"$.fields[{number}].derived", field, types)
+    breaches += _sidecar_breaches(contract)
     if contract.asset is None:
         return breaches
     return breaches + _asset_breaches(contract, contract.asset, types)
@@ -126,6 +127,18 @@ def _word_breaches(path: str, field: ContractField) -> list[Breach]:
         if alias in words:
             breaches.append(Breach(f"{path}.aliases.{alias}", "an alias that is a word of enum itself", "another word"))
     return breaches
+
+
+def _sidecar_breaches(contract: Contract) -> Iterator[Breach]:
+    """A sidecar is a file that a source can declare beside its own; only a row that is a file has one."""
+    for number, field in enumerate(contract.fields):
+        path = f"$.fields[{number}]"
+        if field.sidecar and field.name not in SIDECARS:
+            yield Breach(f"{path}.name", f'the sidecar "{field.name}"', ", ".join(SIDECARS))
+        if field.sidecar and field.type != "string":
+            yield Breach(f"{path}.type", f'"{field.type}"', '"string", as of any sidecar')
+        if field.sidecar and contract.asset and not contract.asset.bytes:
+            yield Breach(f"{path}.sidecar", "true", "false for an asset without bytes")
 
 
 def _derivation_breaches(path: str, field: ContractField, types: Mapping[str, FieldType]) -> list[Breach]:

@@ -16,7 +16,9 @@ from fsspec import AbstractFileSystem
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.types import StringType
 
+from lakehouse.kinds import OBJECT_COLUMNS
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.contracts import bronze_contracts
@@ -25,7 +27,6 @@ from lakehouse.tables.stored_files import StoredFile, file_system, list_files, l
 from lakehouse.upkeep.report import Removal
 
 _FILE_KINDS = (".parquet", ".avro", ".metadata.json")
-_OBJECT_COLUMN = "raw_object_path"
 _ASIDE = ".removing"
 _PARTIAL = ".partial"
 
@@ -135,24 +136,34 @@ def _object_of(file: StoredFile) -> str:
 
 
 def _known_objects(ledger: Ledger, settings: LakehouseSettings) -> set[str]:
-    """SHA-256 of each source file that is to be stored as an object, as coverage last saw it."""
+    """SHA-256 of each source file and sidecar that is to be stored as an object, as coverage last saw it."""
     assets = [name for name, contract in bronze_contracts(settings).items() if contract.form == "files"]
     records = [record for asset in assets for record in ledger.known_files(asset).values()]
-    return {record.sha256 for record in records if record.sha256 is not None}
+    return {sha256 for record in records for sha256 in record.objects}
 
 
 def _named_objects(tables: list[Table], expired: set[int]) -> set[str]:
-    """SHA-256 of each object that any retained snapshot of any table names."""
+    """SHA-256 of each object that any retained snapshot of any table names.
+
+    By the columns that the table has ever had, not by the contract in force: rows outlive a contract.
+    """
     paths: set[str | None] = set()
     for table in tables:
-        if _OBJECT_COLUMN in table.schema().column_names:
-            table.refresh()
+        table.refresh()
+        if columns := _object_columns(table):
             retained = [snapshot for snapshot in table.snapshots() if snapshot.snapshot_id not in expired]
             for location in _data_files(table, _manifests(table, retained)):
                 with table.io.new_input(location).open() as stream:
-                    rows = pq.read_table(stream, columns=[_OBJECT_COLUMN])
-                    paths.update(rows[_OBJECT_COLUMN].unique().to_pylist() if rows.column_names else ())
+                    file = pq.ParquetFile(stream)  # it may be older than a column
+                    for column in file.read([name for name in file.schema_arrow.names if name in columns]).columns:
+                        paths.update(column.unique().to_pylist())
     return {path.rpartition("/")[2] for path in paths if path}
+
+
+def _object_columns(table: Table) -> list[str]:
+    columns = [column for schema in table.schemas().values() for column in schema.fields]
+    texts = {column.name for column in columns if isinstance(column.field_type, StringType)}
+    return sorted(texts.intersection(OBJECT_COLUMNS))
 
 
 # ── what runs left ───────────────────────────────────────────────────────────────────────────────────────────────────

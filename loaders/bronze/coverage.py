@@ -1,8 +1,8 @@
 """Coverage: which partitions each admitted source file holds records of, and how many; what is expected in Bronze.
 
-Kept in the ledger by the file's stamp, so that an unchanged file is never read again. A file that cannot be read keeps
-the partitions that it covered (or that its name or declared window tells) with a problem: these are not loaded, their
-old rows stay, and their verdict says why.
+Kept in the ledger by the stamp of the file and its sidecars, so that an unchanged file is never read again. A file that
+cannot be read (or whose sidecar cannot) keeps the partitions that it covered (or that its name or declared window
+tells) with a problem: these are not loaded, their old rows stay, and their verdict says why.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from loaders.errors import MappingRefused, SourceUnreadable
 from loaders.events.records import connect
 from loaders.manifests.admission import Admission
 from loaders.plans.plan import CountedDay, CoveredFile, Description
+from loaders.snapshots.sidecars import find_sidecars, read_sidecar
 from loaders.sources.files import SourceFile, find_files
 
 
@@ -78,7 +79,7 @@ class _Survey:
         self._recorded = ledger.manifest_versions()
         self._bounds = f"{settings.earliest_instant} {settings.latest_after_batch_hours}"
         contract = load_contracts(settings).of_asset(asset)
-        self._contract = contract.sha256
+        self._contract = contract
         self._is_dated_by_batch = KINDS[contract.declared_asset.kind].is_dated_by_batch
         self._declared: dict[str, tuple[str, str]] = {}
         self._reader = LOADERS[contract.form].reader(settings, contract, connect(scratch), scratch)
@@ -106,37 +107,45 @@ class _Survey:
                     "next: name a batch of `omni manifests list --all`"
                 )
             files = find_files(self._settings, admission.file.path, admission.source)
+            sidecars = find_sidecars(self._settings, self._contract, admission, files)
         except SourceUnreadable as error:
             # Whatever the source had is expected still, under a new declaration, too.
-            files, problem, gone = [], str(error), dict(known)
+            files, sidecars, problem, gone = [], {}, str(error), dict(known)
             gone.setdefault(
                 (*admission.key, declared), SourceFileRecord(self._asset, *admission.key, declared, reading)
             )
         for file in files:
             gone.pop((*admission.key, file.name), None)
-            stamp, same = f"{file.stamp}|{reading}", known.get((*admission.key, file.name))
+            stamps = (file.stamp, *(f"{column}={beside.stamp}" for column, beside in sidecars.items()))
+            stamp, same = "|".join((*stamps, reading)), known.get((*admission.key, file.name))
             if same is not None and same.stamp == stamp and same.problem is None:
-                yield CoveredFile(admission, file, same, None, batch_at)
+                yield CoveredFile(admission, file, same, None, batch_at, sidecars=sidecars)
             else:
                 record = SourceFileRecord(self._asset, *admission.key, file.name, stamp)
-                record, coverage, described = self._read(admission, file, record, reading)
-                yield CoveredFile(admission, file, record, coverage, batch_at, described)
+                record, coverage, described = self._read(admission, file, sidecars, record, reading)
+                yield CoveredFile(admission, file, record, coverage, batch_at, described, sidecars)
         for record in gone.values():
             record, coverage = self._unreadable(admission, record, problem)
             yield CoveredFile(admission, None, record, coverage, batch_at)
 
     def _read(
-        self, admission: Admission, file: SourceFile, record: SourceFileRecord, reading: str
+        self,
+        admission: Admission,
+        file: SourceFile,
+        sidecars: Mapping[str, SourceFile],
+        record: SourceFileRecord,
+        reading: str,
     ) -> tuple[SourceFileRecord, list[Coverage], Description | None]:
-        """Read a new or changed file once: is it whole, which days does it hold rows of, and how many."""
+        """Read a new or changed file and its sidecars once: is all whole, which days has it rows of, and how many."""
         declared = self._reader.declared_days(admission, file.name)
         if self._window and declared and not declared.overlaps(self._window):
             return *self._unread(record, declared), None
         try:
             content = self._reader.read(admission, file)
+            told = {column: read_sidecar(admission.source, beside) for column, beside in sidecars.items()}
         except (SourceUnreadable, MappingRefused) as error:
             return *self._unreadable(admission, record, str(error)), None
-        record = replace(record, sha256=content.sha256)
+        record = replace(record, sha256=content.sha256, sidecars=told)
         return record, [_covered_day(record, day, reading) for day in content.days], content.described
 
     def _unread(self, record: SourceFileRecord, declared: Window) -> tuple[SourceFileRecord, list[Coverage]]:
@@ -154,7 +163,7 @@ class _Survey:
         days = set() if self._is_dated_by_batch else self._days_before.get(record.key, set())
         days = days or self._reader.days_by_name(admission, record.source_file)
         rows = [Coverage(record.asset, day, *record.key, None, _sha256(problem, day), problem) for day in sorted(days)]
-        return replace(record, sha256=None, problem=problem), rows
+        return replace(record, sha256=None, sidecars={}, problem=problem), rows
 
     @cached_property
     def _days_before(self) -> dict[FileKey, set[str]]:
@@ -189,13 +198,14 @@ class _Survey:
                 path = self._settings.manifest_resource("mappings", f"{manifest.mapping}.sql")
                 mapping = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
             declared = manifest.model_dump_json(exclude={"assets", "gate_policy"})
-            self._declared[admission.file.sha256] = declared, _sha256(self._contract, mapping, self._bounds)
+            self._declared[admission.file.sha256] = declared, _sha256(self._contract.sha256, mapping, self._bounds)
         header, how = self._declared[admission.file.sha256]
         declaration = _sha256(header, admission.source.model_dump_json())
         return declaration, f"{how}|{declaration}"
 
 
 def _covered_day(record: SourceFileRecord, day: CountedDay, reading: str) -> Coverage:
+    sidecars = (f"{column}={sidecar.sha256}" for column, sidecar in sorted(record.sidecars.items()))
     return Coverage(
         asset=record.asset,
         partition=day.partition,
@@ -203,7 +213,7 @@ def _covered_day(record: SourceFileRecord, day: CountedDay, reading: str) -> Cov
         source_id=record.source_id,
         source_file=record.source_file,
         rows_expected=day.records,
-        fingerprint=_sha256(reading, record.source_file, day.partition, str(day.records), day.content),
+        fingerprint=_sha256(reading, record.source_file, day.partition, str(day.records), day.content, *sidecars),
         first_at=day.first_at,
         last_at=day.last_at,
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jsonschema_rs import Draft202012Validator, ValidationError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from pydantic import ValidationError as InvalidModel
 
 from lakehouse.errors import ConfigurationError
@@ -49,6 +49,10 @@ class _Declared(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
 class SelectionWindow(_Declared):
     """Which records of the sources are meant, or (for sources that are read whole) which days they declare to hold."""
 
@@ -62,7 +66,7 @@ class SelectionWindow(_Declared):
 
 
 class Source(_Declared):
-    """One declared source: a ticket export (file, folder glob) or a document."""
+    """One declared source: a ticket export (file, folder, glob), a document, a recording with its sidecars."""
 
     source_id: str
     source_url_or_path: str
@@ -76,6 +80,13 @@ class Source(_Declared):
     deleted: bool = False
     doc_version: str | None = None
     title: str | None = None
+    # Not written where absent: a source without them says what it said before they meant anything, and its files are
+    # not read again.
+    duration_sec: FiniteFloat | None = Field(default=None, exclude_if=_is_absent)
+    transcript_object_path: str | None = Field(default=None, exclude_if=_is_absent)
+    ocr_text_path: str | None = Field(default=None, exclude_if=_is_absent)
+    keyframe_ocr_path: str | None = Field(default=None, exclude_if=_is_absent)
+    audio_track_path: str | None = Field(default=None, exclude_if=_is_absent)
 
 
 class Manifest(_Declared):

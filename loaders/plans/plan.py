@@ -100,6 +100,8 @@ class CoveredFile:
 
     None where these were not read now, or where more than their head is needed: the stored object tells then.
     """
+    sidecars: Mapping[str, SourceFile] = field(default_factory=dict)
+    """Column → the file beside it whose object goes there; what it held is in the record."""
 
 
 @dataclass(frozen=True)

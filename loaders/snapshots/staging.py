@@ -1,4 +1,4 @@
-"""Document days as Parquet files: the listing of a day, its bytes in the object store.
+"""Document days as Parquet files: the listing of a day, its bytes and those of its sidecars in the object store.
 
 Of a collection on one day, the last `replace` batch counts whole and later `merge` batches on top of it. A document
 that one batch lists twice refuses the day.
@@ -23,6 +23,7 @@ from loaders.manifests.manifest import Manifest
 from loaders.plans.plan import CoveredFile, Description, PartitionPlan, StagedDay, planned_materialization
 from loaders.plans.staged_files import write_staged
 from loaders.snapshots.formats import describe, is_paged
+from loaders.sources.files import SourceFile
 
 _PII_LEVELS = {"clear": "none", "not_applicable": "none", "redacted": "low"}
 
@@ -103,8 +104,11 @@ def _listing(settings: LakehouseSettings, plan: PartitionPlan, run_id: str) -> l
 
 
 def _row(settings: LakehouseSettings, covered: CoveredFile, run_id: str) -> dict[str, Any]:
+    """Whatever a listing can say of a file; the table takes the columns that its contract has."""
     manifest, source, record = covered.admission.manifest, covered.admission.source, covered.record
-    size_bytes = None if source.deleted else _store(settings, covered)
+    size_bytes = None if source.deleted else _store(settings, covered.file, record.sha256)
+    for column, sidecar in record.sidecars.items():
+        _store(settings, covered.sidecars[column], sidecar.sha256)
     described = _describe(settings, covered) if size_bytes else Description()
     return {
         "doc_id": _doc_id(covered),
@@ -116,7 +120,9 @@ def _row(settings: LakehouseSettings, covered: CoveredFile, run_id: str) -> dict
         "source_fingerprint": record.sha256,
         "raw_object_path": None if record.sha256 is None else object_path(record.sha256),
         "size_bytes": size_bytes,
+        **{column: object_path(sidecar.sha256) for column, sidecar in record.sidecars.items()},
         "page_count": described.pages,
+        "duration_sec": source.duration_sec,
         "title": source.title or described.title or record.source_file.rstrip("/").rpartition("/")[2],
         "language": source.language,
         "doc_version": source.doc_version,
@@ -147,8 +153,8 @@ def _describe(settings: LakehouseSettings, covered: CoveredFile) -> Description:
     return describe(lambda size: read_object(settings, sha256, size), source.asset_type, name)
 
 
-def _store(settings: LakehouseSettings, covered: CoveredFile) -> int:
-    file, sha256 = covered.file, covered.record.sha256
+def _store(settings: LakehouseSettings, file: SourceFile | None, sha256: str | None) -> int:
+    """Store the bytes that coverage read under their fingerprint, unless they are there; returns their size."""
     assert file is not None and sha256 is not None  # a plan with an unreadable file is refused
     if (size_bytes := object_size(settings, sha256)) is not None:
         return size_bytes

@@ -60,13 +60,24 @@ class SourceFile:
             raise SourceUnreadable(f"{self.name}: changed while it was read; next: run it again")
 
 
-def find_files(settings: LakehouseSettings, manifest_path: Path, source: Source) -> list[SourceFile]:
+def find_files(
+    settings: LakehouseSettings, manifest_path: Path, source: Source, field: str = "source_url_or_path"
+) -> list[SourceFile]:
     """List the files of a source, in the order of their names.
+
+    Args:
+        settings: Where files are looked for.
+        manifest_path: The manifest that declares the source.
+        source: What is declared.
+        field: The field of the source that names them: its own, or that of a sidecar.
 
     Raises:
         SourceUnreadable: there is none, or one has a name that is no UTF-8: which days it holds cannot be kept.
     """
-    declared = source.source_url_or_path
+    declared: str = getattr(source, field)
+    who, what = source.source_id, "the source"
+    if field != "source_url_or_path":
+        who, what = f"{who}, {field}", field
     url = _apply_alias(settings, declared)
     for root in _roots(settings, manifest_path, url):
         try:
@@ -74,11 +85,11 @@ def find_files(settings: LakehouseSettings, manifest_path: Path, source: Source)
             found = sorted(_matches(fs, location, url), key=lambda match: match[0])
         except (OSError, ValueError, TypeError, ImportError) as error:
             raise SourceUnreadable(
-                f"{source.source_id}: {declared} cannot be listed ({error}); next: mend the path or the access to it"
+                f"{who}: {declared} cannot be listed ({error}); next: mend the path or the access to it"
             ) from error
         for path in (path for path, _ in found if not is_text(path)):
             raise SourceUnreadable(
-                f'{source.source_id}: found a file named "{escaped(_name(declared, url, location, path))}", '
+                f'{who}: found a file named "{escaped(_name(declared, url, location, path))}", '
                 "expected a path in UTF-8; next: rename it"
             )
         if found:
@@ -88,8 +99,8 @@ def find_files(settings: LakehouseSettings, manifest_path: Path, source: Source)
                 for path, info in found
             ]
     raise SourceUnreadable(
-        f"{source.source_id}: no file at {declared!r}, neither beside {manifest_path.name} nor under OMNI_SOURCE_ROOT; "
-        f"next: bring the file or take the source out of {manifest_path.name}"
+        f"{who}: no file at {declared!r}, neither beside {manifest_path.name} nor under OMNI_SOURCE_ROOT; "
+        f"next: bring the file or take {what} out of {manifest_path.name}"
     )
 
 

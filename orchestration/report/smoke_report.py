@@ -32,8 +32,7 @@ EXPECTED_METADATA = {
 """Layer → what a materialization must carry, and not empty."""
 
 PLANNED = (
-    "Loaders for `audio_asset` and `video_asset`: such sources are judged and listed, and nothing reads them.",
-    "Text of images and transcripts of recordings (`ocr_text_path`, `transcript_object_path`): declared, not read.",
+    "Text of images and transcripts of recordings (`ocr_text_path`, `transcript_object_path`): stored, not read.",
 )
 
 _PAGE = 500

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.settings import PROJECT_ROOT
-from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import recording_manifest, source, ticket_event, ticket_manifest, write_lines
 
 BIN = Path(sys.executable).parent
 
@@ -66,7 +66,28 @@ def test_dlt_refuses_what_it_cannot_run_with_status_2(loaded):
     half = loaded("dlt", "pipeline", "run", "ticket_events", "--from", "2026-04-15")
 
     assert (unknown.returncode, half.returncode) == (2, 2)
-    assert "expected ticket_events or doc_snapshots" in unknown.stderr
+    assert "expected ticket_events or audio_snapshots or doc_snapshots or video_snapshots" in unknown.stderr
+
+
+@pytest.mark.parametrize("modality", ["audio", "video"])
+def test_dlt_loads_recordings_with_their_sidecars_and_refuses_one_whose_sidecar_is_gone(lakehouse, tmp_path, modality):
+    """With a lakehouse of its own."""
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    (manifests / "a.bin").write_text("recorded")
+    (manifests / "a.txt").write_text("what is said")
+    recording = source("a", "a.bin", modality, transcript_object_path="a.txt")
+    (manifests / "m.json").write_text(json.dumps(recording_manifest(modality, "2026-04-01", [recording])))
+    own = {"OMNI_HOME": str(tmp_path / "home"), "OMNI_MANIFESTS": str(manifests)}
+
+    done = lakehouse("dlt", "pipeline", "run", f"{modality}_snapshots", **own)
+    objects = [path for path in (tmp_path / "home" / "warehouse" / "objects").rglob("*") if path.is_file()]
+    (manifests / "a.txt").unlink()
+    refused = lakehouse("dlt", "pipeline", "run", f"{modality}_snapshots", **own)
+
+    assert done.returncode == 0 and "1 partitions loaded" in done.stdout, done.stdout + done.stderr
+    assert sorted(path.read_text() for path in objects) == ["recorded", "what is said"]
+    assert refused.returncode == 1 and "a, transcript_object_path: no file at 'a.txt'" in refused.stdout
 
 
 def test_ready_answers_0_ready_1_not_ready_2_error(loaded, tmp_path):

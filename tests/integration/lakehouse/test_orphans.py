@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,14 +11,15 @@ import pytest
 
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import Window
+from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, open_catalog
 from lakehouse.tables.digest import content_digest, find_table
 from lakehouse.tables.objects import object_path, put_object
 from lakehouse.upkeep import orphans as orphans_module
 from lakehouse.upkeep.orphans import AgeRule, remove_orphans
-from loaders.ingest import ingest
-from tests.conftest import DOC_ASSETS, TICKET_EVENTS, document_manifest, source
+from loaders.ingest import ingest, refresh
+from tests.conftest import DOC_ASSETS, TICKET_EVENTS, document_manifest, recording_manifest, source
 from tests.integration.lakehouse.maintained_lake import (
     DAY,
     digests,
@@ -216,6 +218,62 @@ def test_an_object_that_a_load_comes_to_count_on_while_it_is_being_set_aside_com
     report = maintained(three_days)
 
     assert report.objects == () and found.read_bytes() == b"# Another\n"
+
+
+@pytest.fixture
+def recorded(settings, declare):
+    """A recording with a transcript, loaded; the transcript's object."""
+    (settings.manifests / "a.wav").write_bytes(b"the sound")
+    (settings.manifests / "a.txt").write_bytes(b"what is said")
+    recording = source("a", "a.wav", "audio", transcript_object_path="a.txt")
+    declare(recording_manifest("audio", "2026-04-01", [recording]))
+    assert ingest(settings).is_complete
+    return _put(settings, b"what is said")
+
+
+def test_a_sidecar_that_a_retained_snapshot_names_stays_whatever_the_ledger_knows(settings, recorded):
+    for path in settings.manifests.glob("manifest-*.json"):
+        path.unlink()
+    ingest(settings)  # takes the recording out of Bronze, and out of what the ledger knows
+
+    assert maintained(settings, keep_snapshots=99).objects == () and recorded.exists()
+
+    gone = {each.location for each in maintained(settings).objects}
+    assert str(recorded) in gone and len(gone) == 2 and not recorded.exists()
+
+
+def test_a_sidecar_stays_while_a_retained_snapshot_has_it_under_a_contract_that_has_no_such_field(settings, recorded):
+    folder = settings.manifests / "contracts"
+    folder.mkdir()
+    contract = json.loads((PROJECT_ROOT / "manifests" / "contracts" / "audio_asset.json").read_text())
+    fields = [field for field in contract["fields"] if not field.get("sidecar")]
+    (folder / "audio_asset.json").write_text(json.dumps({**contract, "fields": fields}))
+    ingest(settings)
+
+    assert maintained(settings, keep_snapshots=99).objects == () and recorded.exists()
+    assert [each.location for each in maintained(settings).objects] == [str(recorded)]
+
+
+def test_a_replaced_sidecar_goes_with_the_last_snapshot_that_names_it(settings, recorded):
+    (settings.manifests / "a.txt").write_bytes(b"what was really said")
+    ingest(settings)
+
+    assert maintained(settings, keep_snapshots=99).objects == () and recorded.exists()
+    assert [each.location for each in maintained(settings).objects] == [str(recorded)]
+    assert _put(settings, b"what was really said").exists()
+
+
+def test_a_sidecar_that_a_load_counts_on_before_it_has_committed_stays(settings, declare):
+    """The store has the object already, so that a load that knows of the file will not upload it."""
+    (settings.manifests / "a.wav").write_bytes(b"the sound")
+    (settings.manifests / "a.txt").write_bytes(b"what is said")
+    recording = source("a", "a.wav", "audio", transcript_object_path="a.txt")
+    declare(recording_manifest("audio", "2026-04-01", [recording]))
+    found, orphan = _put(settings, b"what is said"), _put(settings, b"nobody's")
+    refresh(settings)
+
+    assert [each.location for each in maintained(settings).objects] == [str(orphan)]
+    assert found.exists()
 
 
 def test_folders_of_runs_that_died_go_and_those_of_running_ones_stay(three_days):

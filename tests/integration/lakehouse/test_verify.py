@@ -1,5 +1,6 @@
 """`omni verify` against a lakehouse that someone tampered with, for real: in the ledger, in the tables, in the store."""
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -19,6 +20,7 @@ from lakehouse.proof.verification import verify
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import UnknownTable, find_table
+from lakehouse.tables.objects import object_path
 from lakehouse.upkeep import maintenance
 from loaders.ingest import ingest, refresh
 from orchestration.cli import verify as verify_command
@@ -26,7 +28,7 @@ from orchestration.cli.main import app
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.backfill import Selection, plan_backfill, request_backfill, run_backfill
 from orchestration.runs.main_job import run_main_job
-from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import document_manifest, recording_manifest, source, ticket_event, ticket_manifest, write_lines
 
 ONE, TWO = "2026-04-15", "2026-04-16"
 EVENTS = "raw_ticket_events"
@@ -396,6 +398,33 @@ def test_an_object_that_is_gone_or_has_another_size_is_found_and_a_load_brings_i
     assert short[0].expected == gone[0].expected == "22 bytes" and "of 5 bytes" in short[0].found
     assert ingest(lake, window=Window.of_keys(ONE, ONE)).is_complete
     assert [code for code, _, _ in codes(lake)] == []
+
+
+def test_a_sidecar_that_is_gone_or_cut_is_found_and_a_load_brings_it_back(lake):
+    (lake.manifests / "a.wav").write_text("the sound")
+    (lake.manifests / "a.txt").write_text("what is said")
+    recording = source("a", "a.wav", "audio", transcript_object_path="a.txt")
+    manifest = recording_manifest("audio", TWO, [recording])
+    (lake.manifests / f"{manifest['manifest_id']}.json").write_text(json.dumps(manifest))
+    ingest(lake)
+    path = lake.home / "warehouse" / object_path(hashlib.sha256(b"what is said").hexdigest())
+    whole = look(lake, asset="raw_audio_assets")
+
+    path.write_bytes(b"what")
+    cut = look(lake).findings
+    path.unlink()
+    gone = look(lake).findings
+    change_ledger(lake, "delete from omni_source_files where asset = 'raw_audio_assets'")
+    unknown = look(lake).findings
+
+    assert (whole.findings, whole.objects) == ([], 2)
+    assert [(f.code, f.asset, f.partition, f.expected) for f in (*cut, *gone, *unknown)] == [
+        ("object_differs", "raw_audio_assets", TWO, "12 bytes"),
+        ("object_gone", "raw_audio_assets", TWO, "12 bytes"),
+        ("object_gone", "raw_audio_assets", TWO, "its bytes"),
+    ]
+    assert ingest(lake, window=Window.of_keys(TWO, TWO)).is_complete
+    assert path.read_bytes() == b"what is said" and codes(lake) == []
 
 
 # ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
