@@ -1,6 +1,6 @@
 """The kinds of Bronze assets, and what follows from a kind: the one table that everything else asks.
 
-A contract names its kind (`lakehouse.tables.contracts`); the loaders' half (read, stage, check) is
+A contract names its kind (`lakehouse.contracts.registry`); the loaders' half (read, stage, check) is
 `loaders.bronze.kinds`.
 """
 

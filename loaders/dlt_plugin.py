@@ -12,10 +12,10 @@ from typing import Any
 from dlt.common.configuration import plugins
 from dlt.common.configuration.plugins import only_host
 
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import OmniError
 from lakehouse.partitions import Window
 from lakehouse.settings import load_settings
-from lakehouse.tables.contracts import load_contracts
 
 
 class RunCommand:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from lakehouse.builds.commit_evidence import recover_ledger
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.evidence import FileKey
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
-from lakehouse.tables.contracts import bronze_contracts
 from loaders.bronze.coverage import refresh_coverage
 from loaders.bronze.pipelines import LoadReport, Progress, failure_of, new_run_id, run_pipeline
 from loaders.plans.plan import CoveredFile, plan_load

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import OmniError
 from lakehouse.ledger.evidence import ManifestVersion, Release, SourceAdmission
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
-from lakehouse.tables.contracts import load_contracts
 from loaders.errors import ReleaseRefused
 from loaders.manifests.admission import Admission, judge_file
 from loaders.manifests.changes import changes_since

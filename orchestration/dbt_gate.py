@@ -10,11 +10,11 @@ from typing import Any
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
 
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.errors import OmniError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE, Window, parse_day
 from lakehouse.settings import load_settings
-from lakehouse.tables.contracts import bronze_contracts
 from orchestration.planning.gate import Gate
 from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.readiness import Readiness

@@ -7,9 +7,9 @@ import warnings
 
 import dagster as dg
 
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
-from lakehouse.tables.contracts import bronze_contracts
 from orchestration.dbt.forks import end_servers
 from orchestration.graph.arrivals_sensor import build_arrivals_sensor
 from orchestration.graph.bronze_assets import build_bronze_asset, build_seed_manifests

@@ -26,6 +26,7 @@ from lakehouse.builds.commit_evidence import snapshot_evidence
 from lakehouse.builds.model import Model
 from lakehouse.builds.pins import Pinned
 from lakehouse.builds.staging import Staging
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.dbt.results import record_results
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.inputs import derived_version
@@ -36,7 +37,6 @@ from lakehouse.settings import load_settings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, list_tables, load_table_if_exists, open_catalog
 from lakehouse.tables.commits import replace_window
-from lakehouse.tables.contracts import bronze_contracts
 from lakehouse.tables.duck import load_iceberg_extension, quoted, scan_sql
 from lakehouse.tables.filters import ALWAYS, time_filter
 

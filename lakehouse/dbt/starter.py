@@ -12,12 +12,12 @@ from typing import Any
 import duckdb
 import yaml
 
+from lakehouse.contracts.model import Contract
 from lakehouse.errors import ConfigurationError
 from lakehouse.kinds import KINDS
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.contract_docs import DBT_SOURCES, DUCKDB_TYPES, as_dbt_sources, dbt_source
-from lakehouse.tables.contract_model import Contract
 
 _LINEAGE = ("source_id", "manifest_id", "batch_id", "run_id")
 """Columns of Bronze beside the contract's that a starter passes on."""

@@ -14,6 +14,8 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import ManifestEntry
 from pyiceberg.table import Table
 
+from lakehouse.contracts.model import Contract
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.kinds import OBJECT_COLUMN
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
@@ -23,8 +25,6 @@ from lakehouse.proof.partition_comparison import Finding, PartitionComparison, T
 from lakehouse.proof.partition_files import PartitionFiles, broken_files, broken_metadata, partition_files
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import list_tables, load_table_if_exists
-from lakehouse.tables.contract_model import Contract
-from lakehouse.tables.contracts import bronze_contracts
 from lakehouse.tables.digest import UnknownTable
 from lakehouse.tables.filters import ALWAYS, HELD, day_filter
 from lakehouse.tables.objects import object_path, open_store

@@ -18,11 +18,11 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from lakehouse.contracts.model import Contract
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.kinds import FORMS, LINEAGE, Column, FieldType
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
-from lakehouse.tables.contracts import load_contracts
 
 RUN_COLUMNS = ("run_id", "ingested_at", "quarantined_at", "released_at")
 """Columns that say which run wrote a row: they differ between runs that write the same content."""

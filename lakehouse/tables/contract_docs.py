@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
+from lakehouse.contracts.format import contract_keys
+from lakehouse.contracts.model import AssetDeclaration, Contract, ContractField
+from lakehouse.contracts.registry import Contracts, load_contract, load_contracts
 from lakehouse.kinds import CHECKS, FORMS, KINDS, LINEAGE, Column, FieldType
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import QUARANTINE_COLUMNS, TableDefinition, bronze_table
-from lakehouse.tables.contract_format import contract_keys
-from lakehouse.tables.contract_model import AssetDeclaration, Contract, ContractField
-from lakehouse.tables.contracts import Contracts, load_contract, load_contracts
 from lakehouse.tables.field_rules import rules_of
 
 ODCS_VERSION = "v3.2.0"

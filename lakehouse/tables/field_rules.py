@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lakehouse.contracts.model import ContractField
 from lakehouse.kinds import FieldType
-from lakehouse.tables.contract_model import ContractField
 from lakehouse.tables.duck import quoted
 
 SQL_TYPES: Mapping[FieldType, str] = {

@@ -18,10 +18,10 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import StringType
 
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.kinds import OBJECT_COLUMNS
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import bronze_contracts
 from lakehouse.tables.objects import open_store
 from lakehouse.tables.stored_files import StoredFile, file_system, list_files, list_table, path_of
 from lakehouse.upkeep.report import Removal

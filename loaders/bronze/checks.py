@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from pyiceberg.catalog import Catalog
 
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.kinds import CONSERVATION, Severity
 from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger
@@ -19,7 +20,6 @@ from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import load_table_if_exists
-from lakehouse.tables.contracts import load_contracts
 from lakehouse.tables.filters import rows_of
 from loaders.bronze.held_records import Selection, held_records
 from loaders.bronze.kinds import LOADERS

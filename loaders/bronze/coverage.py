@@ -13,12 +13,12 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.kinds import KINDS
 from lakehouse.ledger.evidence import Coverage, FileKey, SourceFileRecord
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import load_contracts
 from loaders.bronze.kinds import LOADERS
 from loaders.errors import MappingRefused, SourceUnreadable
 from loaders.events.records import connect

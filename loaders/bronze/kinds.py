@@ -9,9 +9,9 @@ from pathlib import Path
 
 import duckdb
 
+from lakehouse.contracts.model import Contract
 from lakehouse.kinds import RowForm
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
 from loaders.events.checks import record_findings
 from loaders.events.counting import RecordReader
 from loaders.events.staging import RecordStager

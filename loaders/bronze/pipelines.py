@@ -20,12 +20,12 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pyiceberg.catalog import Catalog
 from sqlalchemy.exc import OperationalError
 
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import WindowConflict
 from lakehouse.ledger.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import load_contracts
 from loaders.bronze.checks import check_partitions
 from loaders.bronze.destination import Sink, bronze, table_of
 from loaders.bronze.kinds import LOADERS

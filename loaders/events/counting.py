@@ -6,9 +6,9 @@ from pathlib import Path
 
 import duckdb
 
+from lakehouse.contracts.model import Contract
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.duck import quoted
 from loaders.events.dating import Dating, first_instant
 from loaders.events.records import (

@@ -16,10 +16,10 @@ from datetime import UTC, date, datetime, time, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lakehouse.contracts.model import Contract
 from lakehouse.kinds import KINDS
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
 from loaders.events.typing_sql import instant
 from loaders.manifests.manifest import Manifest
 

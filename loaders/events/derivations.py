@@ -3,7 +3,7 @@
 The contract's `derived` says how (docs/reference/contracts.md); nothing here knows any contract by name.
 """
 
-from lakehouse.tables.contract_model import Case, Contract, ContractField, Derivation
+from lakehouse.contracts.model import Case, Contract, ContractField, Derivation
 from lakehouse.tables.duck import quoted
 
 

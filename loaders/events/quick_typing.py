@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from lakehouse.contracts.model import Contract, ContractField
 from lakehouse.kinds import FieldType
-from lakehouse.tables.contract_model import Contract, ContractField
 from lakehouse.tables.duck import quoted
 from lakehouse.tables.field_rules import keeps_rules
 from loaders.events.dating import Dating

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import duckdb
 import pyarrow as pa
 
-from lakehouse.tables.contract_model import Contract
+from lakehouse.contracts.model import Contract
 from lakehouse.tables.duck import quoted
 from loaders.events.dating import Dating, first_instant
 from loaders.events.derivations import derived_columns

@@ -14,8 +14,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from lakehouse.contracts.model import Contract
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.duck import quoted
 from loaders.errors import SourceUnreadable
 from loaders.events.dating import SELECTING_MODES, first_instant

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from lakehouse.builds.commit_evidence import snapshot_evidence
+from lakehouse.contracts.model import Contract
 from lakehouse.ledger.evidence import FileKey, RowCounts
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import QUARANTINE_COLUMNS, bronze_table
-from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.duck import quoted
 from loaders.errors import SourceUnreadable
 from loaders.events.dating import Dating

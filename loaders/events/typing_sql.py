@@ -6,7 +6,7 @@ ways to type, `loaders.events.record_typing` and `loaders.events.quick_typing`.
 
 import json
 
-from lakehouse.tables.contract_model import Contract, ContractField
+from lakehouse.contracts.model import Contract, ContractField
 from lakehouse.tables.duck import quoted
 from lakehouse.tables.field_rules import SQL_TYPES, SeenValue, rules_of
 

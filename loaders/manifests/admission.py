@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from lakehouse.tables.contract_model import Contract
+from lakehouse.contracts.model import Contract
 from loaders.manifests.manifest import Manifest, ManifestFile, Source
 
 Judgment = Literal["accept", "warn", "quarantine", "reject"]

@@ -18,10 +18,10 @@ from jsonschema_rs import Draft202012Validator, ValidationError
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from pydantic import ValidationError as InvalidModel
 
+from lakehouse.contracts.model import Contract
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
-from lakehouse.tables.contracts import load_contracts
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts, escaped, is_text, json_path
 from loaders.manifests.rules import rule_breaches
 

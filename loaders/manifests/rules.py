@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lakehouse.tables.contract_model import Contract
+from lakehouse.contracts.model import Contract
 
 Rule = tuple[str, str, str]
 """JSON path, what was found, what is allowed."""
@@ -25,7 +25,7 @@ def rule_breaches(document: object, contracts: Mapping[str, Contract]) -> list[R
 
     Args:
         document: Any JSON.
-        contracts: `contract_ref` → contract (`lakehouse.tables.contracts.Contracts.by_ref`).
+        contracts: `contract_ref` → contract (`lakehouse.contracts.registry.Contracts.by_ref`).
     """
     if not isinstance(document, dict):
         return []

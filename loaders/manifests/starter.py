@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lakehouse.contracts.model import Contract
+from lakehouse.contracts.registry import Contracts, load_contracts
 from lakehouse.kinds import RowForm
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
-from lakehouse.tables.contracts import Contracts, load_contracts
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts
 from loaders.errors import StarterRefused
 from loaders.manifests.manifest import SCHEMA_FILE, document_breaches

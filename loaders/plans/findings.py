@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from pyiceberg.catalog import Catalog
 
+from lakehouse.contracts.model import Contract
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
 
 Finding = tuple[str, int]
 """Message, number of failures."""

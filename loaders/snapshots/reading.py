@@ -4,9 +4,9 @@ from pathlib import Path
 
 import duckdb
 
+from lakehouse.contracts.model import Contract
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
 from loaders.manifests.admission import Admission
 from loaders.plans.plan import CountedDay, FileContent
 from loaders.snapshots.formats import HEAD_BYTES, describe, is_paged

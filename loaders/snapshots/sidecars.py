@@ -6,9 +6,9 @@ Called by `loaders.bronze.coverage`; `loaders.snapshots.staging` stores the byte
 
 from collections.abc import Sequence
 
+from lakehouse.contracts.model import Contract
 from lakehouse.ledger.evidence import Sidecar
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
 from loaders.errors import SourceUnreadable
 from loaders.manifests.admission import Admission
 from loaders.manifests.manifest import Source

@@ -13,10 +13,10 @@ import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from lakehouse.builds.commit_evidence import snapshot_evidence
+from lakehouse.contracts.model import Contract
 from lakehouse.ledger.evidence import RowCounts
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
-from lakehouse.tables.contract_model import Contract
 from lakehouse.tables.objects import ObjectMismatch, object_path, object_size, put_object, read_object
 from loaders.errors import SourceUnreadable
 from loaders.manifests.manifest import Manifest

@@ -154,7 +154,7 @@ def coverage(
     as_json: JsonOption = False,
 ) -> None:
     """Print what is expected: per day the records and files that the admitted sources hold, as last looked at."""
-    from lakehouse.tables.contracts import load_contracts
+    from lakehouse.contracts.registry import load_contracts
     from orchestration.report.coverage_table import coverage_json, coverage_lines
 
     with reported():

@@ -145,7 +145,7 @@ def check_contracts(
     as_json: JsonOption = False,
 ) -> None:
     """Judge contract files: exit 0 all sound, 1 a rule is broken, 2 a file is not there or cannot be read."""
-    from lakehouse.tables.contracts import judge_contract
+    from lakehouse.contracts.registry import judge_contract
 
     with reported():
         settings = _settings(manifest_dir)
@@ -172,8 +172,8 @@ def _asked_contracts(settings: LakehouseSettings, names: list[str] | None) -> li
     Raises:
         ConfigurationError: a name is no contract and no file.
     """
+    from lakehouse.contracts.registry import contract_files
     from lakehouse.errors import ConfigurationError
-    from lakehouse.tables.contracts import contract_files
 
     known = {path.stem: path for path in contract_files(settings)}
     unknown = [name for name in names or () if name not in known and not Path(name).is_file()]
@@ -194,9 +194,9 @@ def export_contracts(
     """Export data contracts to the Open Data Contract Standard."""
     import yaml
 
+    from lakehouse.contracts.registry import load_contract, load_contracts
     from lakehouse.errors import ConfigurationError
     from lakehouse.tables.contract_docs import as_odcs
-    from lakehouse.tables.contracts import load_contract, load_contracts
 
     with reported():
         if format_ != "odcs":
@@ -215,8 +215,8 @@ def export_contracts(
 @contract_app.command("dbt")
 def start_dbt_model(name: Annotated[str, typer.Argument(help="Contract that names an asset.")]) -> None:
     """Write the dbt source of a contract's asset and a starter Silver model with the tests of its key."""
+    from lakehouse.contracts.registry import load_contract
     from lakehouse.dbt.starter import start_model
-    from lakehouse.tables.contracts import load_contract
 
     with reported():
         settings = load_settings()

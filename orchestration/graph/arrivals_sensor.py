@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # not exported
 
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import bronze_contracts
 from orchestration.graph.bronze_assets import LoadConfig
 from orchestration.graph.partitions import range_tags, window_of_tags
 from orchestration.instance.live_runs import fail_dead_runs

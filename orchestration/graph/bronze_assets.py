@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.kinds import CHECKS, Severity
 from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
-from lakehouse.tables.contracts import bronze_contracts
 from orchestration.graph.dagster_events import (
     OWNERS,
     WRITES,

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lakehouse.builds.reach import is_daily, reach_of
+from lakehouse.contracts.model import Contract
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.errors import OmniError
 from lakehouse.kinds import Severity
 from lakehouse.ledger.inputs import Reach
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contract_model import Contract
-from lakehouse.tables.contracts import bronze_contracts
 from orchestration.dbt.manifest import ensure_dbt_manifest
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import ONE_DAY, parse_day
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import load_contracts
 
 
 @dataclass(frozen=True)

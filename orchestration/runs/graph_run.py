@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import bronze_contracts
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.graph.bronze_assets import LoadConfig
 from orchestration.graph.dbt_assets import DBT_MODELS, BuildConfig

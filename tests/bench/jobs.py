@@ -16,13 +16,13 @@ import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from lakehouse.builds.commit_evidence import snapshot_evidence
+from lakehouse.contracts.registry import load_contract
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import open_catalog
-from lakehouse.tables.contracts import load_contract
 from lakehouse.upkeep.maintenance import maintain
 from loaders.bronze.coverage import refresh_coverage
 from loaders.bronze.destination import Sink, commit_staged

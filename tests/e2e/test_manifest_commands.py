@@ -14,10 +14,10 @@ from click.testing import Result
 from sqlalchemy import update
 from typer.testing import CliRunner
 
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.ledger import schema
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
-from lakehouse.tables.contracts import load_contracts
 from loaders import seed_loader
 from loaders.ingest import ingest
 from orchestration.cli.main import app

@@ -8,12 +8,12 @@ from typing import Any
 
 from pyiceberg.table import Table
 
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import RUN_COLUMNS
 from lakehouse.tables.catalog import load_table_if_exists, open_catalog
-from lakehouse.tables.contracts import bronze_contracts
 from lakehouse.tables.digest import content_digest
 from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.readiness import Readiness

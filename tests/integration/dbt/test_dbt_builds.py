@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.catalog import open_catalog
-from lakehouse.tables.contracts import bronze_contracts
 from lakehouse.tables.digest import content_digest, find_table
 from loaders.ingest import ingest
 from orchestration.readiness.asset_graph import read_asset_graph

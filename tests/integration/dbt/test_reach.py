@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.catalog import open_catalog
-from lakehouse.tables.contracts import bronze_contracts
 from loaders.ingest import ingest
 from orchestration.readiness.asset_graph import load_asset_graph, read_asset_graph
 from orchestration.readiness.readiness import Readiness

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from lakehouse.contracts.registry import load_contract
 from lakehouse.dbt.starter import start_model
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from lakehouse.tables.contracts import load_contract
 from loaders.ingest import ingest
 from tests.conftest import source, ticket_manifest, write_lines
 from tests.dbt_shell import dbt

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
+from lakehouse.contracts.registry import load_contract
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.namespaces import QUARANTINE
-from lakehouse.tables.contracts import load_contract
 from loaders.bronze.coverage import refresh_coverage
 from loaders.errors import SourceUnreadable
 from loaders.events import typed_rows

@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from lakehouse.contracts.registry import load_contract
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import load_contract
 from loaders.events import counting
 from loaders.events.counting import count_days
 from loaders.events.dating import Dating

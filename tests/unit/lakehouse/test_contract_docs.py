@@ -8,6 +8,8 @@ import pytest
 import yaml
 from jsonschema_rs import validator_for
 
+from lakehouse.contracts.model import Contract
+from lakehouse.contracts.registry import load_contract, load_contracts
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.contract_docs import (
@@ -18,8 +20,6 @@ from lakehouse.tables.contract_docs import (
     as_odcs,
     write_generated,
 )
-from lakehouse.tables.contract_model import Contract
-from lakehouse.tables.contracts import load_contract, load_contracts
 
 SHIPPED = ["audio_asset", "doc_asset", "listed_file", "ticket", "ticket_event", "video_asset"]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from lakehouse.contracts.registry import judge_contract, load_contract, load_contracts
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import judge_contract, load_contract, load_contracts
 
 AT = {"name": "sent_at", "type": "timestamp", "required": True, "description": "When."}
 ID = {"name": "message_id", "type": "string", "required": True, "description": "Which."}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.contracts import load_contracts
 from loaders.manifests.admission import DEFAULT_POLICY, SEVERITY, judge_file
 from loaders.manifests.manifest import Breach, Manifest, ManifestFile
 from tests.conftest import source, ticket_manifest

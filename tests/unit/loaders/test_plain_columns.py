@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakehouse.contracts.model import Contract, ContractField
 from lakehouse.settings import PROJECT_ROOT
-from lakehouse.tables.contract_model import Contract, ContractField
 from lakehouse.tables.field_rules import FIELD_RULES, keeps_rules
 from loaders.events.record_hash import plain_instants, plain_lists
 from loaders.events.typing_sql import canonical_text, instant, value_conditions

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.tables.contract_model import ContractField
+from lakehouse.contracts.model import ContractField
 from loaders.events.record_hash import canonical_list, escaped, sha256_texts
 from loaders.events.typing_sql import canonical_text
 

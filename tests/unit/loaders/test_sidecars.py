@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from lakehouse.contracts.model import Contract
+from lakehouse.contracts.rules import contract_breaches
 from lakehouse.kinds import SIDECARS
 from lakehouse.settings import PROJECT_ROOT
-from lakehouse.tables.contract_model import Contract
-from lakehouse.tables.contract_rules import contract_breaches
 from loaders.manifests.manifest import SCHEMA_FILE, Source
 
 

@@ -1,6 +1,6 @@
 """A data contract as a typed value: the fields of a record, their types and rules, and the Bronze asset that they make.
 
-Pure. Read from files and judged by `lakehouse.tables.contracts` and `lakehouse.tables.contract_rules`.
+Pure. Read from files and judged by `lakehouse.contracts.registry` and `lakehouse.contracts.rules`.
 """
 
 import hashlib

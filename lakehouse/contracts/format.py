@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lakehouse.tables.contract_model import Contract
+from lakehouse.contracts.model import Contract
 
 Key = tuple[str, str, str]
 """Name (with a star where it is required), values, meaning."""

@@ -1,6 +1,6 @@
 """Rules of a contract beyond what its types say: names that must be fields, a time that is one, a key that is there.
 
-Pure. Called by `lakehouse.tables.contracts`, which reads the files.
+Pure. Called by `lakehouse.contracts.registry`, which reads the files.
 """
 
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from lakehouse.contracts.model import AssetDeclaration, Contract, ContractField
 from lakehouse.kinds import FORMS, KINDS, LINEAGE, SIDECARS, FieldType
-from lakehouse.tables.contract_model import AssetDeclaration, Contract, ContractField
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,17 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from lakehouse.errors import ConfigurationError
-from lakehouse.kinds import KindName
-from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from lakehouse.tables.contract_model import Contract
-from lakehouse.tables.contract_rules import (
+from lakehouse.contracts.model import Contract
+from lakehouse.contracts.rules import (
     Breach,
     claim_breaches,
     contract_breaches,
     name_breaches,
     type_breaches,
 )
+from lakehouse.errors import ConfigurationError
+from lakehouse.kinds import KindName
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts
 
 
