@@ -242,13 +242,17 @@ def test_a_sidecar_that_a_retained_snapshot_names_stays_whatever_the_ledger_know
     assert str(recorded) in gone and len(gone) == 2 and not recorded.exists()
 
 
-def test_a_sidecar_stays_while_a_retained_snapshot_has_it_under_a_contract_that_has_no_such_field(settings, recorded):
+def test_a_sidecar_stays_while_a_retained_snapshot_has_it_when_contract_and_table_have_no_such_column(
+    settings, recorded
+):
     folder = settings.manifests / "contracts"
     folder.mkdir()
     contract = json.loads((PROJECT_ROOT / "manifests" / "contracts" / "audio_asset.json").read_text())
     fields = [field for field in contract["fields"] if not field.get("sidecar")]
     (folder / "audio_asset.json").write_text(json.dumps({**contract, "fields": fields}))
     ingest(settings)
+    with find_table(open_catalog(settings), "raw_audio_assets").update_schema() as update:
+        update.delete_column("transcript_object_path")
 
     assert maintained(settings, keep_snapshots=99).objects == () and recorded.exists()
     assert [each.location for each in maintained(settings).objects] == [str(recorded)]
