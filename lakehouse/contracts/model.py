@@ -151,6 +151,11 @@ class Contract(_Declared):
         return self.asset
 
     @property
+    def lists_records(self) -> bool:
+        """Whether a batch lists records as they are on its day."""
+        return self.form == "records" and KINDS[self.declared_asset.kind].is_dated_by_batch
+
+    @property
     def form(self) -> RowForm:
         """What a row is."""
         return "files" if self.declared_asset.bytes else "records"

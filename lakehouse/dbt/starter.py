@@ -86,8 +86,7 @@ def _model_sql(contract: Contract) -> str:
 
 with source as (
 
-    select * from {{{{ source('bronze', '{asset.name}') }}}}
-    where {{{{ in_window({window}) }}}}
+    select * from {{{{ source('bronze', '{asset.name}', where=in_window({window})) }}}}
 
 ),
 

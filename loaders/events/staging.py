@@ -62,7 +62,7 @@ class RecordStager:
     def _stage(self, plan: PartitionPlan) -> StagedDay:
         started_at = datetime.now(UTC)
         files = [self._typed_once(covered) for covered in plan.files]
-        is_plain, rows = _is_plain(plan, files), plan.rows_expected
+        is_plain, rows = not self._replaced(plan) and _is_plain(plan, files), plan.rows_expected
         counts = RowCounts(rows, rows, rows) if is_plain else self._gather_day(plan)
         unknown = _unknown_fields(self._contract, plan, files) if is_plain else self._unknown_fields_of_day()
         evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id, started_at)])
@@ -147,10 +147,14 @@ class RecordStager:
         return f"(select * from {rows} join (select source_line, partition from {view}_days) using (source_line))"
 
     def _gather_day(self, plan: PartitionPlan) -> RowCounts:
-        """Open `day_rows`: the day's records of all its files, of each key keeping the last."""
-        day = quoted(plan.partition)
+        """Open `day_rows`: the day's records of all its files, of each key keeping the last.
+
+        What a later whole list of its collection replaces counts as deduplicated, however broken it was.
+        """
+        day, replaced = quoted(plan.partition), self._replaced(plan)
         files = " union all by name ".join(
-            f"select * replace (partition::varchar as partition), {rank} as batch_rank from {self._view(covered)} "
+            f"select * replace (partition::varchar as partition{_NO_REASON if rank in replaced else ''}), "
+            f"{rank} as batch_rank, {rank in replaced} as is_replaced from {self._view(covered)} "
             f"where partition = {day}"
             for rank, covered in enumerate(plan.files)
         )
@@ -162,7 +166,7 @@ class RecordStager:
         key = _columns(self._contract.key)
         found = self._connection.execute(
             f"select count(*), count(*) filter (reason_code is not null), count(distinct ({key})) filter "
-            "(reason_code is null) from records_of_day"
+            "(reason_code is null and not is_replaced) from records_of_day"
         ).fetchone()
         assert found is not None  # an aggregate always returns a row
         read, quarantined, loaded = found
@@ -173,14 +177,28 @@ class RecordStager:
             )
         kept = "select *, reason_code is null as is_kept from records_of_day"
         if read != loaded + quarantined:
-            last = f"partition by {key} order by reason_code nulls first, batch_rank desc, source_line desc"
+            order = "is_replaced, reason_code nulls first, batch_rank desc, source_line desc"
             self._connection.execute(
                 "create or replace temp table ranked as select batch_rank, source_line, reason_code is null and "
-                f"row_number() over ({last}) = 1 as is_kept from records_of_day"
+                f"not is_replaced and row_number() over (partition by {key} order by {order}) = 1 as is_kept "
+                "from records_of_day"
             )
             kept = "select * from records_of_day join ranked using (batch_rank, source_line)"
         self._connection.execute(f"create or replace temp view day_rows as {kept}")
         return RowCounts(plan.rows_expected, read, loaded, read - loaded - quarantined, quarantined)
+
+    def _replaced(self, plan: PartitionPlan) -> set[int]:
+        """Ranks of the files of batches behind which a later one lists their collection whole."""
+        if not self._contract.lists_records:
+            return set()
+        manifests = [covered.admission.manifest for covered in plan.files]
+        whole = {each.listed_collection: each.manifest_id for each in manifests if each.listing == "replace"}
+        first = {
+            each.listed_collection: rank
+            for rank, each in reversed([*enumerate(manifests)])
+            if each.manifest_id == whole.get(each.listed_collection)
+        }
+        return {rank for rank, each in enumerate(manifests) if rank < first.get(each.listed_collection, 0)}
 
     def _unknown_fields_of_day(self) -> dict[str, str]:
         known = ", ".join(map(quoted, known_in_extra(self._contract)))
@@ -216,6 +234,9 @@ class RecordStager:
             if key in self._files and self._files[key].are_of_one_day:
                 self._connection.unregister(self._files.pop(key).name)
                 self._views.pop(key, None)
+
+
+_NO_REASON = ", null::varchar as reason_code, null::varchar as reason"
 
 
 def _is_plain(plan: PartitionPlan, files: list[TypedRows]) -> bool:

@@ -23,7 +23,7 @@ from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts, escaped, is_text, json_path
-from loaders.manifests.rules import rule_breaches
+from loaders.manifests.rules import Disposition, default_disposition, rule_breaches
 
 SCHEMA_FILE = "source_manifest_v1.schema.json"
 
@@ -107,7 +107,7 @@ class Manifest(_Declared):
     selection_window: SelectionWindow = SelectionWindow()
     gate_policy: dict[str, str] = {}
     collection: str | None = None
-    disposition: Literal["merge", "replace"] | None = None
+    disposition: Disposition | None = None
     max_deleted_ratio: float = 0.3
     mapping: str | None = None
     snapshot_at: datetime | None = None
@@ -116,6 +116,16 @@ class Manifest(_Declared):
     def snapshot_date(self) -> date:
         """Day partition of a document snapshot (UTC)."""
         return (self.snapshot_at or self.created_at).astimezone(UTC).date()
+
+    @property
+    def listed_collection(self) -> str:
+        """What a snapshot speaks of: a set of documents, or of records."""
+        return self.collection or self.source_type
+
+    @property
+    def listing(self) -> Disposition:
+        """Whether a snapshot lists its collection whole, or changes of it."""
+        return self.disposition or default_disposition(self.load_mode)
 
     def contract_of(self, source: Source) -> str:
         """`contract_ref` that a source is read under."""

@@ -5,12 +5,15 @@ Pure. Called by `loaders.manifests.manifest` with any JSON; a value that the sch
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from lakehouse.contracts.model import Contract
 
 Rule = tuple[str, str, str]
 """JSON path, what was found, what is allowed."""
+
+Disposition = Literal["merge", "replace"]
+"""How a snapshot lists its collection: changes of it, or the whole."""
 
 _MODE_NEEDS = {
     "incremental_cursor": (("cursor_field",), ("cursor_start",)),
@@ -38,7 +41,14 @@ def rule_breaches(document: object, contracts: Mapping[str, Contract]) -> list[R
         *_unknown_contracts(document, sources, contracts),
         *_fit(document, sources, contracts),
         *_load_mode(document),
+        *_whole_list(document, sources, contracts),
+        *_tombstones(document, sources, contracts),
     ]
+
+
+def default_disposition(load_mode: str) -> Disposition:
+    """How a snapshot lists its collection, where its manifest does not say."""
+    return "replace" if load_mode == "full_snapshot" else "merge"
 
 
 def _license(document: dict[str, Any]) -> Iterator[Rule]:
@@ -98,3 +108,24 @@ def _load_mode(document: dict[str, Any]) -> Iterator[Rule]:
         if not any(window.get(name) for name in choices):
             names = " or ".join(choices)
             yield "$.selection_window", f"no {names}", f"{names}, which load_mode {document['load_mode']} needs"
+
+
+def _whole_list(
+    document: dict[str, Any], sources: list[tuple[int, dict[str, Any]]], contracts: Mapping[str, Contract]
+) -> Iterator[Rule]:
+    """What a whole list of records replaces must be said: two lists of one day may be of two collections."""
+    refs = {document.get("contract_ref"), *(source.get("contract_ref") for _, source in sources)}
+    lists = [ref for ref in refs if isinstance(ref, str) and ref in contracts and contracts[ref].lists_records]
+    disposition = document.get("disposition") or default_disposition(str(document.get("load_mode")))
+    if lists and disposition == "replace" and not document.get("collection"):
+        yield "$.collection", "none", f"the name of what is listed whole under {lists[0]}, or disposition merge"
+
+
+def _tombstones(
+    document: dict[str, Any], sources: list[tuple[int, dict[str, Any]]], contracts: Mapping[str, Contract]
+) -> Iterator[Rule]:
+    for number, source in sources:
+        ref = source.get("contract_ref", document.get("contract_ref"))
+        is_of_records = isinstance(ref, str) and ref in contracts and contracts[ref].form == "records"
+        if is_of_records and source.get("deleted") is True:
+            yield f"$.assets[{number}].deleted", "true", f"false under {ref}, whose sources hold records"

@@ -112,7 +112,9 @@ def draft_manifest(
         **_fitting(contract),
         "contract_ref": ref,
         "load_mode": "full_snapshot",
-        **({"disposition": "replace", "collection": name} if contract.form == "files" else {}),
+        **(
+            {"disposition": "replace", "collection": name} if contract.form == "files" or contract.lists_records else {}
+        ),
         **_mapped(settings, contract, choices.mapping),
         "license_tag": choices.license_tag or "unknown",
         "owner": owner,

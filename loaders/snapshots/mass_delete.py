@@ -17,7 +17,6 @@ from lakehouse.partitions import Window
 from lakehouse.tables.filters import day_filter
 from loaders.manifests.manifest import Manifest
 from loaders.plans.findings import Finding, Found, Inspection
-from loaders.snapshots.staging import collection_of, disposition_of
 
 _NAMED_DOCUMENTS = 10
 
@@ -101,7 +100,7 @@ class MassDeleteGuard:
         """The last manifest of the day that lists a collection whole: the one that counts."""
         versions = [self._versions[key] for key in zip(item.manifest_ids, item.manifest_hashes, strict=True)]
         manifests = [Manifest.model_validate({**(v.declared or {}), "assets": []}) for v in versions]
-        return [m for m in manifests if collection_of(m) == collection and disposition_of(m) == "replace"][-1]
+        return [m for m in manifests if m.listed_collection == collection and m.listing == "replace"][-1]
 
 
 def _mended_by(manifest: Manifest, removed: list[str]) -> str:

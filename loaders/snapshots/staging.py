@@ -7,7 +7,7 @@ that one batch lists twice refuses the day.
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
@@ -19,7 +19,6 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.objects import ObjectMismatch, object_path, object_size, put_object, read_object
 from loaders.errors import SourceUnreadable
-from loaders.manifests.manifest import Manifest
 from loaders.plans.plan import CoveredFile, Description, PartitionPlan, StagedDay, planned_materialization
 from loaders.plans.staged_files import write_staged
 from loaders.snapshots.formats import describe, is_paged
@@ -53,16 +52,6 @@ class ListingStager:
         return StagedDay([write_staged(table, {"omni.table": plan.asset, **evidence}, self._folder)])
 
 
-def collection_of(manifest: Manifest) -> str:
-    """Set of documents that a manifest speaks of."""
-    return manifest.collection or manifest.source_type
-
-
-def disposition_of(manifest: Manifest) -> Literal["merge", "replace"]:
-    """Whether a manifest lists its collection whole, or changes of it."""
-    return manifest.disposition or ("replace" if manifest.load_mode == "full_snapshot" else "merge")
-
-
 def _doc_id(covered: CoveredFile) -> str:
     """The source's id; of a folder or a glob, with the path below the part that all its files share."""
     declared, name = covered.admission.source.source_url_or_path, covered.record.source_file
@@ -82,7 +71,7 @@ def _refuse_repeated(plan: PartitionPlan) -> None:
         if other is not covered:
             places = (f"{c.record.source_file} (source {c.admission.source.source_id})" for c in (other, covered))
             raise SourceUnreadable(
-                f"{covered.admission.file.path.name}: document {doc_id} of {collection_of(manifest)} stands twice: "
+                f"{covered.admission.file.path.name}: document {doc_id} of {manifest.listed_collection} stands twice: "
                 f"{' and '.join(places)}; next: take one out, or give one source another source_id"
             )
 
@@ -112,10 +101,10 @@ def _row(settings: LakehouseSettings, covered: CoveredFile, run_id: str) -> dict
     described = _describe(settings, covered) if size_bytes else Description()
     return {
         "doc_id": _doc_id(covered),
-        "collection": collection_of(manifest),
+        "collection": manifest.listed_collection,
         "asset_type": source.asset_type,
         "source_url": record.source_file,
-        "disposition": disposition_of(manifest),
+        "disposition": manifest.listing,
         "is_tombstone": source.deleted,
         "source_fingerprint": record.sha256,
         "raw_object_path": None if record.sha256 is None else object_path(record.sha256),

@@ -91,7 +91,7 @@ def price_list(settings, name: str, *lines: str) -> dict[str, Any]:
 
 def test_a_list_is_typed_and_takes_its_day_from_its_batch(settings, declare):
     listed = price_list(settings, "p.csv", "A-1,9.50,3", "B-2,12,")
-    declare(manifest("price_list", [listed], snapshot_at="2026-04-15T23:00:00Z"))
+    declare(manifest("price_list", [listed], snapshot_at="2026-04-15T23:00:00Z", collection="prices"))
     ingest(settings)
 
     assert rows(settings, PRICES, "listed_on::varchar, sku, price, stock, extra") == [
@@ -101,15 +101,56 @@ def test_a_list_is_typed_and_takes_its_day_from_its_batch(settings, declare):
     assert list(open_ledger(settings).coverage(PRICES)) == [(PRICES, "2026-04-15")]
 
 
-@pytest.mark.xfail(strict=True, reason="rows of an earlier whole list of the day stay beside those of the later one")
-def test_a_later_whole_list_of_a_day_replaces_the_earlier_one(settings, declare):
-    for number, lines in enumerate((["A-1,1,1", "B-2,2,2"], ["B-2,3,3"]), start=1):
-        listed = price_list(settings, f"{number}.csv", *lines)
-        at = {"created_at": f"2026-04-15T0{number}:00:00Z", "collection": "prices", "disposition": "replace"}
-        declare(manifest("price_list", [listed], number, **at))
-    ingest(settings)
+def declare_list(settings, declare, number: int, *lines: str, **fields: Any) -> None:
+    at = {"created_at": f"2026-04-15T0{number}:00:00Z", "collection": "prices", **fields}
+    declare(manifest("price_list", [price_list(settings, f"{number}.csv", *lines)], number, **at))
+
+
+def test_a_later_whole_list_of_a_day_replaces_the_earlier_one_and_what_was_broken_in_it(settings, declare):
+    declare_list(settings, declare, 1, "A-1,1,1", "B-2,2,2", "C-3,three,3")
+    declare_list(settings, declare, 2, "B-2,3,3")
+
+    (loaded,) = ingest(settings).load_of(PRICES).loaded
 
     assert rows(settings, PRICES, "sku, price") == [("B-2", 3.0)]
+    assert rows(settings, "quarantine", "reason_code") == []
+    assert (loaded.rows.read, loaded.rows.loaded, loaded.rows.deduplicated) == (4, 1, 3)
+
+
+def test_what_only_changes_a_list_lies_on_top_of_it(settings, declare):
+    declare_list(settings, declare, 1, "A-1,1,1", "B-2,2,2")
+    declare_list(settings, declare, 2, "B-2,3,3", disposition="merge")
+    ingest(settings)
+
+    assert rows(settings, PRICES, "sku, price") == [("A-1", 1.0), ("B-2", 3.0)]
+
+
+def test_the_files_of_one_batch_are_one_list_and_another_collection_stands_beside_it(settings, declare):
+    parts = [price_list(settings, "a.csv", "A-1,1,1"), price_list(settings, "b.csv", "B-2,2,2")]
+    at = {"created_at": "2026-04-15T02:00:00Z", "collection": "prices"}
+    declare(manifest("price_list", parts, 2, **at))
+    declare_list(settings, declare, 1, "Z-9,9,9", collection="spare parts")
+    declare_list(settings, declare, 3, "Y-8,8,8", collection="gifts")
+    ingest(settings)
+
+    assert rows(settings, PRICES, "sku, price") == [("A-1", 1.0), ("B-2", 2.0), ("Y-8", 8.0), ("Z-9", 9.0)]
+
+
+def test_a_whole_list_that_does_not_say_of_what_is_refused(settings, declare):
+    declare(manifest("price_list", [price_list(settings, "p.csv", "A-1,1,1")], created_at="2026-04-15T01:00:00Z"))
+
+    (refused,) = ingest(settings).admission.refused
+
+    (breach,) = refused.breaches
+    assert (breach.path, breach.found) == ("$.collection", "none") and "or disposition merge" in breach.allowed
+
+
+def test_a_tombstone_of_a_source_of_records_is_refused(settings, declare):
+    declare(manifest("chat_message", [source("chats", "chats", deleted=True)]))
+
+    (refused,) = ingest(settings).admission.refused
+
+    assert [(breach.path, breach.found) for breach in refused.breaches] == [("$.assets[0].deleted", "true")]
 
 
 def test_dagster_draws_an_asset_and_its_checks(settings):
