@@ -114,7 +114,7 @@ def _whole_list(
     document: dict[str, Any], sources: list[tuple[int, dict[str, Any]]], contracts: Mapping[str, Contract]
 ) -> Iterator[Rule]:
     """What a whole list of records replaces must be said: two lists of one day may be of two collections."""
-    refs = {document.get("contract_ref"), *(source.get("contract_ref") for _, source in sources)}
+    refs = [document.get("contract_ref"), *(source.get("contract_ref") for _, source in sources)]
     lists = [ref for ref in refs if isinstance(ref, str) and ref in contracts and contracts[ref].lists_records]
     disposition = document.get("disposition") or default_disposition(str(document.get("load_mode")))
     if lists and disposition == "replace" and not document.get("collection"):

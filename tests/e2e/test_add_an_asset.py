@@ -120,14 +120,15 @@ def test_the_page_is_read_whole():
         "contracts/price_list.json",
         "prices/2026-05-01.csv",
     }
-    assert len(COMMANDS) == 4
+    assert len(COMMANDS) == 5
 
 
 def test_a_stranger_adds_two_assets_as_the_page_says(root, shell):
-    init, load, build, prices = COMMANDS
+    check, init, load, build, prices = COMMANDS
     before = {path: path.stat().st_mtime_ns for path in (PROJECT_ROOT / "dbt_project").rglob("*")}
 
     write(root, "contracts/chat_message.json")
+    expect(shell, check)
     write(root, CHATS)
     expect(shell, f"$ {init}")
     draft = drafted(root, "manifest-chats")
