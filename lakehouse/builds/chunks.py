@@ -1,7 +1,7 @@
 """A long build in chunks of days, so that memory follows the chunk and not the history.
 
 The macros of macros/window.sql mark in the compiled SQL what depends on the window; `narrowed` puts the bounds of a
-chunk there. The plugin runs a model's SQL once per chunk; test results are narrowed to a day the same way.
+chunk there. The build runs a model's SQL once per chunk; test results are narrowed to a day the same way.
 """
 
 import re

@@ -1,6 +1,6 @@
 """What dbt says of a model that it builds: the dictionary of macros/materializations.sql, read.
 
-Pure values; the plugin acts on them. The model's side of the contract is in docs/reference/dbt.md.
+Pure values; the build acts on them. The model's side of the contract is in docs/reference/dbt.md.
 """
 
 from dataclasses import dataclass

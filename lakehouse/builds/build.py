@@ -1,0 +1,176 @@
+"""The one way to build a derived table: pin what is read, compute its rows by chunks, stage, commit once, record.
+
+Knows no engine's door: a builder (the dbt plugin, a Python asset) says how its engine sees a table and how it computes
+a chunk; everything else is here, so that all of them leave the same evidence.
+"""
+
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from lakehouse.builds.chunks import Chunk, chunks_of, has_marks
+from lakehouse.builds.commit_evidence import snapshot_evidence
+from lakehouse.builds.model import Model
+from lakehouse.builds.pins import Pinned
+from lakehouse.builds.staging import Staging
+from lakehouse.ledger.evidence import Materialization, RowCounts
+from lakehouse.ledger.inputs import derived_version
+from lakehouse.ledger.ledger import Ledger
+from lakehouse.namespaces import NAMESPACES
+from lakehouse.partitions import WHOLE
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.catalog import ensure_table, list_tables, load_table_if_exists
+from lakehouse.tables.commits import replace_window
+from lakehouse.tables.filters import ALWAYS, time_filter
+
+
+class Builder:
+    """Builds models on pinned inputs, from several threads if need be."""
+
+    def __init__(
+        self, settings: LakehouseSettings, catalog: Catalog, ledger: Ledger, show: Callable[[Table], None]
+    ) -> None:
+        """Start with nothing pinned.
+
+        Args:
+            settings: Those of the lakehouse.
+            catalog: Where the tables are.
+            ledger: Where the builds go.
+            show: Makes the table, at the snapshot that it has loaded, what the engine reads.
+        """
+        self._settings, self._catalog, self._ledger, self._show = settings, catalog, ledger, show
+        self._lock = threading.RLock()
+        self._pinned = Pinned()
+
+    @property
+    def invocation_id(self) -> str:
+        """The invocation whose inputs are pinned; empty before the first."""
+        return self._pinned.invocation_id
+
+    @property
+    def run_id(self) -> str:
+        """The run that is built for: the one that the settings name, else the invocation itself."""
+        return self._settings.run_id or self.invocation_id
+
+    @property
+    def materializations(self) -> dict[tuple[str, str], Materialization]:
+        """What the invocation reads and has written, by asset and partition."""
+        return self._pinned.materializations
+
+    def pin(self, invocation_id: str) -> None:
+        """Fix what an invocation reads; nothing happens where it is fixed."""
+        with self._lock:
+            if self.invocation_id == invocation_id:
+                return
+            self._pinned = Pinned(
+                invocation_id,
+                self._ledger.current_materializations(),
+                self._pinned.metadata_locations,
+                self._pinned.snapshot_ids,
+            )
+            for namespace in NAMESPACES:
+                for identifier in list_tables(self._catalog, namespace):
+                    if (table := load_table_if_exists(self._catalog, identifier)) is not None:
+                        self._register(table)
+
+    def build(self, model: Model, compute: Callable[[Staging, Chunk], None]) -> None:
+        """Replace the window of a model's table by what is computed, and record it.
+
+        Args:
+            model: What is built.
+            compute: Adds the rows of a chunk to the staging.
+
+        Raises:
+            RowsOutsideWindow: a row lies outside the window; nothing was written.
+            IncompatibleSchema: a column has a type that the table can neither hold nor widen to; nothing was written.
+            WindowConflict: other writers kept replacing the same window; nothing was written.
+        """
+        started_at = datetime.now(UTC)
+        scratch = self._settings.home / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            staging = Staging(model, load_table_if_exists(self._catalog, model.identifier), Path(folder))
+            for chunk in self._chunks(model):
+                compute(staging, chunk)
+            self._commit(model, staging, started_at)
+
+    def _chunks(self, model: Model) -> list[Chunk]:
+        if not model.is_partitioned or not has_marks(model.sql):
+            return [Chunk(model.window.first, model.window.end) if model.window else Chunk(None, None)]
+        with self._lock:
+            rows = self._pinned.rows_of_day(name for name, reach in model.reach.items() if reach != "all")
+        return chunks_of(model.window, rows, self._settings.dbt_chunk_rows)
+
+    def _commit(self, model: Model, staged: Staging, started_at: datetime) -> None:
+        """One commit, whatever the number of chunks: a reader sees all of the build or nothing of it."""
+        partition_by = {model.time_column: "day"} if model.time_column else {}
+        table = ensure_table(self._catalog, model.identifier, staged.lasting_schema, partition_by)
+        items = self._materializations(model, staged, started_at)
+        if items:  # none: an empty lakehouse built whole
+            window = ALWAYS
+            if model.window is not None and model.time_column is not None:
+                window = time_filter(model.time_column, model.window, staged.is_by_date)
+            snapshot_id = replace_window(table, window, staged.files, snapshot_evidence(items), staged.retyped)
+            self._record(items, snapshot_id)
+        self._register(table)
+
+    def _materializations(self, model: Model, staged: Staging, started_at: datetime) -> list[Materialization]:
+        """One per partition that the build covers, with what each was built from."""
+        with self._lock:  # another thread may be recording its model
+            versions = {name: self._pinned.versions(name) for name in model.reach}
+            snapshots = {name: at for name in model.reach if (at := self._pinned.snapshot_ids.get(name)) is not None}
+            partitions = self._partitions(model, staged.rows_of)
+        found = []
+        for partition in partitions:
+            inputs = {name: of.input_version(model.reach[name], partition) for name, of in versions.items()}
+            rows = staged.rows_of.get(partition, 0)
+            found.append(
+                Materialization(
+                    asset=model.name,
+                    partition=partition,
+                    version=derived_version(model.checksum, inputs),
+                    snapshot_id=None,
+                    committed_at=datetime.now(UTC),
+                    run_id=self.run_id,
+                    rows=RowCounts(expected=rows, read=rows, loaded=rows),
+                    inputs=inputs,
+                    is_forced=model.is_forced,
+                    read_snapshots=snapshots,
+                    started_at=started_at,
+                    size_bytes=staged.bytes_of.get(partition, 0),
+                )
+            )
+        return found
+
+    def _partitions(self, model: Model, rows_of: dict[str, int]) -> list[str]:
+        if not model.is_partitioned:
+            return [WHOLE]
+        if model.window:
+            return model.window.keys
+        daily = [name for name, reach in model.reach.items() if reach != "all"]
+        return sorted({*rows_of, *self._pinned.partitions(model.name)}.union(*map(self._pinned.partitions, daily)))
+
+    def _record(self, items: list[Materialization], snapshot_id: int | None) -> None:
+        """Record what was committed, and let the models after it read its new version."""
+        ids = self._ledger.record_materializations(replace(item, snapshot_id=snapshot_id) for item in items)
+        with self._lock:
+            for item, key in zip(items, ids, strict=True):
+                self._pinned.materializations[item.asset, item.partition] = replace(
+                    item, id=key, snapshot_id=snapshot_id
+                )
+
+    def _register(self, table: Table) -> None:
+        """Make the table's current snapshot the one that is read."""
+        name = table.name()[-1]
+        with self._lock:
+            if self._pinned.metadata_locations.get(name) != table.metadata_location:
+                self._show(table)
+                self._pinned.metadata_locations[name] = table.metadata_location
+                if (snapshot := table.current_snapshot()) is not None:
+                    self._pinned.snapshot_ids[name] = snapshot.snapshot_id
