@@ -12,7 +12,7 @@ from typing import Any
 from lakehouse.builds.reach import is_daily, reach_of
 from lakehouse.contracts.model import Contract
 from lakehouse.contracts.registry import bronze_contracts
-from lakehouse.errors import OmniError
+from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.kinds import Severity
 from lakehouse.ledger.inputs import Reach
 from lakehouse.settings import LakehouseSettings
@@ -56,14 +56,18 @@ def load_asset_graph(settings: LakehouseSettings) -> AssetGraph:
     """Read the graph from dbt's manifest, which is brought up to date first.
 
     Raises:
-        ConfigurationError: dbt cannot parse the project.
+        ConfigurationError: dbt cannot parse the project, or a model has the name of another asset.
     """
     manifest = json.loads(ensure_dbt_manifest(settings).read_text("utf-8"))
     return read_asset_graph(manifest, bronze_contracts(settings))
 
 
 def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]) -> AssetGraph:
-    """Build the graph from dbt's manifest and the contracts of the Bronze assets."""
+    """Build the graph from dbt's manifest and the contracts of the Bronze assets.
+
+    Raises:
+        ConfigurationError: a model has the name of another asset.
+    """
     nodes = {
         name: AssetNode(name, "bronze", True, {}, dict(contract.checks), contract.checks)
         for name, contract in contracts.items()
@@ -75,6 +79,11 @@ def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]
             key for key, node in waiting.items() if not waiting.keys() & set(node["depends_on"]["nodes"])
         ]:
             model = waiting.pop(unique_id)
+            if (other := nodes.get(model["name"])) is not None:
+                raise ConfigurationError(
+                    f"dbt model {unique_id}: found another asset of its name in {other.layer}, expected a name of its "
+                    "own; next: rename the model, or the other asset"
+                )
             upstream = [known[key] for key in model["depends_on"]["nodes"] if key in known]
             reach = {node["name"]: reach_of(model, node) for node in upstream if node["name"] in nodes}
             nodes[model["name"]] = AssetNode(model["name"], model["schema"], is_daily(model), reach)
