@@ -37,6 +37,11 @@ class AssetNode:
     """Those of them that the loaders run, of a Bronze asset."""
     check_descriptions: dict[str, str] = field(default_factory=dict)
     """Of the checks that dbt runs: its data tests and unit tests."""
+    unknown_inputs: Mapping[str, str] = field(default_factory=dict)
+    """What it reads beside assets, such as a source that no contract names: its name → how the dbt project calls it.
+
+    The ledger knows nothing of these, so what is built from them is never ready.
+    """
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,11 @@ def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]
                     "own; next: rename the model, or the other asset"
                 )
             upstream = [known[key] for key in model["depends_on"]["nodes"] if key in known]
-            reach = {node["name"]: reach_of(model, node) for node in upstream if node["name"] in nodes}
-            nodes[model["name"]] = AssetNode(model["name"], model["schema"], is_daily(model), reach)
+            reach = {node["name"]: reach_of(model, node) for node in upstream if _is_asset(node, contracts)}
+            unknown = {node["name"]: _called(node) for node in upstream if not _is_asset(node, contracts)}
+            nodes[model["name"]] = AssetNode(
+                model["name"], model["schema"], is_daily(model), reach, unknown_inputs=unknown
+            )
     for test in manifest["nodes"].values():
         if test["resource_type"] == "test" and (tested := _tested_asset(test, manifest)) in nodes:
             nodes[tested].checks[test["name"]] = "warn" if test["config"]["severity"].lower() == "warn" else "error"
@@ -96,6 +104,18 @@ def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]
             nodes[tested].checks[test["name"]] = "error"
             nodes[tested].check_descriptions[test["name"]] = test["description"] or "Unit test of the model's logic."
     return AssetGraph(nodes)
+
+
+def _is_asset(node: Mapping[str, Any], contracts: Mapping[str, Contract]) -> bool:
+    """Whether a node of dbt's is an asset: a model, or the source that is the table of a contract."""
+    if node["resource_type"] == "source":
+        return node["schema"] == "bronze" and node["name"] == node["identifier"] and node["name"] in contracts
+    return bool(node["resource_type"] == "model")
+
+
+def _called(node: Mapping[str, Any]) -> str:
+    """A source, seed or snapshot as the dbt project calls it: `crm.accounts`, `seed.codes`."""
+    return f"{node.get('source_name', node['resource_type'])}.{node['name']}"
 
 
 def _tested_asset(test: dict[str, Any], manifest: dict[str, Any]) -> str | None:

@@ -102,7 +102,7 @@ class Readiness:
                 if asset == node.name and any(row.rows_expected != 0 for row in rows)
             }
         days = set().union(*(self._expected[upstream] for upstream in node.reach))
-        return days if node.is_partitioned else ({WHOLE} if days else set())
+        return days if node.is_partitioned else ({WHOLE} if days or node.unknown_inputs else set())
 
     def _evidence(self, node: AssetNode, partition: str) -> PartitionEvidence:
         item = self.materializations.get((node.name, partition))
@@ -117,6 +117,7 @@ class Readiness:
             checks=self._current_checks(node, item),
             source_problems=tuple(sorted({row.problem for row in coverage if row.problem})),
             changed_inputs=self._changed_inputs(node, partition, item, coverage),
+            unknown_inputs=tuple(node.unknown_inputs.values()),
             blockers=tuple(b for up, reach in node.reach.items() for b in self.not_ready(up, reach, partition)),
         )
 
@@ -133,7 +134,8 @@ class Readiness:
         if node.layer == "bronze":
             is_same = coverage_version(coverage) == item.version or not (coverage or item.rows.read)
             return () if is_same else ("the coverage of its sources",)
-        current = {up: self._versions[up].input_version(reach, partition) for up, reach in node.reach.items()}
+        current = dict.fromkeys(node.unknown_inputs, "")  # as a build records what it finds no version of
+        current |= {up: self._versions[up].input_version(reach, partition) for up, reach in node.reach.items()}
         if current == item.inputs:
             return ()
         return tuple(name for name in sorted(current | item.inputs) if current.get(name) != item.inputs.get(name))
@@ -169,6 +171,8 @@ def next_command(verdict: Verdict) -> str | None:
     """The command that mends a verdict, or leads to what must be mended; None for a partition that is ready."""
     if verdict.is_ready:
         return None
+    if unknown := verdict.evidence.unknown_inputs:
+        return f"name {', '.join(unknown)} in a contract, or take it out of the dbt model {verdict.asset}"
     if verdict.is_mendable:
         is_alone = verdict.partition and not verdict.evidence.blockers
         return f"omni run --partition {verdict.partition}" if is_alone else "omni run"

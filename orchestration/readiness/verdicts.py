@@ -43,6 +43,8 @@ class PartitionEvidence:
     """Why source files that it needs cannot be read."""
     changed_inputs: Sequence[str] = ()
     """What has changed since it was materialized: sources, upstream assets."""
+    unknown_inputs: Sequence[str] = ()
+    """What it reads and no contract names, as its dbt project calls it: nothing can be known of it."""
     blockers: Sequence["Verdict"] = ()
     """Verdicts on upstream partitions that are not ready."""
 
@@ -58,7 +60,7 @@ class Verdict:
     """Every unmet requirement, the decisive one first."""
     evidence: PartitionEvidence
     is_mendable: bool
-    """Whether a run can make it ready: no unreadable source and no failed check stands in the way, here or upstream."""
+    """Whether a run can make it ready: no failed check, unreadable or unknown source is in the way, here or above."""
 
     @property
     def is_ready(self) -> bool:
@@ -78,14 +80,16 @@ def decide(evidence: PartitionEvidence) -> Verdict:
         A verdict listing every unmet requirement, not only the first.
     """
     item = evidence.materialization
-    if not evidence.is_expected and (item is None or item.rows.loaded == 0) and not evidence.changed_inputs:
+    is_uncertain = evidence.changed_inputs or evidence.unknown_inputs
+    if not evidence.is_expected and (item is None or item.rows.loaded == 0) and not is_uncertain:
         return Verdict(evidence.asset, evidence.partition, Status.EMPTY, (), evidence, True)
     findings = [*_missing(evidence), *_failed(evidence), *_unchecked(evidence), *_stale(evidence), *_blocked(evidence)]
     if not findings:
         return Verdict(evidence.asset, evidence.partition, Status.READY, (), evidence, True)
     status = findings[0][0]
     has_new_data = bool(evidence.changed_inputs)
-    is_sound = (status is not Status.FAILED or has_new_data) and not evidence.source_problems
+    has_bad_source = bool(evidence.source_problems or evidence.unknown_inputs)
+    is_sound = (status is not Status.FAILED or has_new_data) and not has_bad_source
     is_mendable = is_sound and all(blocker.is_mendable for blocker in evidence.blockers)
     reasons = tuple(reason for _, reason in findings)
     return Verdict(evidence.asset, evidence.partition, status, reasons, evidence, is_mendable)
@@ -127,6 +131,10 @@ def _stale(evidence: PartitionEvidence) -> Findings:
 
 
 def _blocked(evidence: PartitionEvidence) -> Findings:
+    unknown = [
+        (Status.BLOCKED, f"upstream {name} is unknown: no contract of this lakehouse names it")
+        for name in evidence.unknown_inputs
+    ]
     named = [(Status.BLOCKED, f"upstream {item.name} is {item.status}") for item in evidence.blockers[:_NAMED_BLOCKERS]]
     more = len(evidence.blockers) - len(named)
-    return named + ([(Status.BLOCKED, f"{more} more upstream partitions are not ready")] if more else [])
+    return unknown + named + ([(Status.BLOCKED, f"{more} more upstream partitions are not ready")] if more else [])

@@ -1,10 +1,29 @@
-"""The graph from dbt's manifest: names that stand twice."""
+"""The graph from dbt's manifest: what a model reads and nobody declares, and names that stand twice."""
+
+from datetime import UTC, datetime
 
 import pytest
 
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.errors import ConfigurationError
+from lakehouse.ledger.evidence import Materialization, RowCounts
+from lakehouse.ledger.inputs import AssetVersions
+from lakehouse.ledger.ledger import open_ledger
+from lakehouse.partitions import WHOLE
 from orchestration.readiness.asset_graph import read_asset_graph
+from orchestration.readiness.decisions import decision_on
+from orchestration.readiness.readiness import Readiness, next_command
+from orchestration.readiness.root_causes import explain
+from orchestration.readiness.verdicts import Status
+
+AT = datetime(2026, 5, 1, tzinfo=UTC)
+ACCOUNTS = ("crm", "accounts")
+
+
+def source(group, name, **given):
+    key = f"source.omni.{group}.{name}"
+    node = {"unique_id": key, "resource_type": "source", "source_name": group, "schema": group, "name": name}
+    return {**node, "identifier": name, "config": {}, **given}
 
 
 def model(name, *reads):
@@ -13,7 +32,7 @@ def model(name, *reads):
 
 
 def graph_of(settings, *nodes):
-    """The graph of a project with these models."""
+    """The graph of a project with these models and sources."""
     found = {
         kind: {node["unique_id"]: node for node in nodes if (node["resource_type"] == "source") is (kind == "sources")}
         for kind in ("nodes", "sources")
@@ -21,8 +40,58 @@ def graph_of(settings, *nodes):
     return read_asset_graph(found, bronze_contracts(settings))
 
 
+def build(settings, name, rows, **inputs):
+    item = Materialization(name, WHOLE, "v", 1, AT, "run", RowCounts(loaded=rows), inputs)
+    open_ledger(settings).record_materializations([item])
+
+
 def test_a_model_named_as_a_bronze_asset_is_refused(settings):
     with pytest.raises(
         ConfigurationError, match=r"model\.omni\.raw_doc_assets: found .* bronze, expected .*; next: rename"
     ):
         graph_of(settings, model("raw_doc_assets"))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        source(*ACCOUNTS),
+        source("bronze", "raw_calls"),
+        source("crm", "raw_ticket_events"),
+        source("bronze", "raw_ticket_events", schema="elsewhere"),
+        source("bronze", "raw_ticket_events", identifier="raw_other"),
+        {**model("codes"), "unique_id": "seed.omni.codes", "resource_type": "seed"},
+    ],
+    ids=["another system", "no contract", "a name of ours", "another schema", "another table", "a seed"],
+)
+@pytest.mark.parametrize("rows", [None, 0, 3], ids=["never built", "without rows", "with rows"])
+def test_a_model_that_reads_what_is_no_asset_is_never_ready(settings, read, rows):
+    graph = graph_of(settings, read, model("customers", read["unique_id"]), model("report", "model.omni.customers"))
+    if rows is not None:
+        build(settings, "customers", rows, **{read["name"]: ""})
+        versions = AssetVersions(open_ledger(settings).current_materializations(["customers"]).values())
+        build(settings, "report", rows, customers=versions.input_version("all", WHOLE))
+
+    readiness = Readiness(graph, open_ledger(settings))
+    found, below = readiness.verdict("customers", WHOLE), readiness.verdict("report", WHOLE)
+
+    assert found.status is (Status.MISSING if rows is None else Status.BLOCKED)
+    assert not below.is_ready
+    label = f"{read.get('source_name', 'seed')}.{read['name']}"
+    assert f"upstream {label} is unknown: no contract of this lakehouse names it" in found.reasons
+    assert (readiness.mendable(), decision_on(found)) == ([], "hold")
+    assert label in next_command(found)
+    (cause,), waiting = explain([found, below])
+    assert (cause.asset, [group.asset for group in waiting]) == ("customers", ["report"])
+
+
+def test_other_models_are_judged_as_if_it_were_not_there(settings):
+    alone = source("bronze", "raw_ticket_events")
+    reads = model("tickets", alone["unique_id"])
+    unknown = source(*ACCOUNTS)
+
+    graph = graph_of(settings, alone, unknown, reads, model("customers", unknown["unique_id"]))
+
+    assert graph["tickets"] == graph_of(settings, alone, reads)["tickets"]
+    assert graph["tickets"].reach == {"raw_ticket_events": "all"}
+    assert Readiness(graph, open_ledger(settings)).verdict("tickets", WHOLE).status is Status.EMPTY
