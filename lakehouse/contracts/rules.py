@@ -107,6 +107,8 @@ def _asset_breaches(contract: Contract, asset: AssetDeclaration, types: Mapping[
             for number, name in enumerate(contract.primary_key)
             if name in types and name not in required
         ]
+        if KINDS[asset.kind].is_dated_by_batch and {*contract.primary_key} == {asset.time}:
+            breaches.append(Breach("$.primary_key", "only the time", "a field that tells rows of one day apart"))
     return breaches
 
 

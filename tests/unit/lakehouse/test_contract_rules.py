@@ -13,6 +13,9 @@ AT = {"name": "sent_at", "type": "timestamp", "required": True, "description": "
 ID = {"name": "message_id", "type": "string", "required": True, "description": "Which."}
 ASSET = {"name": "raw_messages", "kind": "events", "pipeline": "messages", "time": "sent_at"}
 
+DAY = {"name": "day", "type": "date", "required": True, "description": "Which day."}
+DAILY = {**ASSET, "kind": "snapshots", "time": "day"}
+
 
 def text(**fields: Any) -> dict[str, Any]:
     return {"name": "v", "type": "string", "description": "A value.", **fields}
@@ -47,6 +50,12 @@ def test_a_sound_contract_has_no_breach_and_is_loaded(settings):
         ({"asset": {**ASSET, "time": "message_id"}}, "$.asset.time", "a timestamp"),
         ({"asset": {**ASSET, "time": "nowhere"}}, "$.asset.time", "no field"),
         ({"primary_key": []}, "$.primary_key", "identify a row"),
+        ({"asset": DAILY, "fields": [DAY], "primary_key": ["day"]}, "$.primary_key", "tells rows of one day apart"),
+        (
+            {"asset": {**DAILY, "bytes": True}, "fields": [DAY], "primary_key": ["day"]},
+            "$.primary_key",
+            "only the time, allowed: a field that tells rows of one day apart",
+        ),
         ({"extends": "nothing"}, "$.extends", "ticket"),
         ({"asset": {**ASSET, "name": "quarantine"}}, "$.asset.name", "^raw_"),
         ({"asset": {**ASSET, "name": "raw_doc_assets"}}, "$.asset.name", "doc_asset"),
