@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lakehouse.contracts.model import AssetDeclaration, Contract, ContractField
+from lakehouse.contracts.sql_words import SQL_WORDS
 from lakehouse.kinds import FORMS, KINDS, LINEAGE, SIDECARS, FieldType
 
 
@@ -52,6 +53,7 @@ def contract_breaches(contract: Contract) -> list[Breach]:
         for number, name in enumerate(contract.primary_key)
         if name not in types
     ]
+    breaches += _sql_word_breaches(contract)
     for number, field in enumerate(contract.fields):
         breaches += _word_breaches(f"$.fields[{number}]", field)
         breaches += _derivation_breaches(f"$.fields[{number}].derived", field, types)
@@ -110,6 +112,16 @@ def _asset_breaches(contract: Contract, asset: AssetDeclaration, types: Mapping[
         if KINDS[asset.kind].is_dated_by_batch and {*contract.primary_key} == {asset.time}:
             breaches.append(Breach("$.primary_key", "only the time", "a field that tells rows of one day apart"))
     return breaches
+
+
+def _sql_word_breaches(contract: Contract) -> Iterator[Breach]:
+    """Windows and tests write the time and the key without quotes."""
+    named = [(f"$.primary_key[{number}]", name) for number, name in enumerate(contract.primary_key)]
+    if contract.asset is not None and contract.asset.time not in contract.primary_key:
+        named.append(("$.asset.time", contract.asset.time))
+    for path, name in named:
+        if name in SQL_WORDS:
+            yield Breach(path, f'"{name}"', "a field whose name is no word of SQL")
 
 
 def _word_breaches(path: str, field: ContractField) -> list[Breach]:

@@ -4,15 +4,14 @@ The source follows from the contract and is written anew each time; the model is
 it is. Imports no dbt. Called by `omni contract dbt`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import yaml
 
 from lakehouse.contracts.model import Contract
+from lakehouse.contracts.sql_words import SQL_WORDS
 from lakehouse.errors import ConfigurationError
 from lakehouse.kinds import KINDS
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
@@ -35,18 +34,13 @@ def start_model(settings: LakehouseSettings, contract: Contract, project: Path) 
     """Write what the contract's asset needs in a dbt project.
 
     Raises:
-        ConfigurationError: the contract names no asset, its time or key is a word of SQL, or a person's file stands
-            where its source is to be written; nothing is written.
+        ConfigurationError: the contract names no asset, or a person's file stands where its source is to be written;
+            nothing is written.
     """
     if contract.asset is None:
         raise ConfigurationError(
             f"contract {contract.name} names no asset, so there is no table; next: give it one "
             "(docs/how-to/add_an_asset.md)"
-        )
-    if words := _reserved([contract.asset.time, *contract.primary_key]):
-        raise ConfigurationError(
-            f"contract {contract.name}: {', '.join(sorted(words))} are words of SQL, expected other names for the time "
-            "and the key, which windows and tests write without quotes; next: rename them, and map the source"
         )
     models, model = project / "models", contract.asset.name.removeprefix("raw_")
     source, text = _source_file(settings, contract, models)
@@ -80,8 +74,7 @@ def _model_sql(contract: Contract) -> str:
     kind = KINDS[asset.kind].time_type
     window = f"'{asset.time}', 'date'" if kind == "date" else f"'{asset.time}'"
     names = [*(field.name for field in contract.fields), *_LINEAGE]
-    reserved = _reserved(names)
-    columns = ",\n        ".join(f"{{{{ adapter.quote('{name}') }}}}" if name in reserved else name for name in names)
+    columns = ",\n        ".join(f"{{{{ adapter.quote('{name}') }}}}" if name in SQL_WORDS else name for name in names)
     return f"""{{{{ config(materialized='incremental', event_time='{asset.time}') }}}}
 
 with source as (
@@ -119,13 +112,12 @@ def _model_yaml(settings: LakehouseSettings, contract: Contract, model: str) -> 
         },
     ]
     names = {*(field.name for field in contract.fields), *_LINEAGE}
-    reserved = _reserved(names)
     columns: list[dict[str, Any]] = [
         {
             "name": field.name,
             "data_type": DUCKDB_TYPES[str(field.field_type)],
             "description": field.doc,
-            **({"quote": True} if field.name in reserved else {}),
+            **({"quote": True} if field.name in SQL_WORDS else {}),
             **({"data_tests": [{"not_null": {"name": f"{model}_{field.name}_not_null"}}]} if field.name in key else {}),
         }
         for field in table.schema.fields
@@ -139,15 +131,6 @@ def _model_yaml(settings: LakehouseSettings, contract: Contract, model: str) -> 
         "columns": columns,
     }
     return _yaml({"models": [described]})
-
-
-def _reserved(names: Iterable[str]) -> set[str]:
-    """Names that SQL takes for its own words unless they are quoted."""
-    with duckdb.connect() as connection:
-        words = connection.execute(
-            "select keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')"
-        )
-        return set(names) & {word for (word,) in words.fetchall()}
 
 
 def _yaml(document: dict[str, Any]) -> str:

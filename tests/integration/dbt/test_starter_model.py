@@ -109,16 +109,6 @@ def test_a_contract_without_an_asset_has_no_table(settings, project):
         start_model(settings, load_contract(settings, "listed_file"), project)
 
 
-@pytest.mark.parametrize(("time", "key"), [("at", "chat"), ("sent_at", "order")])
-def test_a_time_or_key_that_is_a_word_of_sql_is_refused(settings, project, time, key):
-    contract = define(settings, "message", "events", field(time, "timestamp", required=True), [key])
-
-    with pytest.raises(
-        ConfigurationError, match=r"contract message: (at|order) are words of SQL, .*; next: rename them"
-    ):
-        start_model(settings, contract, project)
-
-
 def test_the_source_of_a_contract_that_ships_is_the_generated_one(settings, project):
     started = start_model(settings, load_contract(settings, "audio_asset"), project)
 

@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import duckdb
 import pytest
 
 from lakehouse.contracts.registry import judge_contract, load_contract, load_contracts
+from lakehouse.contracts.sql_words import SQL_WORDS
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
 
@@ -56,6 +58,9 @@ def test_a_sound_contract_has_no_breach_and_is_loaded(settings):
             "$.primary_key",
             "only the time, allowed: a field that tells rows of one day apart",
         ),
+        ({"fields": [{**ID, "name": "order"}, AT], "primary_key": ["order"]}, "$.primary_key[0]", "no word of SQL"),
+        ({"fields": [ID, {**AT, "name": "at"}], "asset": {**ASSET, "time": "at"}}, "$.asset.time", "no word of SQL"),
+        ({"fields": [{**ID, "name": "order"}], "primary_key": ["order"], "asset": None}, "$.primary_key[0]", "of SQL"),
         ({"extends": "nothing"}, "$.extends", "ticket"),
         ({"asset": {**ASSET, "name": "quarantine"}}, "$.asset.name", "^raw_"),
         ({"asset": {**ASSET, "name": "raw_doc_assets"}}, "$.asset.name", "doc_asset"),
@@ -95,6 +100,16 @@ def test_what_is_no_plain_json_object_is_refused(settings, content, expected):
     assert expected in found
     with pytest.raises(ConfigurationError):
         load_contracts(settings)
+
+
+def test_another_field_may_be_a_word_of_sql(settings):
+    assert judged(settings, json.dumps(document(fields=[ID, AT, text(name="from")]))) == []
+
+
+def test_the_words_of_sql_are_those_of_duckdb():
+    words = duckdb.sql("select keyword_name, keyword_category from duckdb_keywords()").fetchall()
+
+    assert {word for word, category in words if category in ("reserved", "type_function")} == SQL_WORDS
 
 
 def test_the_words_of_a_contract_decide_what_its_rows_look_like(settings):
