@@ -40,7 +40,7 @@ class Form:
     """What a row is."""
 
     columns: tuple[Column, ...]
-    """What Bronze adds to the fields of the contract, beside the lineage."""
+    """What Bronze adds to the fields of the contract, beside the origin."""
     checks: tuple[str, ...]
     """Checks beside `conservation`."""
     asset_types: tuple[str, ...] | None
@@ -75,7 +75,7 @@ OBJECT_COLUMNS = (OBJECT_COLUMN, *SIDECARS)
 """Columns that may hold the path of an object, in any table and under any contract."""
 
 
-LINEAGE: tuple[Column, ...] = (
+ORIGIN: tuple[Column, ...] = (
     ("source_id", "string", "Source in the manifest."),
     ("source_file", "string", "File that the row was read from."),
     ("source_line", "long", "Line (JSONL, CSV) or row of the file, from 1; null for a document."),

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from lakehouse.contracts.model import AssetDeclaration, Contract, ContractField
 from lakehouse.contracts.sql_words import SQL_WORDS
-from lakehouse.kinds import FORMS, KINDS, LINEAGE, SIDECARS, FieldType
+from lakehouse.kinds import FORMS, KINDS, ORIGIN, SIDECARS, FieldType
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def added_columns(contract: Contract) -> list[str]:
     """Columns of its table beside its fields; none of a contract that names no asset."""
     if contract.asset is None:
         return []
-    return [name for name, _, _ in (*FORMS[contract.form].columns, *LINEAGE)]
+    return [name for name, _, _ in (*FORMS[contract.form].columns, *ORIGIN)]
 
 
 def claim_breaches(contract: Contract, others: Iterable[Contract]) -> list[Breach]:

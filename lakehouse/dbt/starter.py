@@ -18,7 +18,7 @@ from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.contract_docs import DBT_SOURCES, DUCKDB_TYPES, as_dbt_sources, dbt_source
 
-_LINEAGE = ("source_id", "manifest_id", "batch_id", "run_id")
+_ORIGIN = ("source_id", "manifest_id", "batch_id", "run_id")
 """Columns of Bronze beside the contract's that a starter passes on."""
 
 
@@ -73,7 +73,7 @@ def _model_sql(contract: Contract) -> str:
     asset = contract.declared_asset
     kind = KINDS[asset.kind].time_type
     window = f"'{asset.time}', 'date'" if kind == "date" else f"'{asset.time}'"
-    names = [*(field.name for field in contract.fields), *_LINEAGE]
+    names = [*(field.name for field in contract.fields), *_ORIGIN]
     columns = ",\n        ".join(f"{{{{ adapter.quote('{name}') }}}}" if name in SQL_WORDS else name for name in names)
     return f"""{{{{ config(materialized='incremental', event_time='{asset.time}') }}}}
 
@@ -111,7 +111,7 @@ def _model_yaml(settings: LakehouseSettings, contract: Contract, model: str) -> 
             }
         },
     ]
-    names = {*(field.name for field in contract.fields), *_LINEAGE}
+    names = {*(field.name for field in contract.fields), *_ORIGIN}
     columns: list[dict[str, Any]] = [
         {
             "name": field.name,

@@ -1,4 +1,4 @@
-"""The Bronze tables: columns from the data contracts plus lineage, partition spec, time column.
+"""The Bronze tables: columns from the data contracts plus origin, partition spec, time column.
 
 Silver and Gold tables are described by their dbt models. Who writes here: the sink in `loaders.bronze.destination`.
 """
@@ -20,7 +20,7 @@ from pyiceberg.types import (
 
 from lakehouse.contracts.model import Contract
 from lakehouse.contracts.registry import load_contracts
-from lakehouse.kinds import FORMS, LINEAGE, Column, FieldType
+from lakehouse.kinds import FORMS, ORIGIN, Column, FieldType
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
 
@@ -81,7 +81,7 @@ def bronze_table(settings: LakehouseSettings, name: str) -> TableDefinition:
         return TableDefinition(name, _schema(QUARANTINE_COLUMNS), spec, grain)
     contract = load_contracts(settings).of_asset(name)
     time = contract.declared_asset.time
-    columns = (*contract_columns(contract), *FORMS[contract.form].columns, *LINEAGE)
+    columns = (*contract_columns(contract), *FORMS[contract.form].columns, *ORIGIN)
     description = f"{contract.grain} Partitioned by the UTC day of {time}."
     return TableDefinition(name, _schema(columns), {time: "day"}, description)
 

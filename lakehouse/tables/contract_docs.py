@@ -14,7 +14,7 @@ import yaml
 from lakehouse.contracts.format import contract_keys
 from lakehouse.contracts.model import AssetDeclaration, Contract, ContractField
 from lakehouse.contracts.registry import Contracts, load_contract, load_contracts
-from lakehouse.kinds import CHECKS, FORMS, KINDS, LINEAGE, Column, FieldType
+from lakehouse.kinds import CHECKS, FORMS, KINDS, ORIGIN, Column, FieldType
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import QUARANTINE_COLUMNS, TableDefinition, bronze_table
@@ -116,7 +116,7 @@ def as_markdown(contracts: Contracts) -> str:
         if added.columns:
             assets = [f"`{asset}`" for asset, c in contracts.assets.items() if c.form == form]
             lines += ["", f"Where a row is a record ({', '.join(assets)}):", "", *_column_table(added.columns)]
-    lines += ["", "All of them:", "", *_column_table(LINEAGE)]
+    lines += ["", "All of them:", "", *_column_table(ORIGIN)]
     lines += ["", f"## bronze.{QUARANTINE}", "", *_column_table(QUARANTINE_COLUMNS)]
     return "\n".join(lines) + "\n"
 

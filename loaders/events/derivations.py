@@ -19,7 +19,7 @@ def is_judged_by_value(field: ContractField) -> bool:
 
 
 def key_columns(contract: Contract, source_id: str) -> str:
-    """Replacements over typed rows with their lineage: identities that are hashes of what is known of the record."""
+    """Replacements over typed rows with their origin: identities that are hashes of what is known of the record."""
     found = []
     for field in contract.record_fields:
         if field.derived is not None and field.derived.hash_of:

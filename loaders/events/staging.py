@@ -79,15 +79,15 @@ class RecordStager:
     def _typed_once(self, covered: CoveredFile) -> TypedRows:
         key = covered.record.key
         if key not in self._files:
-            lineage = {
-                **_lineage(covered),
+            origin = {
+                **_origin(covered),
                 **self._of_batch(covered),
                 "run_id": self._run_id,
                 "ingested_at": pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")),
             }
             path = self._folder / f"typed_{uuid.uuid4().hex}"
             self._files[key] = TypedRows(
-                self._typed(covered), path, self._columns, self._contract.key, lineage, self._connection
+                self._typed(covered), path, self._columns, self._contract.key, origin, self._connection
             )
         return self._files[key]
 
@@ -119,18 +119,18 @@ class RecordStager:
                 yield from RecordTyper(self._contract, admission, dating, connection).type_selected()
 
     def _view(self, covered: CoveredFile) -> str:
-        """A source file's typed rows as a view, each row with its partition and lineage."""
+        """A source file's typed rows as a view, each row with its partition and origin."""
         key = covered.record.key
         if key not in self._views:
             view = f"{self._files[key].name}_of_days"
             source = self._partitioned(view, covered)
-            self._connection.execute(f"create temp view {view} as select {self._with_lineage(covered)} from {source}")
+            self._connection.execute(f"create temp view {view} as select {self._with_origin(covered)} from {source}")
             self._views[key] = view
         return self._views[key]
 
-    def _with_lineage(self, covered: CoveredFile) -> str:
+    def _with_origin(self, covered: CoveredFile) -> str:
         """Select list: a typed row with where it comes from, and the key that it has where the source gives none."""
-        texts = {**_lineage(covered), "asset": covered.record.asset}
+        texts = {**_origin(covered), "asset": covered.record.asset}
         constants = [f"{quoted(value)} as {name}" for name, value in texts.items()]
         constants += [f"date '{day.as_py()}' as {name}" for name, day in self._of_batch(covered).items()]
         return f"*{key_columns(self._contract, covered.admission.source.source_id)}, {', '.join(constants)}"
@@ -264,7 +264,7 @@ def _expect_covered(covered: CoveredFile, sha256: str) -> None:
         raise SourceUnreadable(f"{covered.record.source_file}: changed since coverage looked at it; next: run it again")
 
 
-def _lineage(covered: CoveredFile) -> dict[str, str]:
+def _origin(covered: CoveredFile) -> dict[str, str]:
     """Where each row of a file comes from, by column."""
     admission, manifest = covered.admission, covered.admission.manifest
     return {

@@ -31,7 +31,7 @@ class TypedRows:
         path: Path,
         columns: list[str],
         key: Sequence[str],
-        lineage: dict[str, str | pa.Scalar],
+        origin: dict[str, str | pa.Scalar],
         connection: duckdb.DuckDBPyConnection,
     ) -> None:
         """Keep all rows of the file: in memory where they are few and of one day, else on disk.
@@ -41,10 +41,10 @@ class TypedRows:
             path: Where to put, each with an ending, files of what does not fit in memory.
             columns: Of a row in Bronze.
             key: Of them, those that identify a row; more than one leave it to DuckDB to see whether one is there twice.
-            lineage: Those of them that the file's rows share, with their values.
+            origin: Those of them that the file's rows share, with their values.
             connection: What opens the rows as a relation.
         """
-        self._path, self._columns, self._lineage, self._connection = path, columns, lineage, connection
+        self._path, self._columns, self._origin, self._connection = path, columns, origin, connection
         self._key = key[0] if len(key) == 1 else None
         self.unknown_fields: dict[str, int] = {}
         """Keys of `extra`, each with the first line that has it."""
@@ -92,7 +92,7 @@ class TypedRows:
 
     def as_in_bronze(self) -> pa.Table:
         """The rows as Bronze holds them, where they are plain and in memory."""
-        return self._with_lineage(pa.concat_tables(self._held))
+        return self._with_origin(pa.concat_tables(self._held))
 
     def file_of_day(self, evidence: dict[str, str]) -> Path:
         """The file of the rows as Bronze holds them, where they are plain and on disk; closed, with its evidence."""
@@ -110,7 +110,7 @@ class TypedRows:
         if self._plain is not None:
             self._plain.close()
             nothing = ", ".join(f"null::varchar as {name}" for name in ("raw_record", "reason_code", "reason"))
-            typed = f"* exclude ({', '.join(self._lineage)}), date '{self._plain_day}' as day, {nothing}"
+            typed = f"* exclude ({', '.join(self._origin)}), date '{self._plain_day}' as day, {nothing}"
             parts.append(f"select {typed} from read_parquet({quoted(str(self._file('plain')))})")
         if self._others is not None:
             self._others.close()
@@ -145,15 +145,15 @@ class TypedRows:
         self._held.clear()
         if self._are_plain:
             (self._plain_day,) = self._days
-            rows = self._with_lineage(rows)
+            rows = self._with_origin(rows)
             self._plain = self._plain or pq.ParquetWriter(self._file("plain"), rows.schema, **PARQUET_FORMAT)
             self._plain.write_table(rows)
         else:
             self._others = self._others or pq.ParquetWriter(self._file("others"), rows.schema, compression="lz4")
             self._others.write_table(rows)
 
-    def _with_lineage(self, rows: pa.Table) -> pa.Table:
-        for name, value in self._lineage.items():
+    def _with_origin(self, rows: pa.Table) -> pa.Table:
+        for name, value in self._origin.items():
             rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
         return rows.select(self._columns)
 
