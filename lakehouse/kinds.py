@@ -64,12 +64,27 @@ FORMS: Mapping[RowForm, Form] = {
 }
 """A row is a record of a source file, or a source file itself, whose bytes are stored as an object."""
 
-OBJECT_COLUMN = "raw_object_path"
-"""Where a row is a file: the path of the object with its bytes."""
-
 SIDECARS = ("transcript_object_path", "ocr_text_path", "keyframe_ocr_path", "audio_track_path")
 """Fields of a manifest's source that name a file beside its own. A contract that declares one as its sidecar has that
 file's object in the column of the name."""
+
+FILE_FIELDS: Mapping[str, FieldType] = {
+    **dict.fromkeys(("doc_id", "collection", "asset_type", "source_url", "disposition", "title", "language"), "string"),
+    **dict.fromkeys(("source_fingerprint", "raw_object_path", "doc_version", "product_line", "pii_level"), "string"),
+    **dict.fromkeys(("quality_gate", "owner", *SIDECARS), "string"),
+    "is_tombstone": "boolean",
+    **dict.fromkeys(("size_bytes", "page_count"), "long"),
+    "duration_sec": "double",
+    "tags": "list<string>",
+    "snapshot_date": "date",
+}
+"""What can be said of a file without reading records from it: the fields that a contract of files may have."""
+
+NEEDED_OF_FILES = ("doc_id", "collection", "disposition", "is_tombstone", "source_fingerprint", "raw_object_path")
+"""Those of them by which listings are compared and objects found."""
+
+OBJECT_COLUMN = "raw_object_path"
+"""Where a row is a file: the path of the object with its bytes."""
 
 OBJECT_COLUMNS = (OBJECT_COLUMN, *SIDECARS)
 """Columns that may hold the path of an object, in any table and under any contract."""

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from lakehouse.contracts.model import AssetDeclaration, Contract, ContractField
 from lakehouse.contracts.sql_words import SQL_WORDS
-from lakehouse.kinds import FORMS, KINDS, ORIGIN, SIDECARS, FieldType
+from lakehouse.kinds import FILE_FIELDS, FORMS, KINDS, NEEDED_OF_FILES, ORIGIN, SIDECARS, FieldType
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ def _asset_breaches(contract: Contract, asset: AssetDeclaration, types: Mapping[
         breaches.append(Breach("$.asset.time", found, allowed))
     if asset.bytes and not KINDS[asset.kind].is_dated_by_batch:
         breaches.append(Breach("$.asset.bytes", "true", "false for the kind events"))
+    if asset.bytes:
+        breaches += _file_breaches(contract)
     known = FORMS["files" if asset.bytes else "records"].checks  # conservation is nobody's to weaken
     breaches += [
         Breach(f"$.asset.checks.{name}", "a check that it cannot change", ", ".join(known))
@@ -112,6 +114,18 @@ def _asset_breaches(contract: Contract, asset: AssetDeclaration, types: Mapping[
         if KINDS[asset.kind].is_dated_by_batch and {*contract.primary_key} == {asset.time}:
             breaches.append(Breach("$.primary_key", "only the time", "a field that tells rows of one day apart"))
     return breaches
+
+
+def _file_breaches(contract: Contract) -> Iterator[Breach]:
+    """A listing fills the fields of a file, and knows no others."""
+    for number, field in enumerate(contract.fields):
+        wanted = FILE_FIELDS.get(field.name)
+        if wanted is None:
+            yield Breach(f"$.fields[{number}].name", f'"{field.name}"', f"of a file: {', '.join(FILE_FIELDS)}")
+        elif field.type != wanted:
+            yield Breach(f"$.fields[{number}].type", f'"{field.type}"', f'"{wanted}", as {field.name} of any file')
+    if lacking := [name for name in NEEDED_OF_FILES if name not in {field.name for field in contract.fields}]:
+        yield Breach("$.fields", f"no {', '.join(lacking)}", "the fields of listed_file, which it may extend")
 
 
 def _sql_word_breaches(contract: Contract) -> Iterator[Breach]:

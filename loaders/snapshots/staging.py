@@ -14,6 +14,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from lakehouse.builds.commit_evidence import snapshot_evidence
 from lakehouse.contracts.model import Contract
+from lakehouse.kinds import SIDECARS
 from lakehouse.ledger.evidence import RowCounts
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
@@ -48,7 +49,8 @@ class ListingStager:
         counts = RowCounts(plan.rows_expected, len(plan.files), len(rows), len(plan.files) - len(rows))
         item = planned_materialization(plan, counts, self._run_id, started_at, with_files=False)
         evidence = snapshot_evidence([item])
-        table = pa.Table.from_pylist(rows, schema=self._schema)
+        of_contract = [{name: row[name] for name in self._schema.names} for row in rows]
+        table = pa.Table.from_pylist(of_contract, schema=self._schema)
         return StagedDay([write_staged(table, {"omni.table": plan.asset, **evidence}, self._folder)])
 
 
@@ -109,6 +111,7 @@ def _row(settings: LakehouseSettings, covered: CoveredFile, run_id: str) -> dict
         "source_fingerprint": record.sha256,
         "raw_object_path": None if record.sha256 is None else object_path(record.sha256),
         "size_bytes": size_bytes,
+        **dict.fromkeys(SIDECARS),
         **{column: object_path(sidecar.sha256) for column, sidecar in record.sidecars.items()},
         "page_count": described.pages,
         "duration_sec": source.duration_sec,
@@ -120,9 +123,11 @@ def _row(settings: LakehouseSettings, covered: CoveredFile, run_id: str) -> dict
         "pii_level": _PII_LEVELS.get(source.pii_scan_status),
         "quality_gate": covered.admission.judgment,
         "owner": manifest.owner,
+        "tags": None,
         "snapshot_date": manifest.snapshot_date,
         "source_id": source.source_id,
         "source_file": record.source_file,
+        "source_line": None,
         "manifest_id": manifest.manifest_id,
         "batch_id": manifest.batch_id,
         "schema_version": manifest.schema_version,

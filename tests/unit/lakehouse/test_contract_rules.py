@@ -53,11 +53,6 @@ def test_a_sound_contract_has_no_breach_and_is_loaded(settings):
         ({"asset": {**ASSET, "time": "nowhere"}}, "$.asset.time", "no field"),
         ({"primary_key": []}, "$.primary_key", "identify a row"),
         ({"asset": DAILY, "fields": [DAY], "primary_key": ["day"]}, "$.primary_key", "tells rows of one day apart"),
-        (
-            {"asset": {**DAILY, "bytes": True}, "fields": [DAY], "primary_key": ["day"]},
-            "$.primary_key",
-            "only the time, allowed: a field that tells rows of one day apart",
-        ),
         ({"fields": [{**ID, "name": "order"}, AT], "primary_key": ["order"]}, "$.primary_key[0]", "no word of SQL"),
         ({"fields": [ID, {**AT, "name": "at"}], "asset": {**ASSET, "time": "at"}}, "$.asset.time", "no word of SQL"),
         ({"fields": [{**ID, "name": "order"}], "primary_key": ["order"], "asset": None}, "$.primary_key[0]", "of SQL"),
@@ -121,3 +116,58 @@ def test_the_words_of_a_contract_decide_what_its_rows_look_like(settings):
     path.write_text(json.dumps(contract), "utf-8")
 
     assert load_contract(settings, "ticket").sha256 != before
+
+
+def photos(**fields: Any) -> str:
+    asset = {"name": "raw_photos", "kind": "snapshots", "pipeline": "photos", "time": "snapshot_date", "bytes": True}
+    return json.dumps(
+        document(
+            **{
+                "asset": asset,
+                "primary_key": ["snapshot_date", "collection", "doc_id"],
+                "extends": "listed_file",
+                **fields,
+            }
+        )
+    )
+
+
+def test_a_contract_of_files_may_take_what_is_known_of_a_file(settings):
+    pages = {"name": "page_count", "type": "long", "description": "Pages."}
+
+    assert judged(settings, photos(fields=[pages])) == []
+
+
+def test_a_field_that_no_listing_can_fill_is_refused_in_a_contract_of_files(settings):
+    camera = {"name": "camera", "type": "string", "description": "Who took it."}
+    length = {"name": "duration_sec", "type": "long", "description": "Length."}
+
+    named, typed = judged(settings, photos(fields=[camera, length]))
+
+    assert named.startswith('$.fields[0].name: found "camera", allowed: of a file: doc_id, ')
+    assert typed == '$.fields[1].type: found "long", allowed: "double", as duration_sec of any file'
+
+
+def test_the_day_alone_tells_no_two_files_apart(settings):
+    (breach,) = judged(settings, photos(fields=[], primary_key=["snapshot_date"]))
+
+    assert breach == "$.primary_key: found only the time, allowed: a field that tells rows of one day apart"
+
+
+def test_a_contract_of_files_has_what_tells_one_from_another(settings):
+    date = {"name": "snapshot_date", "type": "date", "required": True, "description": "Day."}
+    names = {"name": "doc_id", "type": "string", "required": True, "description": "File."}
+
+    alone = {**json.loads(photos(fields=[date, names], extends=None)), "primary_key": ["snapshot_date", "doc_id"]}
+
+    (breach,) = judged(settings, json.dumps(alone))
+
+    assert breach.startswith("$.fields: found no collection, disposition, is_tombstone, ")
+
+
+def test_conservation_cannot_be_weakened(settings):
+    asset = {**document()["asset"], "checks": {"conservation": {"severity": "warn"}}}
+
+    (breach,) = judged(settings, json.dumps(document(asset=asset)))
+
+    assert breach.startswith("$.asset.checks.conservation: found a check that it cannot change")
