@@ -67,8 +67,10 @@ def replace_window(
 class _Transaction(Transaction):
     """A transaction that computes its metadata once per change.
 
-    pyiceberg 0.12 copies all metadata whenever it looks at them, some thirty times a commit: with hundreds of snapshots
-    that is nine tenths of a commit's cost.
+    pyiceberg 0.12 copies all metadata whenever it looks at them, some thirty times a commit, and has no public word for
+    "something has changed". Read beside the public property: `_updates`, a tuple that each change replaces. It saves
+    140 ms of CPU a commit where a table has 30 snapshots (190 → 50), 1.3 s with 400 (1.4 s → 0.16); `test_commits`
+    fails where pyiceberg changes it.
     """
 
     _seen: tuple[object, TableMetadata] | None = None

@@ -5,9 +5,9 @@ has failed and changed nothing, another one would, too. Off until somebody turns
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # not exported
 
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import open_ledger
@@ -19,6 +19,9 @@ from orchestration.instance.live_runs import fail_dead_runs
 from orchestration.planning.mendable import state_of, windows_to_mend
 from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import Readiness
+
+if TYPE_CHECKING:  # what `dg.define_asset_job` returns: not exported, and no public name stands for it
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 ARRIVALS_SENSOR = "arrivals_sensor"
 
@@ -37,7 +40,7 @@ _UNFINISHED = [
 
 
 def build_arrivals_sensor(
-    settings: LakehouseSettings, job: UnresolvedAssetJobDefinition, partitions: dg.DailyPartitionsDefinition
+    settings: LakehouseSettings, job: "UnresolvedAssetJobDefinition", partitions: dg.DailyPartitionsDefinition
 ) -> dg.SensorDefinition:
     """The sensor of one lakehouse; `partitions` are the days that Dagster knew when it loaded the code."""
 

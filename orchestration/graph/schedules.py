@@ -1,22 +1,23 @@
 """The schedules of the daily chain and of freshness, both off until somebody turns them on, as maintenance is."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-# Neither is exported.
-from dagster._core.definitions.partitions.partitioned_schedule import UnresolvedPartitionedAssetScheduleDefinition
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+if TYPE_CHECKING:  # what Dagster's own builders return: not exported, and no public name stands for it
+    from dagster._core.definitions.partitions.partitioned_schedule import UnresolvedPartitionedAssetScheduleDefinition
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+    Schedule = dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition
 
 DAILY_SCHEDULE = "daily_schedule"
 FRESHNESS_JOB = "freshness_job"
 
-Schedule = dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition
-
 
 def build_schedules(
-    ingest_all: UnresolvedAssetJobDefinition, freshness: Sequence[dg.AssetChecksDefinition]
-) -> list[Schedule]:
+    ingest_all: "UnresolvedAssetJobDefinition", freshness: Sequence[dg.AssetChecksDefinition]
+) -> "list[Schedule]":
     """Yesterday, every night; and every hour, whether a day is late."""
     daily = dg.build_schedule_from_partitioned_job(
         ingest_all,
