@@ -73,7 +73,8 @@ def done(asset: str) -> dg.MaterializeResult[Any]:
     """The output of an asset whose partitions were reported one by one, so that what depends on it may run.
 
     By itself a result marks every day of a range as materialized, also those on which there is nothing or that were
-    refused. The key, which Dagster reads in the same place as it does for observable sources, keeps it from that.
+    refused. The key, which Dagster reads in the same place as it does for observable sources, keeps it from that. It is
+    not exported. The public way is a run for each day; `test_graph` (a refused day has no event) fails without the key.
     """
     return dg.MaterializeResult(asset_key=asset, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
@@ -82,7 +83,8 @@ def report_failed(context: dg.AssetExecutionContext, asset: str, partitions: Seq
     """Let the partitions page draw partitions as failed: refused, or what was written did not pass its checks.
 
     Dagster draws what a failed run planned and did not materialize; so it is planned once more. A later
-    materialization clears it.
+    materialization clears it. Not a public event, but no public one, of a failure or an observation, colours a day;
+    `test_graph` reads what is drawn.
     """
     for partition in partitions:
         event = dg.DagsterEvent.build_asset_materialization_planned_event(

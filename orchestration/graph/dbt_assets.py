@@ -62,8 +62,7 @@ def build_dbt_assets(
         window = _window(context)
         build = _Build(context, settings, graph, window, config.force)
         build.run()
-        # A translator of its own: it keeps every manifest that it has seen.
-        yield from _events(context, settings, graph, window, OmniDbtTranslator(graph, partitions))
+        yield from _events(context, settings, graph, window)
         if problems := [*found_unfit(context), *build.problems]:
             raise dg.Failure("; ".join(problems))
 
@@ -154,7 +153,6 @@ def _events(
     settings: LakehouseSettings,
     graph: AssetGraph,
     window: Window | None,
-    translator: OmniDbtTranslator,
 ) -> Iterator[Any]:
     """Report what this run recorded: per day its metadata and check results, per asset one result that blocks."""
     ledger = open_ledger(settings)
@@ -168,7 +166,7 @@ def _events(
         items = [current[name, key] for key in keys if (name, key) in current]
         if mine := [item for item in items if item.run_id == context.run_id]:
             written[name] = mine
-    lineage = column_lineage(settings, translator, written)
+    lineage = column_lineage(settings, written)
     for name, items in written.items():
         # The lineage is the table's, not the day's: Dagster reads it from the last event.
         about_table = {"dagster/column_lineage": lineage[name]} if name in lineage else {}

@@ -2,11 +2,9 @@
 
 import json
 
-import dagster as dg
 import pytest
 
 from orchestration.graph.column_lineage import column_lineage
-from orchestration.graph.dbt_specs import OmniDbtTranslator
 from orchestration.readiness.asset_graph import load_asset_graph
 
 BACKLOG = "models/gold/support_backlog_daily.sql"
@@ -20,16 +18,15 @@ from states group by kpi_date, product_line
 
 @pytest.fixture
 def lineage(settings):
-    graph = load_asset_graph(settings)
+    load_asset_graph(settings)  # which parses the project
 
     def read(*models):
-        translator = OmniDbtTranslator(graph, dg.DailyPartitionsDefinition("2026-04-01"))
         return {
             model: {
                 column: [(dep.asset_key.to_user_string(), dep.column_name) for dep in deps]
                 for column, deps in found.deps_by_column.items()
             }
-            for model, found in column_lineage(settings, translator, models).items()
+            for model, found in column_lineage(settings, models).items()
         }
 
     return read
