@@ -84,7 +84,7 @@ def report_failed(context: dg.AssetExecutionContext, asset: str, partitions: Seq
 
     Dagster draws what a failed run planned and did not materialize; so it is planned once more. A later
     materialization clears it. Not a public event, but no public one, of a failure or an observation, colours a day;
-    `test_graph` reads what is drawn.
+    `test_graph` fails without it (a day that fails its check is drawn as failed).
     """
     for partition in partitions:
         event = dg.DagsterEvent.build_asset_materialization_planned_event(
