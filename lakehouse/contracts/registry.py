@@ -69,7 +69,7 @@ class Contracts:
             return self.assets[asset]
         except KeyError:
             raise ConfigurationError(
-                f"{asset!r} is no Bronze asset; there are: {', '.join(self.assets)}; next: name it in a contract "
+                f"{asset!r} is no Bronze asset; there are: {', '.join(self.assets)}; next: name one, or add it "
                 "(docs/how-to/add_an_asset.md)"
             ) from None
 

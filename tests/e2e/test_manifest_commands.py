@@ -374,7 +374,9 @@ def test_coverage_says_per_day_what_is_expected_and_why_something_is_not_known(c
         "raw_ticket_events: 2026-04-15 to 2026-04-17, 3 days, 4 records expected",
         "raw_ticket_events: high-water mark 2026-04-16T10:00:00Z",
     ]
-    assert covered("coverage").stdout == done.stdout + "raw_doc_assets: no days, 0 days, 0 records expected\n"
+    others = ("raw_audio_assets", "raw_doc_assets", "raw_video_assets")
+    nothing = "".join(f"{name}: no days, 0 days, 0 records expected\n" for name in others)
+    assert covered("coverage").stdout == done.stdout + nothing
 
 
 def test_coverage_of_a_window_as_json_has_one_object_per_day_and_file(covered):
@@ -404,7 +406,8 @@ def test_coverage_ends_with_2_on_a_wrong_question(covered):
 
     assert (unknown.exit_code, half.exit_code) == (2, 2)
     assert unknown.stderr == (
-        "error: 'ticket_fact' has no coverage of its own; expected raw_ticket_events or raw_doc_assets\n"
+        "error: 'ticket_fact' is no Bronze asset; there are: raw_ticket_events, raw_audio_assets, raw_doc_assets, "
+        "raw_video_assets; next: name one, or add it (docs/how-to/add_an_asset.md)\n"
     )
     assert half.stderr == "error: a range needs both --from and --to\n"
 
