@@ -1,7 +1,7 @@
 """The dbt-duckdb plugin that refuses to build upon what is not ready, from whatever shell dbt was started.
 
 dbt_project/macros/gate.sql hands it the selection before the first model runs; the rule is
-`orchestration.planning.gate`. `--vars 'force: true'` builds all the same, and the materializations say so.
+`orchestration.readiness.gate`. `--vars 'force: true'` builds all the same, and the materializations say so.
 """
 
 import logging
@@ -15,8 +15,8 @@ from lakehouse.errors import OmniError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE, Window, parse_day
 from lakehouse.settings import load_settings
-from orchestration.planning.gate import Gate
 from orchestration.readiness.asset_graph import read_asset_graph
+from orchestration.readiness.gate import Gate
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Verdict
 

@@ -1,4 +1,4 @@
-{# Refuses to build upon what is not ready (orchestration/planning/gate.py), before the first model runs. #}
+{# Refuses to build upon what is not ready (orchestration/readiness/gate.py), before the first model runs. #}
 {% macro refuse_what_is_not_ready() %}
   {%- if execute and flags.WHICH in ('build', 'run') -%}
     {%- set w = omni.window() -%}

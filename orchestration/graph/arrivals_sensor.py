@@ -16,8 +16,8 @@ from lakehouse.settings import LakehouseSettings
 from orchestration.graph.bronze_assets import LoadConfig
 from orchestration.graph.partitions import range_tags, window_of_tags
 from orchestration.instance.live_runs import fail_dead_runs
-from orchestration.planning.mendable import state_of, windows_to_mend
 from orchestration.readiness.asset_graph import load_asset_graph
+from orchestration.readiness.mendable import state_of, windows_to_mend
 from orchestration.readiness.readiness import Readiness
 
 if TYPE_CHECKING:  # what `dg.define_asset_job` returns: not exported, and no public name stands for it

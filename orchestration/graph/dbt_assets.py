@@ -14,7 +14,7 @@ from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
-from orchestration.dbt.process import DbtOutcome, Event, run_dbt
+from orchestration.dbt_process.process import DbtOutcome, Event, run_dbt
 from orchestration.graph.column_lineage import column_lineage
 from orchestration.graph.dagster_events import (
     WRITES,
@@ -28,9 +28,9 @@ from orchestration.graph.dagster_events import (
 )
 from orchestration.graph.dbt_specs import OmniDbtTranslator, model_specs
 from orchestration.planning.build_plan import BuildPlan, held_back_lines, plan_build
-from orchestration.planning.gate import Gate
 from orchestration.planning.steps import Step
 from orchestration.readiness.asset_graph import AssetGraph
+from orchestration.readiness.gate import Gate
 from orchestration.readiness.readiness import Readiness
 
 DBT_MODELS = "dbt_models"

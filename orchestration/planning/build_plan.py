@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lakehouse.partitions import WHOLE, contiguous_windows
-from orchestration.planning.gate import Gate
 from orchestration.planning.steps import Step, Target, plan_steps
+from orchestration.readiness.gate import Gate
 from orchestration.readiness.verdicts import Verdict
 
 

@@ -16,7 +16,7 @@ from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.kinds import Severity
 from lakehouse.ledger.inputs import Reach
 from lakehouse.settings import LakehouseSettings
-from orchestration.dbt.manifest import ensure_dbt_manifest
+from orchestration.dbt_process.manifest import ensure_dbt_manifest
 
 
 class UnknownAsset(OmniError):

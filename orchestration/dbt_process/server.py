@@ -1,4 +1,4 @@
-"""dbt, imported once per process that needs it: `orchestration.dbt.forks` starts `python -m orchestration.dbt.server`.
+"""dbt, imported once per process that needs it: `orchestration.dbt_process.forks` starts this module as a program.
 
 Its input is one invocation per line: arguments, environment, working directory. Each is a fork of this process, so that
 dbt's state ends with the invocation; what dbt prints is followed by a line that gives the exit status. Imports are half
@@ -23,7 +23,7 @@ IMPORTED = (
     "dbt.task.build",
     "dbt_common.clients.agate_helper",
     "lakehouse.ledger.ledger",
-    "orchestration.planning.gate",
+    "orchestration.readiness.gate",
     "pyiceberg.catalog.sql",
     "pyiceberg.table",
 )

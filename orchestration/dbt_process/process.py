@@ -14,8 +14,8 @@ from typing import Any
 
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from orchestration.dbt.forks import invoke_dbt
-from orchestration.dbt.manifest import dbt_environment
+from orchestration.dbt_process.forks import invoke_dbt
+from orchestration.dbt_process.manifest import dbt_environment
 
 Event = dict[str, Any]
 """A line of dbt's JSON log: `info` and `data`."""

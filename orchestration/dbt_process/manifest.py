@@ -1,7 +1,7 @@
 """dbt's manifest of this lakehouse, parsed anew when the dbt project has changed; and the environment that dbt runs in.
 
 Imports no dbt: it is parsed in a process of its own. Called by whoever reads the manifest, and by
-`orchestration.dbt.process`.
+`orchestration.dbt_process.process`.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings, load_settings
-from orchestration.dbt.forks import invoke_dbt
+from orchestration.dbt_process.forks import invoke_dbt
 
 
 def ensure_dbt_manifest(settings: LakehouseSettings) -> Path:
