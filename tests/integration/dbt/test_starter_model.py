@@ -133,7 +133,7 @@ def test_both_kinds_build_as_they_are_written(settings, declare, message, price,
     (settings.manifests / "p.csv").write_text("sku\nA-1\nB-2\n", "utf-8")
     other = {"source_type": "other"}
     declare(ticket_manifest([source("a", "a.jsonl")], 1, contract_ref=message.ref, **other))
-    declare(ticket_manifest([source("p", "p.csv", "csv")], 2, contract_ref=price.ref, **other))
+    declare(ticket_manifest([source("p", "p.csv", "csv")], 2, contract_ref=price.ref, collection="prices", **other))
     for contract in (message, price):
         start_model(settings, contract, project)
     assert ingest(settings).is_complete
