@@ -23,6 +23,7 @@ from lakehouse.builds.model import Model
 from lakehouse.builds.staging import Staging
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.dbt.results import record_results
+from lakehouse.dbt.unnamed_reads import refuse_unnamed_reads
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.namespaces import NAMESPACES, QUARANTINE
 from lakehouse.settings import load_settings
@@ -76,7 +77,9 @@ class Plugin(BasePlugin):
         if target_config.location and target_config.location.format == RESULTS:
             record_results(_cursor(), self._ledger, builder.materializations, builder.run_id, target_config.config)
         else:
-            builder.build(Model.from_config(target_config.config), _compute)
+            model = Model.from_config(target_config.config)
+            refuse_unnamed_reads(model, _cursor())
+            builder.build(model, _compute)
 
     def _pin(self, builder: Builder) -> None:
         if builder.invocation_id != get_invocation_id():

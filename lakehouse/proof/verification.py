@@ -91,7 +91,8 @@ def verify(
 def _look(
     catalog: Catalog, ledger: Ledger, settings: LakehouseSettings, asset: str | None, window: Window | None
 ) -> _Counts:
-    current = ledger.current_materializations(None if asset is None else [asset])
+    every = ledger.current_materializations()
+    current = {key: item for key, item in every.items() if asset in (None, key[0])}
     identifiers = {name.rpartition(".")[2]: name for space in NAMESPACES for name in list_tables(catalog, space)}
     names = sorted(({name for name, _ in current} | identifiers.keys()) - {QUARANTINE})
     if asset is not None and asset not in names:
@@ -104,7 +105,7 @@ def _look(
         counts.findings += opened.findings or _table_findings(name, opened, recorded, scope, counts)
         if name in contracts and contracts[name].object_columns and opened.is_whole(scope):
             counts.findings += _object_findings(opened.table, contracts[name], ledger, settings, scope, counts)
-    loaded = [name for name in contracts if name in names]
+    loaded = [name for name in contracts if name in {of for of, _ in every}]
     quarantine = _open(catalog, QUARANTINE, identifiers.get(QUARANTINE), loaded)
     # Of a table that is not whole nothing can be counted, whatever was asked about.
     counts.findings += (

@@ -8,7 +8,7 @@ import pytest
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT
-from lakehouse.tables.catalog import open_catalog
+from lakehouse.tables.catalog import list_tables, open_catalog
 from loaders.ingest import ingest
 from orchestration.readiness.asset_graph import load_asset_graph, read_asset_graph
 from orchestration.readiness.readiness import Readiness
@@ -197,3 +197,32 @@ def test_writer_and_verdict_agree_on_every_reach(project, two_days):
     readiness = Readiness(graph, open_ledger(two_days))
     verdicts = [verdict for name in names for verdict in readiness.verdicts(name).values()]
     assert len(verdicts) >= 11 and not [v.name for v in verdicts if v.evidence.changed_inputs]
+
+
+@pytest.mark.parametrize(
+    ("read", "named"),
+    [
+        ("bronze.raw_ticket_events", "bronze.raw_ticket_events"),
+        (
+            "(select * from (with t as (select * from BRONZE.raw_ticket_events) select * from t))",
+            "BRONZE.raw_ticket_events",
+        ),
+        ("read_csv('{file}')", "read_csv()"),
+        ("'{file}'", "{file}"),
+    ],
+)
+def test_a_read_past_ref_and_source_stops_the_model_before_it_is_computed(
+    settings, declare, project, tmp_path, read, named
+):
+    file = tmp_path / "events.csv"
+    file.write_text("occurred_at\n2026-04-15\n")
+    read, named = read.format(file=file), named.format(file=file)
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    ingest(settings)
+    project("past", f"select cast(occurred_at as date) as day, count(*) as n from {read} group by 1")
+
+    done = project.dbt("build", "--select", "past")
+
+    assert done.returncode == 1 and f"past: its SQL reads {named}, expected only what ref" in done.stdout, done.stdout
+    assert list_tables(open_catalog(settings), "silver") == []
