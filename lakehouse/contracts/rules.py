@@ -163,8 +163,6 @@ def _sidecar_breaches(contract: Contract) -> Iterator[Breach]:
         path = f"$.fields[{number}]"
         if field.sidecar and field.name not in SIDECARS:
             yield Breach(f"{path}.name", f'the sidecar "{field.name}"', ", ".join(SIDECARS))
-        if field.sidecar and field.type != "string":
-            yield Breach(f"{path}.type", f'"{field.type}"', '"string", as of any sidecar')
         if field.sidecar and contract.asset and not contract.asset.bytes:
             yield Breach(f"{path}.sidecar", "true", "false for an asset without bytes")
 

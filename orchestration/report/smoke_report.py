@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from lakehouse.errors import ConfigurationError
+from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from orchestration.instance.home import dagster_environment
 from orchestration.readiness.asset_graph import AssetGraph
@@ -104,7 +105,8 @@ def build_smoke_report(settings: LakehouseSettings, graph: AssetGraph, generated
     checks[_MANIFESTS] = {"all_manifests_valid": "warn"}
     with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
         runs = [(run.run_id, run.job_name, run.status.value) for run in instance.get_runs(limit=5)]
-        assets = [_asset(instance, name, layer, checks[name]) for name, layer in layers.items()]
+        told = {name for name, _ in open_ledger(settings).current_materializations()} | {_MANIFESTS}
+        assets = [_asset(instance, name, layer, checks[name], name in told) for name, layer in layers.items()]
     return SmokeReport(generated_at, _inside_the_repository(settings), runs, assets)
 
 
@@ -121,10 +123,13 @@ def _inside_the_repository(settings: LakehouseSettings) -> str:
     return path.relative_to(PROJECT_ROOT).as_posix() if path.is_relative_to(PROJECT_ROOT) else path.name
 
 
-def _asset(instance: dg.DagsterInstance, name: str, layer: str, checks: Mapping[str, str]) -> SmokeAsset:
+def _asset(
+    instance: dg.DagsterInstance, name: str, layer: str, checks: Mapping[str, str], has_data: bool
+) -> SmokeAsset:
+    """What Dagster has of an asset; of one without data in the ledger no metadata are expected."""
     latest = _latest_metadata(instance, name)
     told = [metadata for metadata in latest.values() if metadata]
-    expected = EXPECTED_METADATA[layer]
+    expected = EXPECTED_METADATA[layer] if has_data else ()
     lacking = {key: sum(_is_empty(metadata.get(key)) for metadata in told) for key in expected}
     counts = [metadata["dagster/partition_row_count"] for metadata in told if "dagster/partition_row_count" in metadata]
     return SmokeAsset(
@@ -134,7 +139,7 @@ def _asset(instance: dg.DagsterInstance, name: str, layer: str, checks: Mapping[
         told=len(told),
         rows=sum(counts) if counts else None,
         present=[key for key in expected if told and not lacking[key]],
-        missing={key: lacks for key, lacks in lacking.items() if lacks} if told else dict.fromkeys(expected, 0),
+        missing={key: lacks for key, lacks in lacking.items() if lacks} if told else dict.fromkeys(lacking, 0),
         other=sorted({key for metadata in told for key in metadata if not _is_empty(metadata[key])} - set(expected)),
         checks=list(_checks(instance, name, checks)),
     )

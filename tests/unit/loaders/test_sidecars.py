@@ -14,16 +14,16 @@ from loaders.manifests.manifest import SCHEMA_FILE, Source
 def decks(field, **asset):
     """A contract of listed files with one field more."""
     listing = {"kind": "snapshots", "pipeline": "slide_decks", "time": "snapshot_date", "bytes": True}
-    day = {"name": "snapshot_date", "type": "date", "required": True, "description": "Day."}
-    own = {"name": "raw_object_path", "type": "string", "description": "Object."}
+    listed = json.loads((PROJECT_ROOT / "manifests" / "contracts" / "listed_file.json").read_text("utf-8"))
+    others = [each for each in listed["fields"] if each["name"] != field["name"]]
     document = {
         "name": "slide_deck",
         "version": "v1",
         "ref": "omni://contracts/data/slide_deck/v1",
         "grain": "One row per deck.",
         "asset": {"name": "raw_slide_decks", **listing, **asset},
-        "primary_key": ["snapshot_date"],
-        "fields": [{"type": "string", "description": "Text.", **field}, own, day],
+        "primary_key": ["snapshot_date", "doc_id"],
+        "fields": [{"type": "string", "description": "Text.", **field}, *others],
     }
     return Contract.model_validate(document)
 
@@ -31,8 +31,13 @@ def decks(field, **asset):
 @pytest.mark.parametrize(
     ("contract", "path", "found", "allowed"),
     [
-        (decks({"name": "notes", "sidecar": True}), "$.fields[0].name", 'the sidecar "notes"', ", ".join(SIDECARS)),
-        (decks({"name": "ocr_text_path", "type": "long", "sidecar": True}), "$.fields[0].type", '"long"', '"string"'),
+        (decks({"name": "title", "sidecar": True}), "$.fields[0].name", 'the sidecar "title"', ", ".join(SIDECARS)),
+        (
+            decks({"name": "ocr_text_path", "type": "long", "sidecar": True}),
+            "$.fields[0].type",
+            '"long"',
+            '"string", as',
+        ),
         (decks({"name": "ocr_text_path", "sidecar": True}, bytes=False), "$.fields[0].sidecar", "true", "false for"),
     ],
 )

@@ -304,7 +304,7 @@ def test_a_contract_of_the_manifest_folder_may_be_named(settings):
     draft = chosen(settings, write(settings.manifests / "a.csv"), contract="price_list")
 
     assert (draft["modality"], draft["source_type"]) == ("structured", "other")
-    assert (draft["collection"], draft["disposition"]) == ("desk", "replace")
+    assert (draft["collection"], draft["disposition"]) == ("Desk", "replace")
     with pytest.raises(StarterRefused, match="found a.pdf, expected files that price_list is read from: csv, json"):
         chosen(settings, write(settings.manifests / "a.pdf"), contract="price_list")
 
