@@ -45,7 +45,9 @@ def refresh_coverage(
     Returns:
         Every file of the admitted sources by its key, with the problem of those that cannot be read.
     """
-    known = ledger.known_files(asset)
+    known, admissions = ledger.known_files(asset), list(admissions)
+    if not known and not admissions:
+        return {}  # as of most assets that ship: nobody declares any of it
     scratch_root = settings.home / "scratch"
     scratch_root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch_root) as scratch:
