@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, event, make_url
 
 from lakehouse.errors import ConfigurationError
+from lakehouse.namespaces import BRONZE
 from lakehouse.settings import LakehouseSettings
 from lakehouse.unicode_text import load_escaped
 
@@ -53,7 +54,7 @@ def refuse_lost_catalog(settings: LakehouseSettings) -> None:
     """
     url = make_url(settings.catalog_url.get_secret_value()) if settings.catalog_type == "sql" else None
     file = url.database if url is not None and url.get_backend_name() == "sqlite" else None
-    bronze = Path(settings.warehouse_url.removeprefix("file://")) / "bronze"
+    bronze = Path(settings.warehouse_url.removeprefix("file://")) / BRONZE
     if file and file != ":memory:" and not Path(file).exists() and bronze.is_dir():
         raise ConfigurationError(
             f"no catalog at {file}, though {bronze.parent} holds tables; next: restore the catalog, or move the "

@@ -1,6 +1,6 @@
 """Where tables lie in the catalog: one namespace per layer, upstream first; and the Bronze table that is no asset."""
 
-NAMESPACES = ("bronze", "silver", "gold")
+BRONZE, SILVER, GOLD = NAMESPACES = ("bronze", "silver", "gold")
 
 QUARANTINE = "quarantine"
 """Table of the records that were read and not loaded."""
@@ -8,4 +8,4 @@ QUARANTINE = "quarantine"
 
 def bronze(table: str) -> str:
     """Identifier of a Bronze table."""
-    return f"bronze.{table}"
+    return f"{BRONZE}.{table}"

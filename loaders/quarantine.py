@@ -15,7 +15,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from lakehouse.ledger.evidence import QuarantineAction
 from lakehouse.ledger.ledger import open_ledger
-from lakehouse.namespaces import QUARANTINE
+from lakehouse.namespaces import QUARANTINE, bronze
 from lakehouse.partitions import contiguous_windows
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import QUARANTINE_COLUMNS
@@ -85,7 +85,7 @@ def _wanted(catalog: Catalog, selection: Selection) -> list[HeldRecord]:
 
 def _keep_released(catalog: Catalog, records: Iterable[HeldRecord]) -> None:
     """Keep released records in the table, which lost them with the load of their partition."""
-    table = load_table_if_exists(catalog, f"bronze.{QUARANTINE}")
+    table = load_table_if_exists(catalog, bronze(QUARANTINE))
     now = datetime.now(UTC)
     names = [name for name, _, _ in QUARANTINE_COLUMNS]
     rows = [{**{name: getattr(record, name) for name in names}, "released_at": now} for record in records]

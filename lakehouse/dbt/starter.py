@@ -14,6 +14,7 @@ from lakehouse.contracts.model import Contract
 from lakehouse.contracts.sql_words import SQL_WORDS
 from lakehouse.errors import ConfigurationError
 from lakehouse.kinds import KINDS
+from lakehouse.namespaces import SILVER
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.contract_docs import DBT_SOURCES, DUCKDB_TYPES, as_dbt_sources, dbt_source
@@ -49,7 +50,7 @@ def start_model(settings: LakehouseSettings, contract: Contract, project: Path) 
     kept = sorted(path for ending in ("sql", "yml") for path in models.rglob(f"{model}.{ending}"))
     texts = {source: text}
     if not kept:
-        silver = models / "silver"
+        silver = models / SILVER
         texts |= {
             silver / f"{model}.sql": _model_sql(contract),
             silver / f"{model}.yml": _model_yaml(settings, contract, model),

@@ -19,7 +19,7 @@ from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.kinds import OBJECT_COLUMN
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.namespaces import NAMESPACES, QUARANTINE
+from lakehouse.namespaces import NAMESPACES, QUARANTINE, bronze
 from lakehouse.partitions import WHOLE, Window
 from lakehouse.proof.partition_comparison import Finding, PartitionComparison, TableSnapshots, file_finding
 from lakehouse.proof.partition_files import PartitionFiles, broken_files, broken_metadata, partition_files
@@ -111,7 +111,7 @@ def _look(
     counts.findings += (
         quarantine.findings
         or _held_file_findings(quarantine, loaded)
-        or _quarantine_findings(quarantine.table, current, loaded, scope)
+        or _quarantine_findings(quarantine.table, current, contracts, scope)
     )
     return counts
 
@@ -188,18 +188,18 @@ def _table_findings(
 
 
 # ── quarantine ───────────────────────────────────────────────────────────────────────────────────────────────────────
-def _held_file_findings(opened: _Opened, bronze: Iterable[str]) -> list[Finding]:
+def _held_file_findings(opened: _Opened, loaded: Iterable[str]) -> list[Finding]:
     """Files of held records that are gone: a load would read them, to see which records were released.
 
     Their partition is that of the asset whose load held them back.
     """
-    step = _drop(f"bronze.{QUARANTINE}", bronze)
+    step = _drop(bronze(QUARANTINE), loaded)
     named = ((entry.data_file.partition, lost) for entry, lost in opened.broken)
     return [file_finding(partition[0], partition[1], lost, step) for partition, lost in named]
 
 
 def _quarantine_findings(
-    table: Table | None, current: dict[tuple[str, str], Materialization], bronze: Collection[str], scope: _Scope
+    table: Table | None, current: dict[tuple[str, str], Materialization], assets: Collection[str], scope: _Scope
 ) -> Iterator[Finding]:
     """Records that are held, against what the ledger says was held back."""
     held: dict[tuple[str, str], int] = {}
@@ -208,7 +208,7 @@ def _quarantine_findings(
         for row in rows.group_by(["asset", "partition"]).aggregate([([], "count_all")]).to_pylist():
             held[row["asset"], row["partition"]] = row["count_all"]
     for asset, key in sorted(held.keys() | current.keys()):
-        if asset not in scope.assets or asset not in bronze or key not in scope:
+        if asset not in scope.assets or asset not in assets or key not in scope:
             continue
         item = current.get((asset, key))
         found, expected = held.get((asset, key), 0), item.rows.quarantined if item else 0

@@ -21,7 +21,7 @@ from pyiceberg.types import (
 from lakehouse.contracts.model import Contract
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.kinds import FORMS, ORIGIN, Column, FieldType
-from lakehouse.namespaces import QUARANTINE
+from lakehouse.namespaces import QUARANTINE, bronze
 from lakehouse.settings import LakehouseSettings
 
 RUN_COLUMNS = ("run_id", "ingested_at", "quarantined_at", "released_at")
@@ -66,7 +66,7 @@ class TableDefinition:
     @property
     def identifier(self) -> str:
         """`namespace.name`."""
-        return f"bronze.{self.name}"
+        return bronze(self.name)
 
 
 def bronze_table(settings: LakehouseSettings, name: str) -> TableDefinition:

@@ -15,7 +15,7 @@ from lakehouse.contracts.format import contract_keys
 from lakehouse.contracts.model import AssetDeclaration, Contract, ContractField
 from lakehouse.contracts.registry import Contracts, load_contract, load_contracts
 from lakehouse.kinds import CHECKS, FORMS, KINDS, ORIGIN, Column, FieldType
-from lakehouse.namespaces import QUARANTINE
+from lakehouse.namespaces import BRONZE, QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import QUARANTINE_COLUMNS, TableDefinition, bronze_table
 from lakehouse.tables.field_rules import rules_of
@@ -134,8 +134,8 @@ def as_dbt_sources(settings: LakehouseSettings) -> str:
 def dbt_source(settings: LakehouseSettings, contracts: Iterable[Contract]) -> dict[str, Any]:
     """The dbt source `bronze` with the tables of these contracts; dbt puts it together from several files."""
     return {
-        "name": "bronze",
-        "schema": "bronze",
+        "name": BRONZE,
+        "schema": BRONZE,
         "description": "What the loaders committed, one partition per UTC day.",
         "tables": [_dbt_table(settings, each) for each in contracts],
     }

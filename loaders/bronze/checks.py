@@ -16,7 +16,7 @@ from lakehouse.contracts.registry import load_contracts
 from lakehouse.kinds import CONSERVATION, Severity
 from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.namespaces import QUARANTINE
+from lakehouse.namespaces import QUARANTINE, bronze
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import load_table_if_exists
@@ -100,7 +100,7 @@ def _result(item: Materialization, check: str, finding: Finding, run_id: str, se
 
 def _count_rows(catalog: Catalog, name: str, asset: str, window: Window) -> Counter[str]:
     """Rows per partition of an asset in a table, from the metadata of its files."""
-    table = load_table_if_exists(catalog, f"bronze.{name}")
+    table = load_table_if_exists(catalog, bronze(name))
     counts: Counter[str] = Counter()
     if table is not None:
         for task in table.scan(row_filter=rows_of(table, asset, window)).plan_files():

@@ -8,7 +8,7 @@ from functools import reduce
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import And, BooleanExpression
 
-from lakehouse.namespaces import QUARANTINE
+from lakehouse.namespaces import QUARANTINE, bronze
 from lakehouse.partitions import Window
 from lakehouse.tables.catalog import load_table_if_exists
 from lakehouse.tables.filters import ALWAYS, HELD, asset_filter, key_filter
@@ -68,7 +68,7 @@ def held_records(
     catalog: Catalog, selection: Selection = Selection(), *, with_released: bool = False
 ) -> list[HeldRecord]:
     """Records in quarantine, by partition, file and line; those that were released only where asked for."""
-    table = load_table_if_exists(catalog, f"bronze.{QUARANTINE}")
+    table = load_table_if_exists(catalog, bronze(QUARANTINE))
     if table is None:
         return []
     conditions: list[BooleanExpression] = [] if with_released else [HELD]

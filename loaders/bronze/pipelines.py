@@ -24,7 +24,7 @@ from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import WindowConflict
 from lakehouse.ledger.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.namespaces import QUARANTINE
+from lakehouse.namespaces import BRONZE, QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from loaders.bronze.checks import check_partitions
 from loaders.bronze.destination import Sink, bronze, table_of
@@ -84,7 +84,7 @@ def run_pipeline(
             pipeline = dlt.pipeline(
                 name,
                 destination=bronze(sink=Sink(settings, catalog, ledger)),
-                dataset_name="bronze",
+                dataset_name=BRONZE,
                 pipelines_dir=folder,
             )
             stager = LOADERS[contract.form].stager(settings, contract, run_id, scratch)

@@ -10,6 +10,7 @@ from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.kinds import CHECKS, Severity
 from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import Ledger, open_ledger
+from lakehouse.namespaces import BRONZE, bronze
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
@@ -111,10 +112,10 @@ def build_bronze_asset(
 
     @dg.asset(
         name=name,
-        group_name="bronze",
+        group_name=BRONZE,
         kinds={"dlt", "iceberg"},
         owners=OWNERS,
-        tags={"layer": "bronze"},
+        tags={"layer": BRONZE},
         description=definition.description,
         deps=["seed_manifests"],
         partitions_def=partitions,
@@ -173,7 +174,7 @@ def _events(
     days = [key for key in window.keys if key not in load.refused]
     items = [current[load.asset, key] for key in days if (load.asset, key) in current]
     for item in items:
-        about = partition_metadata(item, f"bronze.{item.asset}", coverage.get((item.asset, item.partition), ()))
+        about = partition_metadata(item, bronze(item.asset), coverage.get((item.asset, item.partition), ()))
         yield materialized(item, about, context.run_id)
     known = current.keys() | coverage.keys()
     empty = [key for key in days if (load.asset, key) not in known]

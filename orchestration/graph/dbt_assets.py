@@ -12,6 +12,7 @@ import dagster as dg
 
 from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger, open_ledger
+from lakehouse.namespaces import BRONZE
 from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
 from orchestration.dbt_process.process import DbtOutcome, Event, run_dbt
@@ -197,7 +198,7 @@ def _nothing_to_check(
 ) -> list[CheckResult]:
     """Dbt's tests of Bronze on the days of the window on which nothing is expected there and nothing is."""
     found: list[CheckResult] = []
-    for asset in {asset for asset, _ in selected if graph[asset].layer == "bronze"}:
+    for asset in {asset for asset, _ in selected if graph[asset].layer == BRONZE}:
         known = written | ledger.coverage(asset).keys()
         empty = [day for day in (window.keys if window else ()) if (asset, day) not in known]
         found += nothing_to_check(asset, empty, [check for a, check in selected if a == asset], context.run_id)

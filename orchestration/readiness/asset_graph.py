@@ -15,6 +15,7 @@ from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.kinds import Severity
 from lakehouse.ledger.inputs import Reach
+from lakehouse.namespaces import BRONZE
 from lakehouse.settings import LakehouseSettings
 from orchestration.dbt_process.manifest import ensure_dbt_manifest
 
@@ -74,7 +75,7 @@ def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]
         ConfigurationError: a model has the name of another asset.
     """
     nodes = {
-        name: AssetNode(name, "bronze", True, {}, dict(contract.checks), contract.checks)
+        name: AssetNode(name, BRONZE, True, {}, dict(contract.checks), contract.checks)
         for name, contract in contracts.items()
     }
     models = {n["unique_id"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
@@ -109,7 +110,7 @@ def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]
 def _is_asset(node: Mapping[str, Any], contracts: Mapping[str, Contract]) -> bool:
     """Whether a node of dbt's is an asset: a model, or the source that is the table of a contract."""
     if node["resource_type"] == "source":
-        return node["schema"] == "bronze" and node["name"] == node["identifier"] and node["name"] in contracts
+        return node["schema"] == BRONZE and node["name"] == node["identifier"] and node["name"] in contracts
     return bool(node["resource_type"] == "model")
 
 

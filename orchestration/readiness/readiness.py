@@ -13,6 +13,7 @@ from lakehouse.ledger.check_outcomes import current_outcomes
 from lakehouse.ledger.evidence import CheckOutcomes, Coverage, Materialization, coverage_version
 from lakehouse.ledger.inputs import AssetVersions, Reach
 from lakehouse.ledger.ledger import Ledger, open_ledger
+from lakehouse.namespaces import BRONZE
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode, load_asset_graph
@@ -95,7 +96,7 @@ class Readiness:
         self._not_ready[node.name] = [key for key, verdict in judged.items() if not verdict.is_ready]
 
     def _expected_partitions(self, node: AssetNode) -> set[str]:
-        if node.layer == "bronze":
+        if node.layer == BRONZE:
             return {
                 partition
                 for (asset, partition), rows in self.coverage.items()
@@ -111,7 +112,7 @@ class Readiness:
             asset=node.name,
             partition=partition,
             is_expected=partition in self._expected[node.name],
-            rows_expected=sum(row.rows_expected or 0 for row in coverage) if node.layer == "bronze" else None,
+            rows_expected=sum(row.rows_expected or 0 for row in coverage) if node.layer == BRONZE else None,
             materialization=item,
             required_checks=node.checks,
             checks=self._current_checks(node, item),
@@ -131,7 +132,7 @@ class Readiness:
     ) -> tuple[str, ...]:
         if item is None:
             return ()
-        if node.layer == "bronze":
+        if node.layer == BRONZE:
             is_same = coverage_version(coverage) == item.version or not (coverage or item.rows.read)
             return () if is_same else ("the coverage of its sources",)
         current = dict.fromkeys(node.unknown_inputs, "")  # as a build records what it finds no version of

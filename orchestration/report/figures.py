@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from lakehouse.namespaces import QUARANTINE
+from lakehouse.namespaces import GOLD, QUARANTINE, bronze
 from lakehouse.partitions import Window
 from lakehouse.tables.catalog import load_table_if_exists
 from lakehouse.tables.duck import load_iceberg_extension, scan_sql
@@ -62,7 +62,7 @@ def kpi_series(catalog: Catalog, window: Window | None) -> tuple[list[Series], l
     series: list[Series] = []
     absent: list[str] = []
     for name, figures in ((KPI_TABLE, _KPIS), (BACKLOG_TABLE, _BACKLOG)):
-        table = load_table_if_exists(catalog, f"gold.{name}")
+        table = load_table_if_exists(catalog, f"{GOLD}.{name}")
         if table is None or table.current_snapshot() is None:
             absent.append(name)
         else:
@@ -87,7 +87,7 @@ def _daily(table: Table, asset: str, figures: dict[str, str], window: Window | N
 
 def held_counts(catalog: Catalog, days: Sequence[str]) -> list[HeldCount]:
     """What quarantine holds of these days, by asset and reason code, the most frequent first."""
-    table = load_table_if_exists(catalog, f"bronze.{QUARANTINE}")
+    table = load_table_if_exists(catalog, bronze(QUARANTINE))
     if table is None or not days:
         return []
     scan = table.scan(

@@ -17,6 +17,7 @@ from lakehouse.errors import OmniError
 from lakehouse.ledger.evidence import RowCounts
 from lakehouse.ledger.history import Change, changes
 from lakehouse.ledger.ledger import Ledger
+from lakehouse.namespaces import BRONZE
 from lakehouse.partitions import WHOLE, Window, contiguous_windows
 from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.decisions import failed_warnings
@@ -193,7 +194,7 @@ def build_report(
         kept=[
             kept
             for name, node in graph.nodes.items()
-            if node.layer == "bronze"
+            if node.layer == BRONZE
             if (kept := _kept(ledger, name, verdicts)).partitions
         ],
         held=held_counts(catalog, days),

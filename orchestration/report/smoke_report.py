@@ -13,6 +13,7 @@ import dagster as dg
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
+from lakehouse.namespaces import BRONZE, GOLD, SILVER
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from orchestration.instance.home import dagster_environment
 from orchestration.readiness.asset_graph import AssetGraph
@@ -26,9 +27,9 @@ EXPECTED_METADATA = {
         *("manifests", "sources", "batch_ids", "manifest_sha256"),
         *("coverage_from", "coverage_to", "arrivals"),
     ),
-    "bronze": (*_EVERY, "batch_ids", "manifest_ids", "manifest_sha256"),
-    "silver": (*_EVERY, "inputs"),
-    "gold": (*_EVERY, "inputs"),
+    BRONZE: (*_EVERY, "batch_ids", "manifest_ids", "manifest_sha256"),
+    SILVER: (*_EVERY, "inputs"),
+    GOLD: (*_EVERY, "inputs"),
 }
 """Layer → what a materialization must carry, and not empty."""
 

@@ -255,6 +255,16 @@ def test_a_table_that_was_dropped_is_found(lake):
     assert codes(lake) == [("snapshot_unknown", "knowledge_doc", ""), ("rows_gone", "knowledge_doc", "")]
 
 
+def test_held_records_of_an_asset_that_was_never_loaded_are_found(lake):
+    held = table(lake, "quarantine")
+    row = held.scan().to_arrow().slice(0, 1)
+    held.append(
+        row.set_column(0, row.schema.field("asset"), pa.array(["raw_audio_assets"], row.schema.field("asset").type))
+    )
+
+    assert codes(lake) == [("quarantine_differs", "raw_audio_assets", TWO)]
+
+
 def test_records_that_left_quarantine_are_found(lake):
     table(lake, "quarantine").delete("asset == 'raw_ticket_events'")
 
