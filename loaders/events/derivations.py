@@ -13,9 +13,9 @@ def derived_columns(contract: Contract) -> str:
     return f" replace ({', '.join(found)})" if found else ""
 
 
-def is_judged_by_value(field: ContractField) -> bool:
-    """Whether the value of other fields decides what a missing value becomes."""
-    return field.derived is not None and bool(field.derived.cases)
+def is_found_in_record(field: ContractField) -> bool:
+    """Whether other fields of its record decide what a missing value becomes."""
+    return _derived(field) is not None
 
 
 def key_columns(contract: Contract, source_id: str) -> str:

@@ -17,7 +17,7 @@ from lakehouse.kinds import FieldType
 from lakehouse.tables.duck import quoted
 from lakehouse.tables.field_rules import keeps_rules
 from loaders.events.dating import Dating
-from loaders.events.derivations import derived_columns, is_judged_by_value
+from loaders.events.derivations import derived_columns, is_found_in_record
 from loaders.events.record_hash import canonical_list, escaped, plain_instants, plain_lists, sha256_texts
 from loaders.events.records import selection
 from loaders.events.typing_sql import canonical_texts, extra_column, instant, rest_column, value_conditions
@@ -96,7 +96,7 @@ class QuickTyper:
             elif field.type not in _HASHED_AS_THEY_ARE and name not in found and column.null_count < len(column):
                 return None
         if any(
-            rows.column(field.name).null_count for field in self._contract.record_fields if is_judged_by_value(field)
+            rows.column(field.name).null_count for field in self._contract.record_fields if is_found_in_record(field)
         ):
             return None
         if self._dating.of_batch is not None:
@@ -168,8 +168,8 @@ class QuickTyper:
         rules += [self._dating.is_outside("happened")] if self._dating.declared else []
         typed = ", ".join(_plain_typed(field.name, field.type) for field in self._contract.record_fields)
         fields = self._contract.record_fields
-        found = [f.name for f in fields if f.type in ("timestamp", "date") or is_judged_by_value(f)]
-        kept_as_read = {f.name for f in fields if f.type in _HASHED_AS_THEY_ARE and not is_judged_by_value(f)}
+        found = [f.name for f in fields if f.type in ("timestamp", "date") or is_found_in_record(f)]
+        kept_as_read = {f.name for f in fields if f.type in _HASHED_AS_THEY_ARE and not is_found_in_record(f)}
         texts = {name: sql for name, sql in canonical_texts(self._contract).items() if name not in kept_as_read}
         columns = [f'"{name}"' for name in ("source_line", "is_bad", *found, "extra", "day")]
         columns += [f'"{_text_of(name)}"' for name in texts]

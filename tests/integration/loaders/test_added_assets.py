@@ -3,6 +3,7 @@
 The contracts are those of docs/how-to/add_an_asset.md.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -160,3 +161,17 @@ def test_dagster_draws_an_asset_and_its_checks(settings):
     assert {"conservation", "quarantine_share"} <= {
         key.name for key in graph.asset_check_keys if key.asset_key.to_user_string() == CHATS
     }
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["quick", "careful"])
+def test_a_derived_text_is_found_by_both_ways_to_type(settings, declare, broken):
+    contract = json.loads(FILES["contracts/chat_message.json"])
+    shown = {"name": "shown", "type": "string", "description": "Name shown.", "derived": {"first_of": ["sender"]}}
+    contract["fields"].append(shown)
+    (settings.manifests / "contracts" / "chat_message.json").write_text(json.dumps(contract), "utf-8")
+    records = [message(1), message(2, shown="Ann"), *([message(3, text=["a list"])] if broken else [])]
+    write_lines(settings.manifests / "a.jsonl", records)
+    declare(manifest("chat_message", [source("chats", "a.jsonl")]))
+    ingest(settings)
+
+    assert rows(settings, CHATS, "message_no, shown") == [(1, "agent"), (2, "Ann")]
