@@ -4,7 +4,7 @@ Pure. Called by `lakehouse.contracts.registry`, which reads the files.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def contract_breaches(contract: Contract) -> list[Breach]:
     breaches += _sql_word_breaches(contract)
     for number, field in enumerate(contract.fields):
         breaches += _word_breaches(f"$.fields[{number}]", field)
-        breaches += _derivation_breaches(f"$.fields[{number}].derived", field, types)
+        breaches += _derivation_breaches(f"$.fields[{number}].derived", field, contract)
     breaches += _sidecar_breaches(contract)
     if contract.asset is None:
         return breaches
@@ -92,6 +92,14 @@ def _asset_breaches(contract: Contract, asset: AssetDeclaration, types: Mapping[
         found = f"{asset.time!r}, {'no field' if asset.time not in types else f'a {types[asset.time]}'}"
         allowed = f"a {wanted}, as the kind {asset.kind} needs: {', '.join(fitting) or 'there is none'}"
         breaches.append(Breach("$.asset.time", found, allowed))
+    elif not KINDS[asset.kind].is_dated_by_batch and not _is_always_dated(contract):
+        breaches.append(
+            Breach("$.asset.time", f'"{asset.time}"', "a field that is required, or derived from one that is")
+        )
+    readable = FORMS[contract.form].asset_types
+    for number, name in enumerate((readable and asset.fits.asset_type) or ()):
+        if name not in (readable or ()):
+            breaches.append(Breach(f"$.asset.fits.asset_type[{number}]", f'"{name}"', ", ".join(readable or ())))
     if asset.bytes and not KINDS[asset.kind].is_dated_by_batch:
         breaches.append(Breach("$.asset.bytes", "true", "false for the kind events"))
     if asset.bytes:
@@ -105,11 +113,11 @@ def _asset_breaches(contract: Contract, asset: AssetDeclaration, types: Mapping[
     if not contract.primary_key:
         breaches.append(Breach("$.primary_key", "[]", "the fields that identify a row of the asset"))
     else:
-        required = {field.name for field in contract.fields if field.required or field.derived}
+        never_null = {f.name for f in contract.fields if f.required or (f.derived and f.derived.hash_of)}
         breaches += [
-            Breach(f"$.primary_key[{number}]", f'"{name}"', "a field that is required or derived")
+            Breach(f"$.primary_key[{number}]", f'"{name}"', "a field that is required, or derived by hash_of")
             for number, name in enumerate(contract.primary_key)
-            if name in types and name not in required
+            if name in types and name not in never_null
         ]
         if KINDS[asset.kind].is_dated_by_batch and {*contract.primary_key} == {asset.time}:
             breaches.append(Breach("$.primary_key", "only the time", "a field that tells rows of one day apart"))
@@ -167,20 +175,67 @@ def _sidecar_breaches(contract: Contract) -> Iterator[Breach]:
             yield Breach(f"{path}.sidecar", "true", "false for an asset without bytes")
 
 
-def _derivation_breaches(path: str, field: ContractField, types: Mapping[str, FieldType]) -> list[Breach]:
+def _is_always_dated(contract: Contract) -> bool:
+    """Whether a record that breaks no rule has an instant: a row without one would be of no day."""
+    required = {field.name for field in contract.fields if field.required}
+    return bool(required.intersection(contract.time_fields))
+
+
+def _derivation_breaches(path: str, field: ContractField, contract: Contract) -> list[Breach]:
     derived = field.derived
     if derived is None:
         return []
     given = [name for name in ("first_of", "cases", "hash_of") if getattr(derived, name)]
     if len(given) != 1:
         return [Breach(path, ", ".join(given) or "nothing", "one of first_of, cases, hash_of")]
+    fields = {each.name: each for each in contract.fields}
+    known = {*fields, *(("source_id", "record_sha256") if derived.hash_of else ())}
     named = [*(derived.first_of or ()), *(derived.hash_of or ())]
     for case in derived.cases or ():
-        values = [*case.when.values(), case.then]
-        texts = [text for value in values if value for text in (value if isinstance(value, list) else [value])]
-        named += [*case.when, *(text[1:] for text in texts if text.startswith("="))]
-    allowed = {*types, *(("source_id", "record_sha256") if derived.hash_of else ())}
-    return [Breach(path, f'"{name}"', f"a field: {', '.join(types)}") for name in named if name not in allowed]
+        texts = [
+            text for value in case.when.values() if value for text in (value if isinstance(value, list) else [value])
+        ]
+        named += [*case.when, *(text[1:] for text in (*texts, case.then) if text.startswith("="))]
+    named += [derived.otherwise[1:]] if derived.otherwise and derived.otherwise.startswith("=") else []
+    if unknown := [name for name in named if name not in known]:
+        return [Breach(path, f'"{name}"', f"a field: {', '.join(fields)}") for name in unknown]
+    return [
+        *_derived_type_breaches(path, field, fields, contract.primary_key),
+        *_derived_word_breaches(path, field, fields),
+    ]
+
+
+def _derived_type_breaches(
+    path: str, field: ContractField, fields: Mapping[str, ContractField], primary_key: Collection[str]
+) -> Iterator[Breach]:
+    """A derived value is judged by nobody: it must have the field's type by itself."""
+    assert field.derived is not None
+    for name in field.derived.first_of or ():
+        if fields[name].type != field.type:
+            yield Breach(f"{path}.first_of", f'"{name}", a {fields[name].type}', f"fields that are a {field.type}")
+    if field.type != "string" and not field.derived.first_of:
+        yield Breach(path, f"a text for a {field.type}", "first_of")
+    if field.derived.hash_of and field.name not in primary_key:
+        yield Breach(path, "hash_of", "a hash for a field of primary_key alone")
+
+
+def _derived_word_breaches(path: str, field: ContractField, fields: Mapping[str, ContractField]) -> Iterator[Breach]:
+    """Nor may it be a word that its field does not allow."""
+    derived = field.derived
+    if derived is None or field.enum is None:
+        return
+    values: list[tuple[str, list[str] | None]] = []
+    for case in derived.cases or ():
+        given = case.when.get(case.then.removeprefix("=")) if case.then.startswith("=") else None
+        values.append((case.then, [given] if isinstance(given, str) else given))
+    values += [(derived.otherwise, None)] if derived.otherwise else []
+    values += [(f"={name}", None) for name in derived.first_of or ()]
+    for value, given in values:
+        words = (given or fields[value[1:]].enum) if value.startswith("=") else [value]
+        if words is None or not {*words} <= {*field.enum}:
+            yield Breach(path, f'"{value}"', f"what leads to a word of enum: {', '.join(field.enum)}")
+    if derived.hash_of:
+        yield Breach(path, "hash_of", "no hash, on a field with enum")
 
 
 def name_breaches(contract: Contract, path: Path) -> list[Breach]:

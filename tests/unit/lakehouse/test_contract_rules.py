@@ -171,3 +171,76 @@ def test_conservation_cannot_be_weakened(settings):
     (breach,) = judged(settings, json.dumps(document(asset=asset)))
 
     assert breach.startswith("$.asset.checks.conservation: found a check that it cannot change")
+
+
+STATE = text(name="state", required=True, enum=["open", "done"])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"fields": [ID, {**AT, "required": False}]},
+            '$.asset.time: found "sent_at", allowed: a field that is required',
+        ),
+        (
+            {"fields": [{**ID, "required": False, "derived": {"first_of": ["v"]}}, AT, text()]},
+            '$.primary_key[0]: found "message_id", allowed: a field that is required, or derived by hash_of',
+        ),
+        (
+            {"asset": {**ASSET, "fits": {"asset_type": ["jsonl", "pdf"]}}},
+            '$.asset.fits.asset_type[1]: found "pdf", allowed',
+        ),
+        (
+            {"fields": [ID, AT, text(derived={"first_of": ["sent_at"]})]},
+            '$.fields[2].derived.first_of: found "sent_at", a timestamp, allowed: fields that are a string',
+        ),
+        (
+            {"fields": [ID, AT, text(type="long", derived={"cases": [{"when": {"message_id": "x"}, "then": "1"}]})]},
+            "$.fields[2].derived: found a text for a long, allowed: first_of",
+        ),
+        (
+            {"fields": [ID, AT, text(derived={"hash_of": ["message_id"]})]},
+            "$.fields[2].derived: found hash_of, allowed: a hash for a field of primary_key alone",
+        ),
+        (
+            {"fields": [ID, AT, text(enum=["a"], derived={"cases": [{"when": {"message_id": "x"}, "then": "b"}]})]},
+            '$.fields[2].derived: found "b", allowed: what leads to a word of enum: a',
+        ),
+        (
+            {
+                "fields": [
+                    ID,
+                    AT,
+                    STATE,
+                    text(enum=["open"], derived={"cases": [{"when": {"state": "done"}, "then": "=state"}]}),
+                ]
+            },
+            '$.fields[3].derived: found "=state", allowed: what leads to a word of enum: open',
+        ),
+        (
+            {
+                "fields": [
+                    ID,
+                    AT,
+                    text(enum=["a"], derived={"cases": [{"when": {"v": None}, "then": "a"}], "otherwise": "b"}),
+                ]
+            },
+            '$.fields[2].derived: found "b", allowed: what leads to a word of enum: a',
+        ),
+    ],
+)
+def test_what_no_record_could_be_held_to_is_refused(settings, given, expected):
+    (found,) = judged(settings, json.dumps(document(**given)))
+
+    assert found.startswith(expected)
+
+
+def test_a_derived_value_may_be_any_word_that_its_field_allows(settings):
+    cases = [{"when": {"state": ["done"]}, "then": "=state"}, {"when": {"state": "open"}, "then": "new"}]
+    kind = text(enum=["done", "new"], derived={"cases": cases, "otherwise": "new"})
+    late = {"name": "seen_at", "type": "timestamp", "description": "When."}
+    dated = {**late, "name": "at_all", "derived": {"first_of": ["seen_at", "sent_at"]}}
+    asset = {**ASSET, "time": "at_all"}
+
+    assert judged(settings, json.dumps(document(asset=asset, fields=[ID, AT, late, dated, STATE, kind]))) == []
