@@ -18,15 +18,16 @@
     {%- do omni.note_read({'asset': name, 'reach': 'all', 'column': none}) -%}
     {{ return(relation) }}
   {%- endif -%}
-  {%- set window = modules.re.fullmatch('/\*(window|up_to_window|before_window):(\w+):\w+\*/[^*]*/\*end window\*/', where | trim) -%}
-  {%- if not window -%}
+  {%- set marked = modules.re.match('/\*(window|up_to_window|before_window):(\w+):(\w+)\*/', where | trim) -%}
+  {%- set says = {'window': omni.in_window, 'up_to_window': omni.up_to_window, 'before_window': omni.before_window} -%}
+  {%- if not marked or where | trim != says[marked.group(1)](marked.group(2), marked.group(3)) | trim -%}
     {{ exceptions.raise_compiler_error(
         "a read of " ~ name ~ " where " ~ where ~ ": expected in_window, up_to_window or before_window, on a column of it, "
         ~ "and nothing else; next: put other conditions into the where clause of the model"
     ) }}
   {%- endif -%}
-  {%- set reach = {'window': 'same_day', 'up_to_window': 'up_to_day', 'before_window': 'up_to_day'}[window.group(1)] -%}
-  {%- do omni.note_read({'asset': name, 'reach': reach, 'column': window.group(2)}) -%}
+  {%- set reach = {'window': 'same_day', 'up_to_window': 'up_to_day', 'before_window': 'up_to_day'}[marked.group(1)] -%}
+  {%- do omni.note_read({'asset': name, 'reach': reach, 'column': marked.group(2)}) -%}
   {{ return('(select * from ' ~ relation ~ ' where ' ~ where ~ ')') }}
 {% endmacro %}
 

@@ -4,7 +4,6 @@ Asks DuckDB's parser, which binds and reads nothing. Called by `lakehouse.dbt.pl
 """
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,18 +12,24 @@ from duckdb import DuckDBPyConnection
 from lakehouse.builds.model import Model
 from lakehouse.errors import ConfigurationError
 
-_READS_FILES = re.compile(r"read_\w+|\w*_scan|glob")
-"""Table functions of DuckDB that read files or other databases."""
+_MAKE_ROWS = ("generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest")
+"""Table functions that make rows of their arguments. Any other may read: files, queries as text, DuckDB itself."""
 
 
 def refuse_unnamed_reads(model: Model, cursor: DuckDBPyConnection) -> None:
     """Stop a model that reads tables or files that it does not name.
 
     Raises:
-        ConfigurationError: it does; nothing was computed.
+        ConfigurationError: it does, or it is no query; nothing was computed.
     """
     (text,) = cursor.execute("select json_serialize_sql(?::varchar)", [model.sql]).fetchone() or ("{}",)
-    parsed = list(_nodes(json.loads(text)))
+    tree = json.loads(text)
+    if tree["error"]:
+        raise ConfigurationError(
+            f"{model.name}: {tree['error_message']}; expected one select, so that what it reads can be told; next: "
+            "mend its SQL (without pivot and unpivot)"
+        )
+    parsed = list(_nodes(tree))
     named = {name.lower() for name in (*model.reach, model.name)}
     own = {entry["key"].lower() for node in parsed for entry in node.get("cte_map", {}).get("map", ())}
     if found := sorted({read for node in parsed if (read := _unnamed(node, named, own))}):
@@ -41,7 +46,7 @@ def _unnamed(node: dict[str, Any], named: set[str], own: set[str]) -> str | None
         return None if table.lower() in (named if schema else own) else f"{schema}.{table}".lstrip(".")
     if node.get("type") == "TABLE_FUNCTION":
         name: str = node["function"]["function_name"]
-        return f"{name}()" if _READS_FILES.fullmatch(name) else None
+        return None if name.lower() in _MAKE_ROWS else f"{name}()"
     return None
 
 

@@ -132,8 +132,11 @@ def test_a_yaml_with_a_word_that_nobody_reads_is_refused(project):
     assert done.returncode == 2 and "meta.omni has inputs; expected partitioned or reach" in done.stdout
 
 
-def test_a_where_that_is_not_just_a_window_is_refused(project):
-    project("shape", daily(IN + " ~ ' or true'"))
+@pytest.mark.parametrize(
+    "where", [IN + " ~ ' or true'", ", where='/*window:occurred_at:timestamp*/ true /*end window*/'"]
+)
+def test_a_where_that_is_not_just_a_window_is_refused(project, where):
+    project("shape", daily(where))
 
     done = project.dbt("parse")
 
@@ -209,6 +212,7 @@ def test_writer_and_verdict_agree_on_every_reach(project, two_days):
         ),
         ("read_csv('{file}')", "read_csv()"),
         ("'{file}'", "{file}"),
+        ("query('select * from bronze.raw_ticket_events')", "query()"),
     ],
 )
 def test_a_read_past_ref_and_source_stops_the_model_before_it_is_computed(
