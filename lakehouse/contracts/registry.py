@@ -4,26 +4,20 @@ One source of truth: table definitions, the loader's typing and row rules, check
 `lakehouse.tables.contract_docs` writes are derived from these files, `contracts/*.json`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import ValidationError
 
 from lakehouse.contracts.model import Contract
-from lakehouse.contracts.rules import (
-    Breach,
-    claim_breaches,
-    contract_breaches,
-    name_breaches,
-    type_breaches,
-)
+from lakehouse.contracts.rules import claim_breaches, contract_breaches, name_breaches, type_breaches
 from lakehouse.errors import ConfigurationError
 from lakehouse.kinds import KindName
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.strict_json import Breach, load_json
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts
 
 
@@ -179,20 +173,10 @@ def _refused(path: Path, breaches: Sequence[Breach], base: Path | None = None) -
 
 
 def _parse(path: Path) -> Contract:
-    document = json.loads(path.read_text("utf-8"), object_pairs_hook=_each_key_once)
+    document = load_json(path.read_bytes())
     if broken := [f"{found} at {where}" for where, found in broken_texts(document)]:
         raise ValueError(f"found {', '.join(broken)}, expected {WHOLE_TEXT}; next: write the character itself")
     return Contract.model_validate(document)
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; of a key that comes twice it is not for us to say which one is meant."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"found the key {json.dumps(twice)} twice in one object")
-    return found
 
 
 def _extended(contract: Contract, base: Contract | None) -> Contract:

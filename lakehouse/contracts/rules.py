@@ -5,7 +5,6 @@ Pure. Called by `lakehouse.contracts.registry`, which reads the files.
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,19 +13,8 @@ from pydantic_core import ErrorDetails
 from lakehouse.contracts.model import AssetDeclaration, Contract, ContractField
 from lakehouse.contracts.sql_words import SQL_WORDS
 from lakehouse.kinds import FILE_FIELDS, FORMS, KINDS, NEEDED_OF_FILES, ORIGIN, SIDECARS, FieldType
-
-
-@dataclass(frozen=True)
-class Breach:
-    """One rule that a contract breaks."""
-
-    path: str
-    """JSON path of the value."""
-    found: str
-    allowed: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: found {self.found}, allowed: {self.allowed}"
+from lakehouse.strict_json import Breach
+from lakehouse.unicode_text import json_path
 
 
 def contract_breaches(contract: Contract) -> list[Breach]:
@@ -255,8 +243,8 @@ def type_breaches(error: ValidationError) -> list[Breach]:
 
 
 def _type_breach(error: ErrorDetails) -> Breach:
-    location = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
+    path = json_path(error["loc"])
     if error["type"] == "extra_forbidden":
-        return Breach(f"${location}", "an unknown key", "only keys of docs/reference/contracts.md")
+        return Breach(path, "an unknown key", "only keys of docs/reference/contracts.md")
     allowed = "a JSON object" if error["type"] == "model_type" else error["msg"]
-    return Breach(f"${location}", json.dumps(error["input"], default=str)[:80], allowed)
+    return Breach(path, json.dumps(error["input"], default=str)[:80], allowed)

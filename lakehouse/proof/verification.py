@@ -105,7 +105,8 @@ def _look(
         counts.findings += opened.findings or _table_findings(name, opened, recorded, scope, counts)
         if name in contracts and contracts[name].object_columns and opened.is_whole(scope):
             counts.findings += _object_findings(opened.table, contracts[name], ledger, settings, scope, counts)
-    loaded = [name for name in contracts if name in {of for of, _ in every}]
+    recorded_assets = {of for of, _ in every}
+    loaded = [name for name in contracts if name in recorded_assets]
     quarantine = _open(catalog, QUARANTINE, identifiers.get(QUARANTINE), loaded)
     # Of a table that is not whole nothing can be counted, whatever was asked about.
     counts.findings += (

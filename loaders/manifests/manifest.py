@@ -22,6 +22,7 @@ from lakehouse.contracts.model import Contract
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
+from lakehouse.strict_json import Breach, load_json
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts, escaped, is_text, json_path
 from loaders.manifests.rules import Disposition, default_disposition, rule_breaches
 
@@ -133,19 +134,6 @@ class Manifest(_Declared):
 
 
 @dataclass(frozen=True)
-class Breach:
-    """One rule that a manifest breaks."""
-
-    path: str
-    """JSON path of the value, such as `$.assets[2].source_id`."""
-    found: str
-    allowed: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: found {self.found}, allowed: {self.allowed}"
-
-
-@dataclass(frozen=True)
 class ManifestFile:
     """One file of the manifest folder, as read: a manifest, or every reason why it is none."""
 
@@ -219,9 +207,9 @@ def _read_manifest(path: Path, schema: _Schema, contracts: Mapping[str, Contract
         return ManifestFile(path, "", None, (Breach("$", f"{error.strerror}", "a readable file"),), is_readable=False)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        text = content.decode("utf-8-sig")
-        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-        if r"\u" in text and (broken := _text_breaches(document)):  # without an escape, UTF-8 holds no lone surrogate
+        document = load_json(content)
+        # Without an escape, UTF-8 holds no lone surrogate.
+        if rb"\u" in content and (broken := _text_breaches(document)):
             return ManifestFile(path, sha256, None, broken)
         breaches = _breaches(schema, document, contracts)  # refuses to look deeper than some levels
     except (ValueError, RecursionError) as error:
@@ -240,20 +228,6 @@ def _breaches(schema: _Schema, document: object, contracts: Mapping[str, Contrac
     said = {breach.path for breach in breaches}  # what the schema refuses is the schema's to report
     rules = rule_breaches(_without_nulls(document), contracts)
     return breaches + tuple(Breach(*rule) for rule in rules if rule[0] not in said)
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that names a key twice: which value was meant is not for us to guess."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key {key!r} twice in one object")
-        found[key] = value
-    return found
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _without_nulls(value: Any) -> Any:

@@ -1,8 +1,9 @@
-"""What all commands share: the consoles, errors as one line, windows from options, the ledger that has been filled."""
+"""What all commands share: consoles, errors as one line, settings and windows from options, the filled ledger."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.partitions import InvalidPartition, Window
-from lakehouse.settings import LakehouseSettings
+from lakehouse.settings import LakehouseSettings, load_settings
 
 if TYPE_CHECKING:  # SQLAlchemy is opened by the commands that need it
     from lakehouse.ledger.ledger import Ledger
@@ -23,7 +24,14 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 PartitionOption = Annotated[str | None, typer.Option("--partition", help="One UTC day, such as 2026-04-15.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="First UTC day.")]
 ToOption = Annotated[str | None, typer.Option("--to", help="Last UTC day, inside.")]
+ManifestDirOption = Annotated[Path | None, typer.Option("--manifest-dir", help="Default: OMNI_MANIFESTS.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+def settings_of(manifest_dir: Path | None) -> LakehouseSettings:
+    """The settings, with another manifest folder where one is given."""
+    settings = load_settings()
+    return settings.model_copy(update={"manifests": manifest_dir.resolve()}) if manifest_dir else settings
 
 
 @contextmanager

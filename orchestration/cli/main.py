@@ -26,8 +26,9 @@ from orchestration.cli.console import (
     show_progress,
     window_of,
 )
+from orchestration.cli.contracts import contract_app
 from orchestration.cli.maintenance import maintain_command
-from orchestration.cli.manifests import contract_app, manifests_app
+from orchestration.cli.manifests import manifests_app
 from orchestration.cli.quarantine import quarantine_app
 from orchestration.cli.report import report_app
 from orchestration.cli.verdicts import explain_command, ready_command

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.settings import LakehouseSettings
+from lakehouse.strict_json import Breach
 from loaders.manifests.admission import DEFAULT_POLICY, SEVERITY, judge_file
-from loaders.manifests.manifest import Breach, Manifest, ManifestFile
+from loaders.manifests.manifest import Manifest, ManifestFile
 from tests.conftest import source, ticket_manifest
 
 CHECKSUM = "0" * 64

@@ -1,0 +1,45 @@
+"""JSON that a person wrote, read so that it means one thing; and how a rule that it breaks is told."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One rule that a document breaks."""
+
+    path: str
+    """JSON path of the value, such as `$.assets[2].source_id`."""
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: found {self.found}, allowed: {self.allowed}"
+
+
+def load_json(content: bytes) -> Any:
+    """Load JSON in UTF-8, with or without a byte order mark.
+
+    Raises:
+        ValueError: it is none, is nested too deeply, holds NaN or an infinity, or an object that names a key twice.
+    """
+    text = content.decode("utf-8-sig")
+    try:
+        return json.loads(text, object_pairs_hook=_each_key_once, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError(f"nested too deeply ({error})") from error
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that names a key twice: which value was meant is not for us to guess."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {key!r} twice in one object")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
