@@ -4,7 +4,8 @@ Asks DuckDB's parser, which binds and reads nothing. Called by `lakehouse.dbt.pl
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 from duckdb import DuckDBPyConnection
@@ -29,30 +30,65 @@ def refuse_unnamed_reads(model: Model, cursor: DuckDBPyConnection) -> None:
             f"{model.name}: {tree['error_message']}; expected one select, so that what it reads can be told; next: "
             "mend its SQL (without pivot and unpivot)"
         )
-    parsed = list(_nodes(tree))
-    named = {name.lower() for name in (*model.reach, model.name)}
-    own = {entry["key"].lower() for node in parsed for entry in node.get("cte_map", {}).get("map", ())}
-    if found := sorted({read for node in parsed if (read := _unnamed(node, named, own))}):
+    (catalog,) = cursor.execute("select current_database()").fetchone() or ("",)
+    readable = _Readable(catalog.lower(), {(schema.lower(), table.lower()) for schema, table in model.tables})
+    if found := sorted(set(_unnamed(tree, readable, frozenset()))):
         raise ConfigurationError(
             f"{model.name}: its SQL reads {', '.join(found)}, expected only what ref and source name: no verdict knows "
             "of another read; next: read it by ref or source"
         )
 
 
-def _unnamed(node: dict[str, Any], named: set[str], own: set[str]) -> str | None:
-    """What a part of a statement reads that is neither named nor one of its own common table expressions."""
-    if node.get("type") == "BASE_TABLE":
-        schema, table = node["schema_name"], node["table_name"]
-        return None if table.lower() in (named if schema else own) else f"{schema}.{table}".lstrip(".")
-    if node.get("type") == "TABLE_FUNCTION":
-        name: str = node["function"]["function_name"]
-        return None if name.lower() in _MAKE_ROWS else f"{name}()"
+@dataclass(frozen=True)
+class _Readable:
+    """What a model may read: tables of one database, all names in lower case, as DuckDB compares them."""
+
+    catalog: str
+    tables: Set[tuple[str, str]]
+    """Schema and table."""
+
+    def has(self, node: Mapping[str, str]) -> bool:
+        """Whether a qualified read is one of these."""
+        name = node["schema_name"].lower(), node["table_name"].lower()
+        return name in self.tables and node["catalog_name"].lower() in ("", self.catalog)
+
+
+def _unnamed(value: Any, readable: _Readable, own: frozenset[str]) -> Iterator[str]:
+    """What a part of a statement reads that is neither readable nor one of its own common table expressions.
+
+    Args:
+        value: The part, as JSON.
+        readable: What it may read by a qualified name.
+        own: Common table expressions in its scope; a name that is none of them is a table or a file.
+    """
+    if isinstance(value, list):
+        for each in value:
+            yield from _unnamed(each, readable, own)
+    if not isinstance(value, dict):
+        return
+    if (read := _unnamed_itself(value, readable, own)) is not None:
+        yield read
+    for entry in value.get("cte_map", {}).get("map", ()):  # each sees those before it, and not itself
+        yield from _unnamed(entry["value"], readable, own)
+        own |= {entry["key"].lower()}
+    for key, part in value.items():
+        is_recursion = value.get("type") == "RECURSIVE_CTE_NODE" and key == "right"
+        scope = own | {value["cte_name"].lower()} if is_recursion else own
+        if key != "cte_map":
+            yield from _unnamed(part, readable, scope)
+
+
+def _unnamed_itself(node: Mapping[str, Any], readable: _Readable, own: frozenset[str]) -> str | None:
+    """What a node reads by itself, leaving out its parts."""
+    match node.get("type"):
+        case "BASE_TABLE" if node["schema_name"]:
+            name = ".".join(filter(None, (node["catalog_name"], node["schema_name"], node["table_name"])))
+            return None if readable.has(node) else name
+        case "BASE_TABLE":
+            return None if node["table_name"].lower() in own else node["table_name"]
+        case "TABLE_FUNCTION":
+            function: str = node["function"]["function_name"]
+            return None if function.lower() in _MAKE_ROWS else f"{function}()"
+        case "SHOW_REF":
+            return "what DuckDB tells of itself"
     return None
-
-
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:
-    """All objects of a JSON value."""
-    if isinstance(value, dict):
-        yield value
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _nodes(each)
