@@ -39,13 +39,13 @@ class Derivation(_Declared):
     """What a record says without saying it: the value of a field that its source may leave out. One of the three."""
 
     first_of: list[str] | None = None
-    """The first of these fields that has a value."""
+    """The first of these fields that has a value; of the field's own type."""
     cases: list[Case] | None = None
     """The first case that applies, else `otherwise`."""
     otherwise: str | None = None
     """Where no case applies; `=name` for the value of another field."""
     hash_of: list[str] | None = None
-    """SHA-256 over these columns: fields, `source_id`, `record_sha256`."""
+    """SHA-256 over these columns: fields, `source_id`, `record_sha256`. For a field of the key alone."""
 
 
 class ContractField(_Declared):
@@ -67,7 +67,7 @@ class ContractField(_Declared):
     max_length: int | None = Field(default=None, ge=1)
     """Characters."""
     derived: Derivation | None = None
-    """How a value is found where the source gives none."""
+    """How a value is found where the source gives none: by its type, and by `enum`, one that the field allows."""
     sidecar: bool = False
     """The value is the path of an object: the bytes of the file that a source declares in its field of this name."""
 
@@ -87,6 +87,7 @@ class Fitting(_Declared):
     modality: list[str] | None = None
     source_type: list[str] | None = None
     asset_type: list[str] | None = None
+    """Only such as the asset's rows can be read from."""
 
 
 class AssetDeclaration(_Declared):
@@ -99,7 +100,8 @@ class AssetDeclaration(_Declared):
     pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name under which `dlt pipeline run` loads it."""
     time: str
-    """Field whose UTC day is the partition: a `timestamp` of events, a `date` of snapshots, which the batch fills."""
+    """Field whose UTC day is the partition: a `timestamp` of events, required or `first_of` such; a `date` of
+    snapshots, which the batch fills."""
     bytes: bool = False
     """Each row is a source file, whose bytes are stored as an object; else a record of one. Snapshots only."""
     checks: dict[str, CheckRule] = {}
@@ -126,7 +128,8 @@ class Contract(_Declared):
     asset: AssetDeclaration | None = None
     """The Bronze asset that it makes; left out of a contract that only others extend."""
     primary_key: list[str] = []
-    """Fields that together identify a row; they may be those of the contract that this one extends."""
+    """Fields that together identify a row, each required or derived by `hash_of`; they may be those of the contract
+    that this one extends. Of snapshots one beside the time, which all rows of a day share."""
     fields: list[ContractField]
     """Its columns, in their order."""
 
