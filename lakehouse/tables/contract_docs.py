@@ -204,8 +204,13 @@ def _column_table(columns: Iterable[Column]) -> list[str]:
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    cells = [head, ("---",) * len(head), *(tuple(cell.replace("|", r"\|") for cell in row) for row in rows)]
+    """A Markdown table, a line per row, whatever its texts hold."""
+    cells = [head, ("---",) * len(head), *(tuple(map(_cell, row)) for row in rows)]
     return [f"| {' | '.join(row)} |" for row in cells]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|")
 
 
 def _dbt_table(settings: LakehouseSettings, contract: Contract) -> dict[str, Any]:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:  # SQLAlchemy is opened by the commands that need it
 
 _STARTED = time.monotonic()
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# Names from outside stand in what is printed: nothing in it is markup, or the code of an emoji such as ":100:".
+console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 PartitionOption = Annotated[str | None, typer.Option("--partition", help="One UTC day, such as 2026-04-15.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="First UTC day.")]
@@ -40,19 +41,19 @@ def reported() -> Iterator[None]:
     try:
         yield
     except (OmniError, OSError) as error:
-        errors.print(f"error: {error}", style="red", markup=False)
+        errors.print(f"error: {error}", style="red")
         raise typer.Exit(2) from error
 
 
 def say(*lines: str) -> None:
     """Print lines as they are."""
     for line in lines:
-        console.print(line, markup=False)
+        console.print(line)
 
 
 def show_progress(step: str) -> None:
     """Print a step on standard error, with the seconds since the command began."""
-    errors.print(f"{time.monotonic() - _STARTED:6.1f} s  {step}", style="dim", markup=False)
+    errors.print(f"{time.monotonic() - _STARTED:6.1f} s  {step}", style="dim")
 
 
 def window_of(partition: str | None, from_: str | None, to: str | None) -> Window | None:

@@ -80,7 +80,7 @@ def export_contracts(
         for name in names or load_contracts(settings).by_name:
             text = yaml.safe_dump(as_odcs(load_contract(settings, name)), sort_keys=False, allow_unicode=True)
             if output is None:
-                print(f"---\n{text}", end="")
+                say("---", *text.splitlines())
             else:
                 output.mkdir(parents=True, exist_ok=True)
                 (output / f"{name}.odcs.yaml").write_text(text, "utf-8")

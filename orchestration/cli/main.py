@@ -123,7 +123,7 @@ def digest(asset: str, partition: PartitionOption = None) -> None:
     with reported():
         key = parse_day(partition).isoformat() if partition else WHOLE
         value, rows = content_digest(find_table(open_catalog(load_settings()), asset), key)
-        console.print(f"{value} {rows} rows {asset} {key}".rstrip(), markup=False)
+        say(f"{value} {rows} rows {asset} {key}".rstrip())
 
 
 @app.command()
@@ -142,7 +142,7 @@ def simulate(
             write_sample(target, seed=seed, tickets=tickets, start=parse_day(start), days=days)
         except (ValueError, FileExistsError) as error:
             raise ConfigurationError(str(error)) from error
-        console.print(f"wrote {target}; next: OMNI_MANIFESTS={target} omni run", markup=False)
+        say(f"wrote {target}; next: OMNI_MANIFESTS={target} omni run")
 
 
 @app.command()
@@ -186,15 +186,15 @@ def _print_status(from_: str | None, to: str | None, assets: list[str] | None) -
 
     readiness, days = _readiness(from_, to)
     if not days:
-        console.print("nothing has arrived yet; next: omni run")
+        say("nothing has arrived yet; next: omni run")
         return
     nodes = [readiness.graph[name] for name in assets or readiness.graph.nodes]
-    print_matrix(Console(highlight=False), readiness, days, nodes)
+    print_matrix(Console(highlight=False, markup=False, emoji=False), readiness, days, nodes)
     problems = not_ready(readiness, days, nodes)
     print_problems(console, problems)
     _print_late_days()
     if not problems:
-        console.print("next: everything is ready to consume; `make ui` shows the graph")
+        say("next: everything is ready to consume; `make ui` shows the graph")
 
 
 def _print_late_days() -> None:

@@ -160,7 +160,7 @@ def test_the_committed_dbt_sources_are_what_the_contracts_say(settings):
 
 
 def test_a_character_that_would_break_a_table_is_escaped_on_the_page(settings):
-    field = {"name": "call_id", "type": "string", "description": "The call.", "pattern": "a|b"}
+    field = {"name": "call_id", "type": "string", "description": "The\n  call.", "pattern": "a|b"}
 
     own_contract(settings, fields=[field])
     page = as_markdown(load_contracts(settings))
