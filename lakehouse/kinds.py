@@ -57,7 +57,7 @@ FORMS: Mapping[RowForm, Form] = {
             ),
             ("record_sha256", "string", "SHA-256 over the record as typed, without its batch fields."),
         ),
-        checks=("quarantine_share", "contract_drift"),
+        checks=("quarantine_share", "contract_drift", "volume"),
         asset_types=("csv", "json", "jsonl", "parquet"),
     ),
     "files": Form(columns=(), checks=("mass_delete",), asset_types=None),
@@ -111,6 +111,8 @@ class Check:
     severity: Severity
     """Unless the contract gives another."""
     description: str
+    limit: Literal["at_most", "at_least"] | None = None
+    """Key by which the contract sets its limit."""
 
 
 CONSERVATION = "conservation"
@@ -121,9 +123,14 @@ CHECKS: Mapping[str, Check] = {
         "Rows read = loaded + deduplicated + quarantined = expected by coverage, and the tables hold them.",
     ),
     "quarantine_share": Check(
-        "error", "No more of the day's records are held in quarantine than the contract, or else the settings, allow."
+        "error",
+        "No more of the day's records are held in quarantine than the contract, or else the settings, allow.",
+        "at_most",
     ),
     "contract_drift": Check("warn", "The source brings no field that the contract does not name."),
+    "volume": Check(
+        "warn", "No fewer records than the contract expects of what the day's weekday usually holds.", "at_least"
+    ),
     "mass_delete": Check(
         "error", "No replace listing drops more of its collection's documents than max_deleted_ratio allows."
     ),

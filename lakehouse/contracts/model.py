@@ -78,7 +78,9 @@ class CheckRule(_Declared):
     severity: Severity | None = None
     """`error` keeps the partition from being READY, `warn` does not; else the check's own."""
     at_most: float | None = Field(default=None, ge=0, le=1)
-    """Share that is allowed, of a check that has one; else the setting's."""
+    """Share of the records that `quarantine_share` allows; else the setting's."""
+    at_least: float | None = Field(default=None, ge=0, le=1)
+    """Share of what is usual that `volume` expects; else 0.5."""
 
 
 class Fitting(_Declared):
@@ -208,7 +210,6 @@ class Contract(_Declared):
         fits, readable = self.declared_asset.fits, FORMS[self.form].asset_types
         return fits if fits.asset_type else fits.model_copy(update={"asset_type": readable and list(readable)})
 
-    def allowed_share(self, check: str) -> float | None:
-        """Share that a check allows, where the contract says so."""
-        rule = self.declared_asset.checks.get(check)
-        return rule.at_most if rule else None
+    def rule_of(self, check: str) -> CheckRule:
+        """What it says of a check."""
+        return self.declared_asset.checks.get(check) or CheckRule()

@@ -12,9 +12,11 @@ from pydantic_core import ErrorDetails
 
 from lakehouse.contracts.model import AssetDeclaration, Contract, ContractField
 from lakehouse.contracts.sql_words import SQL_WORDS
-from lakehouse.kinds import FILE_FIELDS, FORMS, KINDS, NEEDED_OF_FILES, ORIGIN, SIDECARS, FieldType
+from lakehouse.kinds import CHECKS, FILE_FIELDS, FORMS, KINDS, NEEDED_OF_FILES, ORIGIN, SIDECARS, FieldType
 from lakehouse.strict_json import Breach
 from lakehouse.unicode_text import json_path
+
+_LIMITS = {check.limit for check in CHECKS.values() if check.limit}
 
 
 def contract_breaches(contract: Contract) -> list[Breach]:
@@ -97,6 +99,12 @@ def _asset_breaches(contract: Contract, asset: AssetDeclaration, types: Mapping[
         Breach(f"$.asset.checks.{name}", "a check that it cannot change", ", ".join(known))
         for name in asset.checks
         if name not in known
+    ]
+    breaches += [
+        Breach(f"$.asset.checks.{name}.{key}", "a limit that it does not have", CHECKS[name].limit or "none")
+        for name, rule in asset.checks.items()
+        for key in sorted(rule.model_fields_set & _LIMITS)
+        if name in known and key != CHECKS[name].limit
     ]
     if not contract.primary_key:
         breaches.append(Breach("$.primary_key", "[]", "the fields that identify a row of the asset"))

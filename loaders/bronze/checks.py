@@ -3,7 +3,7 @@
 conservation (error): rows read = loaded + deduplicated + quarantined, rows read = rows expected by coverage, and the
 tables hold exactly the rows that the ledger says. Counted from the tables' metadata, no data is read.
 
-Which checks stand beside it says the form of the rows: `loaders.bronze.kinds`.
+Which checks stand beside it says the form of the rows: `loaders.bronze.kinds`, and `loaders.bronze.volume`.
 """
 
 from collections import Counter
@@ -23,6 +23,7 @@ from lakehouse.tables.catalog import load_table_if_exists
 from lakehouse.tables.filters import rows_of
 from loaders.bronze.held_records import Selection, held_records
 from loaders.bronze.kinds import LOADERS
+from loaders.bronze.volume import SHARE, VOLUME, volume
 from loaders.plans.findings import Finding, Inspection
 
 
@@ -44,6 +45,7 @@ def check_partitions(
     items = [current[asset, key] for key in sorted(partitions) if (asset, key) in current]
     if not items:
         return []
+    rows_of = {key: item.rows.loaded for (_, key), item in current.items() if item.rows.loaded}
     window = Window.of_keys(items[0].partition, items[-1].partition)
     loaded = _count_rows(catalog, asset, asset, window)
     held = _count_rows(catalog, QUARANTINE, asset, window)
@@ -53,12 +55,15 @@ def check_partitions(
         ledger=ledger,
         contract=contract,
         items=items,
-        days_with_rows=[key for (_, key), item in current.items() if item.rows.loaded],
+        days_with_rows=sorted(rows_of),
         held=_held_ids(catalog, asset, window) if held.total() else {},
         unknown_fields=unknown_fields,
     )
     found = [(item, CONSERVATION, _conservation(item, loaded[item.partition], held[item.partition])) for item in items]
     found += LOADERS[contract.form].findings(inspection)
+    if VOLUME in contract.checks:
+        at_least = contract.rule_of(VOLUME).at_least
+        found += [(item, VOLUME, volume(item, rows_of, SHARE if at_least is None else at_least)) for item in items]
     severities = contract.checks
     results = [_result(item, check, finding, run_id, severities[check]) for item, check, finding in found]
     ledger.record_checks(results)

@@ -19,7 +19,7 @@ def record_findings(inspection: Inspection) -> Iterator[Found]:
     """Judge days of records. Without a load `contract_drift` keeps its result."""
     actions = inspection.ledger.quarantine_actions()
     settled = {action.record_id for action in actions if action.action == "discarded"}
-    given = inspection.contract.allowed_share(QUARANTINE_SHARE)
+    given = inspection.contract.rule_of(QUARANTINE_SHARE).at_most
     allowed = inspection.settings.max_quarantined_share if given is None else given
     for item in inspection.items:
         held = inspection.held.get(item.partition, ())

@@ -11,6 +11,7 @@ import pytest
 from lakehouse.ledger.ledger import open_ledger
 from loaders.ingest import ingest
 from orchestration.definitions import build_definitions
+from orchestration.readiness import open_readiness
 from tests.conftest import source, ticket_manifest, write_lines
 from tests.e2e.test_add_an_asset import FILES
 from tests.integration.loaders.test_bronze import rows
@@ -175,3 +176,20 @@ def test_a_derived_text_is_found_by_both_ways_to_type(settings, declare, broken)
     ingest(settings)
 
     assert rows(settings, CHATS, "message_no, shown") == [(1, "agent"), (2, "Ann")]
+
+
+def test_a_day_with_too_few_records_fails_where_the_contract_calls_it_an_error(settings, declare):
+    contract = json.loads(FILES["contracts/chat_message.json"])
+    contract["asset"]["checks"] = {"volume": {"severity": "error", "at_least": 0.9}}
+    (settings.manifests / "contracts" / "chat_message.json").write_text(json.dumps(contract), "utf-8")
+    days = {f"2026-04-{day:02}": 10 for day in (1, 8, 15, 22)} | {"2026-04-29": 8, "2026-04-30": 1}
+    records = [message(number, day) for number, day in enumerate(d for d, n in days.items() for _ in range(n))]
+    write_lines(settings.manifests / "a.jsonl", records)
+    declare(manifest("chat_message", [source("chats", "a.jsonl")]))
+
+    ingest(settings)
+
+    readiness = open_readiness(settings)
+    verdicts = {day: readiness.verdict(CHATS, day) for day in days}
+    assert [day for day, verdict in verdicts.items() if not verdict.is_ready] == ["2026-04-29"]
+    assert verdicts["2026-04-29"].reasons[0].startswith("check volume failed: 8 records; usual are 10, the median of 4")

@@ -58,6 +58,12 @@ def test_a_sound_contract_has_no_breach_and_is_loaded(settings):
         ({"fields": [{**ID, "name": "order"}], "primary_key": ["order"], "asset": None}, "$.primary_key[0]", "of SQL"),
         ({"extends": "nothing"}, "$.extends", "ticket"),
         ({"asset": {**ASSET, "name": "quarantine"}}, "$.asset.name", "^raw_"),
+        ({"asset": {**ASSET, "checks": {"volume": {"at_most": 0.1}}}}, "$.asset.checks.volume.at_most", "at_least"),
+        (
+            {"asset": {**ASSET, "checks": {"contract_drift": {"at_least": 1}}}},
+            "$.asset.checks.contract_drift.at_least",
+            "no",
+        ),
         ({"asset": {**ASSET, "name": "raw_doc_assets"}}, "$.asset.name", "doc_asset"),
         ({"asset": {**ASSET, "pipeline": "doc_snapshots"}}, "$.asset.pipeline", "doc_asset"),
         *(
