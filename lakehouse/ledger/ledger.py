@@ -10,7 +10,20 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Engine, Table, bindparam, delete, func, insert, inspect, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Insert,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
@@ -179,24 +192,27 @@ class Ledger:
         if not files:
             return
         now, keys = datetime.now(UTC), [(file.asset, *file.key) for file in files]
+        found = {"checked_at": now, "since": now}
         with self.engine.begin() as connection:
-            _delete_files(connection, keys[:1])  # begins to write: what another process adds before is found by now
-            _delete_files(connection, _known_among(connection, keys[1:]))
-            connection.execute(insert(t.source_files), [{**_values(file), "checked_at": now} for file in files])
+            _delete_files(connection, keys[:1], now)  # begins to write: what another process adds is found by now
+            _delete_files(connection, _known_among(connection, keys[1:]), now)
+            connection.execute(insert(t.source_files), [{**_values(file), **found} for file in files])
             if coverage:
-                connection.execute(insert(t.coverage), [_values(row) for row in coverage])
+                connection.execute(insert(t.coverage), [{**_values(row), "since": now} for row in coverage])
 
     def doubt_files(self, asset: str, manifest_id: str, problem: str) -> None:
         """Mark all files of a manifest, and what they cover, with a problem; what is expected of them stays."""
+        now = datetime.now(UTC)
         with self.engine.begin() as connection:
             for table in (t.source_files, t.coverage):
                 where = (table.c.asset == asset, table.c.manifest_id == manifest_id)
-                connection.execute(update(table).where(*where).values(problem=problem))
+                connection.execute(_keep(table, now, where))
+                connection.execute(update(table).where(*where).values(problem=problem, since=now))
 
     def forget_files(self, asset: str, keys: Iterable[FileKey]) -> None:
         """Drop files that no admitted source lists any more; their partitions become stale."""
         with self.engine.begin() as connection:
-            _delete_files(connection, [(asset, *key) for key in keys])
+            _delete_files(connection, [(asset, *key) for key in keys], datetime.now(UTC))
 
     def coverage(self, asset: str | None = None) -> dict[tuple[str, str], list[Coverage]]:
         """Coverage by (asset, partition), of one asset or of all."""
@@ -317,11 +333,21 @@ def _known_among(connection: Connection, keys: Sequence[tuple[str, str, str, str
     return [key for key in keys if key in found]
 
 
-def _delete_files(connection: Connection, keys: Sequence[tuple[str, str, str, str]]) -> None:
+def _delete_files(connection: Connection, keys: Sequence[tuple[str, str, str, str]], now: datetime) -> None:
     names = ("asset", "manifest_id", "source_id", "source_file")
+    old = [{f"old_{name}": value for name, value in zip(names, key, strict=True)} for key in keys]
     for table in (t.source_files, t.coverage) if keys else ():
-        statement = delete(table).where(*(table.c[name] == bindparam(f"old_{name}") for name in names))
-        connection.execute(statement, [{f"old_{n}": v for n, v in zip(names, key, strict=True)} for key in keys])
+        where = [table.c[name] == bindparam(f"old_{name}") for name in names]
+        connection.execute(_keep(table, now, where), old)
+        connection.execute(delete(table).where(*where), old)
+
+
+def _keep(table: Table, now: datetime, where: Sequence[ColumnElement[bool]]) -> Insert:
+    """Keep rows of a table that is changed in place, as they are until now."""
+    past = t.past_of[table.name]
+    until = bindparam("until", now, past.c.until.type)
+    columns = [column.name for column in table.columns]
+    return insert(past).from_select([*columns, "until"], select(*table.columns, until).where(*where))
 
 
 def _values(record: Any) -> dict[str, Any]:

@@ -84,6 +84,7 @@ source_files = Table(
     Column("problem", Text),
     Column("sidecars", JSON),
     Column("checked_at", UtcDateTime, nullable=False),
+    Column("since", UtcDateTime),
     comment="One row per file of an admitted source, as last looked at, with its `sidecars` (column → SHA-256, size); "
     "`stamp` tells a change of any of them without reading it.",
 )
@@ -101,8 +102,25 @@ coverage = Table(
     Column("problem", Text),
     Column("first_at", UtcDateTime),
     Column("last_at", UtcDateTime),
-    comment="One row per source file and partition that it holds rows of.",
+    Column("since", UtcDateTime),
+    comment="One row per source file and partition that it holds rows of; known `since`.",
 )
+
+
+def _past_of(table: Table) -> Table:
+    """What a table that is changed in place said before, so that it can be asked what was known at an instant."""
+    return Table(
+        f"{table.name}_past",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        *(Column(column.name, column.type) for column in table.columns),
+        Column("until", UtcDateTime, nullable=False),
+        comment=f"One row per row of {table.name} that was replaced, dropped or doubted; known `since`, and `until`.",
+    )
+
+
+past_of = {table.name: _past_of(table) for table in (source_files, coverage)}
+"""Name of a table whose rows are changed in place → the table of those that were there before."""
 
 materializations = Table(
     "omni_materializations",

@@ -5,10 +5,13 @@ Answers from the ledger alone; imports no engine.
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from lakehouse.errors import ConfigurationError
+from lakehouse.ledger.as_of import ledger_as_of
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, InvalidPartition, parse_day
 from lakehouse.settings import load_settings
@@ -18,15 +21,18 @@ from orchestration.readiness.readiness import Readiness, next_command
 from orchestration.readiness.root_causes import explain as find_causes
 from orchestration.readiness.verdict_json import check_results, verdict_json
 from orchestration.readiness.verdicts import Verdict
+from orchestration.report.verdict_history import verdict_history
 
 _POLL_SECONDS = 2.0
 _SHOWN = 3
+_MOMENTS = 30
 
 
 def ready_command(
     asset: str,
     partitions: Annotated[list[str] | None, typer.Argument(help="UTC days; none for what is not partitioned.")] = None,
     wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="So long, until all are ready.")] = 0,
+    as_of: Annotated[str | None, typer.Option("--as-of", metavar="INSTANT", help="By what was known then.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether asset partitions are safe to consume: exit 0 all are ready, 1 some are not, 2 error."""
@@ -34,6 +40,8 @@ def ready_command(
         settings = load_settings()
         graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
         keys = [_key(graph, asset, text) for text in partitions or [WHOLE]]
+        if as_of is not None:
+            ledger = _known_at(ledger, _past_instant(as_of, wait))
         verdicts = _wait(graph, ledger, asset, keys, time.monotonic() + wait)
         if as_json:
             results = check_results(ledger, verdicts)
@@ -45,12 +53,20 @@ def ready_command(
     raise typer.Exit(0 if all(verdict.is_ready for verdict in verdicts) else 1)
 
 
-def explain_command(asset: str, partition: Annotated[str, typer.Argument()] = WHOLE) -> None:
+def explain_command(
+    asset: str,
+    partition: Annotated[str, typer.Argument()] = WHOLE,
+    history: Annotated[bool, typer.Option("--history", help="What was said of it before, and since when.")] = False,
+) -> None:
     """Show why an asset partition is (not) ready: the chain of reasons up to the root cause, and what mends it."""
     with reported():
         settings = load_settings()
         graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
-        verdict = Readiness(graph, ledger).verdict(asset, _key(graph, asset, partition))
+        key = _key(graph, asset, partition)
+        if history:
+            _print_history(graph, ledger, asset, key)
+            return
+        verdict = Readiness(graph, ledger).verdict(asset, key)
         _print(verdict)
         if verdict.is_ready:
             say(*_evidence(verdict))
@@ -72,6 +88,48 @@ def _key(graph: AssetGraph, asset: str, text: str) -> str:
     return WHOLE
 
 
+def _past_instant(text: str, wait: float) -> datetime:
+    """The instant (UTC) that `--as-of` names.
+
+    Raises:
+        ConfigurationError: it is none, or not past, or is to be waited for.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ConfigurationError(f"--as-of {text}: expected an instant with its offset, such as 2026-05-01T06:00:00Z")
+    if at > datetime.now(UTC):
+        raise ConfigurationError(f"--as-of {text}: expected an instant that is past; next: leave --as-of out for now")
+    if wait:
+        raise ConfigurationError("--as-of and --wait: what was said then will not change; next: leave one out")
+    return at.astimezone(UTC)
+
+
+def _known_at(ledger: Ledger, at: datetime) -> Ledger:
+    known = ledger_as_of(ledger, at)
+    if not known.has_admissions():
+        raise ConfigurationError(f"at {_utc(at)} no manifest was admitted yet: nothing was known of any partition")
+    return known
+
+
+def _print_history(graph: AssetGraph, ledger: Ledger, asset: str, key: str) -> None:
+    for moment in verdict_history(graph, ledger, asset, key, _MOMENTS):
+        console.print(f"{_utc(moment.since)} {moment.verdict.status}", style=_style(moment.verdict))
+        say(*(f"  {reason}" for reason in moment.verdict.reasons))
+        if (item := moment.verdict.evidence.materialization) is not None:
+            say(f"  {item.rows.loaded} rows, run {item.run_id}")
+
+
+def _utc(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _style(verdict: Verdict) -> str:
+    return "green" if verdict.is_ready else "red"
+
+
 def _wait(graph: AssetGraph, ledger: Ledger, asset: str, keys: list[str], until: float) -> list[Verdict]:
     while True:
         readiness = Readiness(graph, ledger)
@@ -83,7 +141,7 @@ def _wait(graph: AssetGraph, ledger: Ledger, asset: str, keys: list[str], until:
 
 
 def _print(verdict: Verdict) -> None:
-    console.print(f"{verdict.name}: {verdict.status}", style="green" if verdict.is_ready else "red")
+    console.print(f"{verdict.name}: {verdict.status}", style=_style(verdict))
     say(*(f"  {reason}" for reason in verdict.reasons))
     if (item := verdict.evidence.materialization) is not None:
         batches = ", ".join(item.batch_ids) or "none of its own"
