@@ -12,6 +12,7 @@ from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.evidence import FileKey
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
+from lakehouse.proof.foreign_writes import find_foreign_writes
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from loaders.bronze.coverage import refresh_coverage
@@ -117,6 +118,7 @@ def refresh(settings: LakehouseSettings, progress: Progress = lambda _: None) ->
     """Admit the manifests and bring the coverage of all assets up to date, without loading anything."""
     catalog, ledger = open_catalog(settings), open_ledger(settings)
     recover_ledger(catalog, ledger)
+    find_foreign_writes(catalog, ledger)
     progress("manifests")
     admission = admit_manifests(settings, ledger)
     unreadable: list[str] = []
@@ -149,6 +151,7 @@ def ingest(
     run_id = run_id or new_run_id()
     catalog, ledger = open_catalog(settings), open_ledger(settings)
     recover_ledger(catalog, ledger)
+    find_foreign_writes(catalog, ledger)
     progress("manifests")
     report = admit_manifests(settings, ledger)
     loads, problems = [], []

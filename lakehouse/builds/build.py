@@ -16,6 +16,7 @@ from pyiceberg.table import Table
 
 from lakehouse.builds.chunks import Chunk, chunks_of, has_marks
 from lakehouse.builds.commit_evidence import snapshot_evidence
+from lakehouse.builds.foreign_inputs import ForeignInputs
 from lakehouse.builds.model import Model
 from lakehouse.builds.pins import Pinned
 from lakehouse.builds.staging import Staging
@@ -47,6 +48,7 @@ class Builder:
         self._settings, self._catalog, self._ledger, self._show = settings, catalog, ledger, show
         self._lock = threading.RLock()
         self._pinned = Pinned()
+        self._foreign = ForeignInputs(ledger)
 
     @property
     def invocation_id(self) -> str:
@@ -74,10 +76,14 @@ class Builder:
                 self._pinned.metadata_locations,
                 self._pinned.snapshot_ids,
             )
+            self._foreign = ForeignInputs(self._ledger)
+            read: dict[str, str] = {}
             for namespace in NAMESPACES:
                 for identifier in list_tables(self._catalog, namespace):
                     if (table := load_table_if_exists(self._catalog, identifier)) is not None:
                         self._register(table)
+                        read[identifier] = table.metadata_location
+            self._foreign.compare(read)
 
     def build(self, model: Model, compute: Callable[[Staging, Chunk], None]) -> None:
         """Replace the window of a model's table by what is computed, and record it.
@@ -118,17 +124,24 @@ class Builder:
                 window = time_filter(model.time_column, model.window, staged.is_by_date)
             snapshot_id = replace_window(table, window, staged.files, snapshot_evidence(items), staged.retyped)
             self._record(items, snapshot_id)
+        with self._lock:
+            self._foreign.compare({model.identifier: table.metadata_location})
         self._register(table)
 
     def _materializations(self, model: Model, staged: Staging, started_at: datetime) -> list[Materialization]:
         """One per partition that the build covers, with what each was built from."""
         with self._lock:  # another thread may be recording its model
             versions = {name: self._pinned.versions(name) for name in model.reach}
+            written = dict(self._pinned.materializations)
             snapshots = {name: at for name in model.reach if (at := self._pinned.snapshot_ids.get(name)) is not None}
             partitions = self._partitions(model, staged.rows_of)
         found = []
         for partition in partitions:
-            inputs = {name: of.input_version(model.reach[name], partition) for name, of in versions.items()}
+            inputs = {
+                name: of.input_version(reach := model.reach[name], partition)
+                + self._foreign.mark(name, reach, partition, written)
+                for name, of in versions.items()
+            }
             rows = staged.rows_of.get(partition, 0)
             found.append(
                 Materialization(

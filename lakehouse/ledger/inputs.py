@@ -16,6 +16,13 @@ Reach = Literal["same_day", "up_to_day", "all"]
 """same_day: the partition of the same day. up_to_day: that day and all before it. all: every partition."""
 
 
+def reads(reach: Reach, partition: str, upstream_partition: str) -> bool:
+    """Whether a partition is built from one of an upstream asset."""
+    if reach == "same_day":
+        return upstream_partition == partition
+    return reach == "all" or upstream_partition <= partition
+
+
 class AssetVersions:
     """Versions of one asset's partitions, ready to be asked for any reach.
 

@@ -67,7 +67,10 @@ def open_ledger(settings: LakehouseSettings) -> "Ledger":
     refuse_lost_catalog(settings)
     engine = open_engine(settings.ledger_url)
     _create_tables(engine)
-    return Ledger(engine)
+    if settings.catalog_type != "sql":
+        return Ledger(engine)
+    is_beside = settings.ledger_url == settings.catalog_url
+    return Ledger(engine, engine if is_beside else open_engine(settings.catalog_url))
 
 
 # Two first runs may both find a table missing and both create it; the second look finds it there.
@@ -92,9 +95,10 @@ def _create_tables(engine: Engine) -> None:
 class Ledger:
     """Reads and writes the record; see `lakehouse.ledger.evidence` for the grain of each value."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Use an engine whose database holds the ledger's tables."""
+    def __init__(self, engine: Engine, catalog_engine: Engine | None = None) -> None:
+        """Use an engine whose database holds the ledger's tables, and the catalog's where that is a database."""
         self.engine = engine
+        self.catalog_engine = catalog_engine
 
     # ── admission ────────────────────────────────────────────────────────────────────────────────────────────────
     def record_admission(self, version: ManifestVersion, sources: Sequence[SourceAdmission]) -> bool:

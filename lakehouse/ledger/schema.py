@@ -200,3 +200,18 @@ checks = Table(
     Index("omni_checks_latest", "asset", "materialization_id"),
     comment="One row per check result; the highest id of a check on a materialization is the current one.",
 )
+
+foreign_writes = Table(
+    "omni_foreign_writes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("asset", Text, nullable=False),
+    Column("partition", Text, nullable=False),
+    Column("materialization_id", Integer),
+    Column("snapshot_id", BigInteger),
+    Column("left_at", UtcDateTime),
+    Column("found_at", UtcDateTime, nullable=False),
+    Column("change", Text, nullable=False),
+    comment="One row per asset partition that someone else was found to have written over; it speaks of the "
+    "materialization that was current, and of one of `snapshot_id` that was not recorded yet.",
+)

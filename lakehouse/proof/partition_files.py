@@ -47,21 +47,21 @@ def broken_metadata(table: Table, stored: TableFiles) -> list[BrokenFile]:
 
 def broken_files(table: Table, stored: TableFiles) -> Iterator[tuple[ManifestEntry, BrokenFile]]:
     """The data and delete files of the current snapshot that are gone, or have another size than the metadata say."""
-    return _broken(_live_entries(table), stored)
+    return _broken(live_entries(table), stored)
 
 
 def partition_files(table: Table, stored: TableFiles) -> dict[str, PartitionFiles]:
     """Live files of the current snapshot, by partition; the empty key holds those of an unpartitioned table."""
-    entries, is_daily = list(_live_entries(table)), time_column(table) is not None
+    entries, is_daily = list(live_entries(table)), time_column(table) is not None
     found: dict[str, PartitionFiles] = defaultdict(PartitionFiles)
     for entry in entries:
         if entry.data_file.content == DataFileContent.DATA:
-            files = found[_day(entry) if is_daily else WHOLE]
+            files = found[day_of(entry) if is_daily else WHOLE]
             files.rows += entry.data_file.record_count
             files.added_by.add(entry.snapshot_id or 0)
     for entry, lost in _broken(entries, stored):
         # A delete file that is bound to no day counts to the table as such.
-        found[_day(entry) if is_daily and len(entry.data_file.partition) else WHOLE].broken.append(lost)
+        found[day_of(entry) if is_daily and len(entry.data_file.partition) else WHOLE].broken.append(lost)
     is_whole = not any(files.broken for files in found.values())
     if is_whole and any(entry.data_file.content != DataFileContent.DATA for entry in entries):
         counted = _counted_rows(table)
@@ -76,13 +76,15 @@ def _broken(entries: Iterable[ManifestEntry], stored: TableFiles) -> Iterator[tu
             yield entry, lost
 
 
-def _live_entries(table: Table) -> Iterator[ManifestEntry]:
+def live_entries(table: Table) -> Iterator[ManifestEntry]:
+    """Entries of the data and delete files of the current snapshot."""
     snapshot = table.current_snapshot()
     for manifest in snapshot.manifests(table.io) if snapshot else ():
         yield from manifest.fetch_manifest_entry(table.io, discard_deleted=True)
 
 
-def _day(entry: ManifestEntry) -> str:
+def day_of(entry: ManifestEntry) -> str:
+    """Key of the partition that a file of a table of days lies in."""
     value: Any = entry.data_file.partition[0]
     return NO_DAY if value is None else (date(1970, 1, 1) + timedelta(value)).isoformat()
 

@@ -1,7 +1,7 @@
 """Do the ledger and the tables say the same? Evidence recomputed from tables and snapshots alone, compared.
 
-Reads only. Per asset partition: the rows that the table's files hold, the snapshot that the ledger cites and what is
-written on it, commits that the ledger lacks, writes that left no evidence, files that are gone; the records in
+Changes no table. Per asset partition: the rows that the table's files hold, the snapshot that the ledger cites and
+what is written on it, commits that the ledger lacks, writes that left no evidence, files that are gone; the records in
 quarantine; the objects that rows of files name. Called by `omni verify`.
 """
 
@@ -21,6 +21,7 @@ from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES, QUARANTINE, bronze
 from lakehouse.partitions import WHOLE, Window
+from lakehouse.proof.foreign_writes import find_foreign_writes, foreign_findings
 from lakehouse.proof.partition_comparison import Finding, PartitionComparison, TableSnapshots, file_finding
 from lakehouse.proof.partition_files import PartitionFiles, broken_files, broken_metadata, partition_files
 from lakehouse.settings import LakehouseSettings
@@ -68,7 +69,7 @@ def verify(
     asset: str | None = None,
     window: Window | None = None,
 ) -> VerificationReport:
-    """Compare ledger and tables.
+    """Find what someone else wrote, which is recorded; then compare ledger and tables.
 
     A run may commit between the two readings: only what a second look finds again is reported.
 
@@ -82,9 +83,16 @@ def verify(
     Raises:
         UnknownTable: neither the catalog nor the ledger knows the asset.
     """
+    unsettled = find_foreign_writes(catalog, ledger)
     first = _look(catalog, ledger, settings, asset, window)
     again = _look(catalog, ledger, settings, asset, window).findings if first.findings else []
     lasting = [finding for finding in first.findings if finding in again]
+    seen, scope = {(each.asset, each.partition) for each in lasting}, _Scope([] if asset is None else [asset], window)
+    lasting += [
+        each
+        for each in foreign_findings(ledger, unsettled)
+        if asset in (None, each.asset) and each.partition in scope and (each.asset, each.partition) not in seen
+    ]
     return VerificationReport(first.partitions, first.snapshots, first.objects, lasting)
 
 

@@ -7,6 +7,7 @@ import contextlib
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
@@ -23,8 +24,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from lakehouse.database import BUSY_TIMEOUT_S, open_engine, refuse_lost_catalog
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.schema_changes import compare, refuse_conflicts
-
-CATALOG_NAME = "lake"
+from lakehouse.tables.versions import CATALOG_NAME, keep_versions
 
 TABLE_PROPERTIES = {
     "format-version": "2",
@@ -44,13 +44,15 @@ TABLE_PROPERTIES = {
 
 # Two first runs may both create the catalog's own tables; the second look finds them there.
 @retry(
-    retry=retry_if_exception_type((OperationalError, ProgrammingError)),
+    retry=retry_if_exception_type((OperationalError, ProgrammingError, IntegrityError)),
     stop=stop_after_attempt(5),
     wait=wait_random(0.05, 0.3),
     reraise=True,
 )
 def open_catalog(settings: LakehouseSettings) -> Catalog:
     """Open the catalog that the settings name, creating an embedded one on first use.
+
+    What is committed through it counts as ours (`lakehouse.tables.versions`).
 
     Raises:
         ConfigurationError: the file of an embedded catalog is gone, and its warehouse holds tables.
@@ -61,7 +63,10 @@ def open_catalog(settings: LakehouseSettings) -> Catalog:
         open_engine(settings.catalog_url).connect().close()  # makes the folder and sets write-ahead logging
         uri += f"{'&' if '?' in uri else '?'}timeout={BUSY_TIMEOUT_S}"
     own = {"type": settings.catalog_type, "uri": uri, "warehouse": settings.warehouse_url}
-    return load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
+    catalog = load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
+    if isinstance(catalog, SqlCatalog):
+        keep_versions(catalog.engine)
+    return catalog
 
 
 def load_table_if_exists(catalog: Catalog, identifier: str) -> Table | None:

@@ -18,6 +18,7 @@ from lakehouse.ledger.evidence import (
     SourceFileRecord,
     coverage_version,
 )
+from lakehouse.ledger.foreign_writes import ForeignWrites
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import Window, parse_day
 from loaders.manifests.admission import Admission
@@ -137,18 +138,21 @@ def plan_load(
     """Plan the load of an asset.
 
     Without a window: exactly the partitions whose coverage is new or changed since they were materialized. With a
-    window: every covered partition in it, or only those of them that are new or changed.
+    window: every covered partition in it, or only those of them that are new or changed. One that someone else has
+    written is changed, also where nothing covers it.
     """
     coverage = {partition: rows for (_, partition), rows in ledger.coverage(asset).items()}
     current = {partition: item for (_, partition), item in ledger.current_materializations([asset]).items()}
+    elsewhere = ForeignWrites(ledger)
+    foreign = {key for key in elsewhere.partitions(asset) if elsewhere.of(asset, key, current.get(key))}
     emptied = {partition for partition, item in current.items() if item.rows.read and partition not in coverage}
     plans, refused, unchanged = [], {}, 0
-    for partition in sorted(coverage.keys() | emptied):
+    for partition in sorted(coverage.keys() | emptied | foreign):
         rows = coverage.get(partition, [])
         version = coverage_version(rows)
         if window is not None and parse_day(partition) not in window:
             continue
-        is_current = partition in current and current[partition].version == version
+        is_current = partition in current and current[partition].version == version and partition not in foreign
         if is_current and (window is None or not reload_unchanged):
             unchanged += 1
         elif problems := sorted({row.problem for row in rows if row.problem}):

@@ -25,14 +25,18 @@ def maintain_command(
     Safe beside running loads, any number of times. Exit 0 done, 1 something needs a look, 2 error.
     """
     from lakehouse.ledger.ledger import open_ledger
+    from lakehouse.proof.foreign_writes import find_foreign_writes
     from lakehouse.tables.catalog import open_catalog
     from lakehouse.upkeep.maintenance import maintain
 
     with reported():
         settings = load_settings()
+        catalog, ledger = open_catalog(settings), open_ledger(settings)
+        if not dry_run:
+            find_foreign_writes(catalog, ledger)
         report = maintain(
-            open_catalog(settings),
-            open_ledger(settings),
+            catalog,
+            ledger,
             settings,
             older_than=timedelta(hours=older_than),
             dry_run=dry_run,

@@ -28,7 +28,9 @@ def verify_command(
     to: ToOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recompute the evidence from the tables and their snapshots alone, compare it with the ledger, change nothing.
+    """Recompute the evidence from the tables and their snapshots alone, and compare it with the ledger.
+
+    No table changes. What someone else is found to have written is recorded: these partitions are not safe.
 
     Exit 0: they agree. Exit 1: they do not. Exit 2: error.
     """

@@ -16,12 +16,15 @@ def build_maintenance(settings: LakehouseSettings) -> tuple[dg.JobDefinition, dg
 
     @dg.op(description="Compact days, expire snapshots, remove files that nothing refers to.")
     def maintain_tables(context: dg.OpExecutionContext) -> None:
+        from lakehouse.proof.foreign_writes import find_foreign_writes
         from lakehouse.tables.catalog import open_catalog
         from lakehouse.upkeep.maintenance import maintain
 
+        catalog, ledger = open_catalog(settings), open_ledger(settings)
+        find_foreign_writes(catalog, ledger)
         report = maintain(
-            open_catalog(settings),
-            open_ledger(settings),
+            catalog,
+            ledger,
             settings,
             older_than=_AGE_LIMIT,
             dry_run=False,

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from lakehouse.ledger.foreign_writes import standing_foreign_writes
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import ONE_DAY, Window
 from lakehouse.settings import LakehouseSettings
@@ -16,8 +17,13 @@ _RANGE_END = "dagster/asset_partition_range_end"
 
 
 def daily_partitions(settings: LakehouseSettings, ledger: Ledger) -> dg.DailyPartitionsDefinition:
-    """UTC days from OMNI_PARTITION_START, else the first covered day, up to yesterday or the last covered day."""
-    covered = sorted(date.fromisoformat(partition) for _, partition in ledger.coverage())
+    """UTC days from OMNI_PARTITION_START, else the first covered day, up to yesterday or the last covered day.
+
+    A day that someone else has written counts as covered: a run must be able to write it anew.
+    """
+    foreign = standing_foreign_writes(ledger)
+    days = {partition for _, partition in ledger.coverage()} | {each.partition for each in foreign if each.partition}
+    covered = sorted(map(date.fromisoformat, days))
     today = datetime.now(UTC).date()
     first = settings.partition_start or (covered[0] if covered else today - timedelta(days=_WITHOUT_COVERAGE_DAYS))
     ahead = (covered[-1] - today).days + 1 if covered else 0

@@ -16,7 +16,7 @@ def decide_use(status: Status, *, is_blocked: bool, has_warning: bool) -> Decisi
 
     Args:
         status: Status of the verdict.
-        is_blocked: An upstream partition is not ready, or unknown.
+        is_blocked: An upstream partition is not ready, or unknown; or someone else has written the partition.
         has_warning: A `warn` check failed on the current materialization.
     """
     if status is Status.EMPTY:
@@ -30,7 +30,8 @@ def decide_use(status: Status, *, is_blocked: bool, has_warning: bool) -> Decisi
 
 def decision_on(verdict: Verdict) -> Decision:
     """Decide on a verdict, with everything that its evidence holds."""
-    is_blocked = bool(verdict.evidence.blockers or verdict.evidence.unknown_inputs)
+    evidence = verdict.evidence
+    is_blocked = bool(evidence.blockers or evidence.unknown_inputs or evidence.foreign_write)
     return decide_use(verdict.status, is_blocked=is_blocked, has_warning=bool(failed_warnings(verdict)))
 
 

@@ -3,9 +3,10 @@
 Pure, over verdicts. One rule for the two that build: the graph (`orchestration.planning.build_plan`) leaves the days
 that they hold back out of a range, dbt from a shell (`orchestration.dbt_gate`) refuses.
 
-A partition that failed a check holds back whatever reads it, wherever it lies. Inside the window that is built, so
-does one that is missing, stale or not yet checked by its loader: the build would be thrown away. Outside of it these
-do not: a day can be built before its neighbours, and the verdict on the result says what is lacking.
+A partition that failed a check, or that someone else has written, holds back whatever reads it, wherever it lies.
+Inside the window that is built, so does one that is missing, stale or not yet checked by its loader: the build would be
+thrown away. Outside of it these do not: a day can be built before its neighbours, and the verdict on the result says
+what is lacking.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -59,7 +60,7 @@ class Gate:
         return decide(replace(evidence, required_checks=required, checks=checks))
 
     def _hinders(self, verdict: Verdict) -> bool:
-        if verdict.status is Status.FAILED:
+        if verdict.status is Status.FAILED or verdict.evidence.foreign_write:
             return True
         if verdict.status is Status.BLOCKED:
             return any(self._hindering(blocker) for blocker in verdict.evidence.blockers)

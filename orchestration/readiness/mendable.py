@@ -32,6 +32,6 @@ def state_of(readiness: Readiness, window: Window) -> str:
     for verdict in inside or mendable:  # else what is not partitioned, which the last day stands for
         item = verdict.evidence.materialization
         expected = coverage_version(readiness.coverage.get((verdict.asset, verdict.partition), []))
-        changed = ",".join(verdict.evidence.changed_inputs)
+        changed = ",".join(filter(None, (*verdict.evidence.changed_inputs, verdict.evidence.foreign_write)))
         parts.append(f"{verdict.name} {verdict.status} {item.version if item else ''} {expected} {changed}")
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
 """From the ledger to verdicts: collects the evidence of asset partitions and judges them in the graph's order.
 
-Reads the ledger (three queries whatever the number of partitions, and the checks that failed) and dbt's manifest;
-imports no engine.
+Reads the ledger and the catalog's rows (five queries whatever the number of partitions, and the checks that failed) and
+dbt's manifest; imports no engine.
 """
 
 import gc
@@ -17,6 +17,7 @@ from lakehouse.namespaces import BRONZE
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode, load_asset_graph
+from orchestration.readiness.foreign_writes import WrittenElsewhere
 from orchestration.readiness.verdicts import PartitionEvidence, Status, Verdict, decide
 
 
@@ -43,6 +44,7 @@ class Readiness:
         self.coverage = ledger.coverage()
         self.materializations = ledger.current_materializations()
         self._checks = current_outcomes(ledger)
+        self._elsewhere = WrittenElsewhere(ledger)
         self._versions: dict[str, AssetVersions] = {}
         self._expected: dict[str, set[str]] = {}
         self._verdicts: dict[str, dict[str, Verdict]] = {}
@@ -90,7 +92,7 @@ class Readiness:
     def _judge_asset(self, node: AssetNode, written: dict[str, Materialization]) -> None:
         self._versions[node.name] = AssetVersions(written.values())
         self._expected[node.name] = self._expected_partitions(node)
-        keys = sorted(self._expected[node.name] | written.keys())
+        keys = sorted(self._expected[node.name] | written.keys() | self._elsewhere.partitions(node.name, written))
         judged = {key: decide(self._evidence(node, key)) for key in keys}
         self._verdicts[node.name] = judged
         self._not_ready[node.name] = [key for key, verdict in judged.items() if not verdict.is_ready]
@@ -119,6 +121,8 @@ class Readiness:
             source_problems=tuple(sorted({row.problem for row in coverage if row.problem})),
             changed_inputs=self._changed_inputs(node, partition, item, coverage),
             unknown_inputs=tuple(node.unknown_inputs.values()),
+            foreign_write=self._elsewhere.change(node, partition, item),
+            needs_comparison=self._elsewhere.is_unsettled(node),
             blockers=tuple(b for up, reach in node.reach.items() for b in self.not_ready(up, reach, partition)),
         )
 
@@ -143,6 +147,12 @@ class Readiness:
 
     def not_ready(self, upstream: str, reach: Reach, partition: str) -> list[Verdict]:
         """Verdicts on the partitions that `partition` reads of an asset and that are not ready, the latest first."""
+        found = self._known_not_ready(upstream, reach, partition)
+        if found or not self._elsewhere.is_unsettled(self.graph[upstream]):
+            return found
+        return [self.verdict(upstream, partition)]  # nothing is known of it, and someone may have written it
+
+    def _known_not_ready(self, upstream: str, reach: Reach, partition: str) -> list[Verdict]:
         keys = self._not_ready[upstream]
         if reach == "same_day":
             verdict = self._verdicts[upstream].get(partition)
@@ -172,6 +182,8 @@ def next_command(verdict: Verdict) -> str | None:
     """The command that mends a verdict, or leads to what must be mended; None for a partition that is ready."""
     if verdict.is_ready:
         return None
+    if verdict.evidence.needs_comparison:
+        return "omni verify"
     if unknown := verdict.evidence.unknown_inputs:
         return f"name {', '.join(unknown)} in a contract, or take it out of the dbt model {verdict.asset}"
     if verdict.is_mendable:

@@ -1,7 +1,7 @@
 """What stands in the way, root causes first: partitions that wait for nothing upstream, and what waits for them.
 
 Pure over verdicts. A partition that is not ready and has an upstream partition that is not ready is no cause itself,
-unless its own check failed, or its own source cannot be read or is unknown.
+unless its own check failed, its own source cannot be read or is unknown, or someone else has written it.
 """
 
 from collections.abc import Iterable
@@ -94,5 +94,5 @@ class _Search:
 
 def _is_cause(verdict: Verdict) -> bool:
     evidence = verdict.evidence
-    has_bad_source = bool(evidence.source_problems or evidence.unknown_inputs)
+    has_bad_source = bool(evidence.source_problems or evidence.unknown_inputs or evidence.foreign_write)
     return verdict.status is Status.FAILED or not evidence.blockers or has_bad_source

@@ -45,6 +45,10 @@ class PartitionEvidence:
     """What has changed since it was materialized: sources, upstream assets."""
     unknown_inputs: Sequence[str] = ()
     """What it reads and no contract names, as its dbt project calls it: nothing can be known of it."""
+    foreign_write: str | None = None
+    """What someone else has written into it, or may have."""
+    needs_comparison: bool = False
+    """Whether it is not known yet which partitions of the table someone else has changed."""
     blockers: Sequence["Verdict"] = ()
     """Verdicts on upstream partitions that are not ready."""
 
@@ -80,15 +84,15 @@ def decide(evidence: PartitionEvidence) -> Verdict:
         A verdict listing every unmet requirement, not only the first.
     """
     item = evidence.materialization
-    is_uncertain = evidence.changed_inputs or evidence.unknown_inputs
+    is_uncertain = evidence.changed_inputs or evidence.unknown_inputs or evidence.foreign_write
     if not evidence.is_expected and (item is None or item.rows.loaded == 0) and not is_uncertain:
         return Verdict(evidence.asset, evidence.partition, Status.EMPTY, (), evidence, True)
     findings = [*_missing(evidence), *_failed(evidence), *_unchecked(evidence), *_stale(evidence), *_blocked(evidence)]
     if not findings:
         return Verdict(evidence.asset, evidence.partition, Status.READY, (), evidence, True)
     status = findings[0][0]
-    has_new_data = bool(evidence.changed_inputs)
-    has_bad_source = bool(evidence.source_problems or evidence.unknown_inputs)
+    has_new_data = bool(evidence.changed_inputs or evidence.foreign_write)
+    has_bad_source = bool(evidence.source_problems or evidence.unknown_inputs or evidence.needs_comparison)
     is_sound = (status is not Status.FAILED or has_new_data) and not has_bad_source
     is_mendable = is_sound and all(blocker.is_mendable for blocker in evidence.blockers)
     reasons = tuple(reason for _, reason in findings)
@@ -100,6 +104,8 @@ Findings = list[tuple[Status, str]]
 
 def _missing(evidence: PartitionEvidence) -> Findings:
     if evidence.materialization is not None:
+        return []
+    if evidence.foreign_write and not evidence.is_expected:
         return []
     return [(Status.MISSING, problem) for problem in evidence.source_problems] or [
         (Status.MISSING, "expected, never materialized")
@@ -124,10 +130,11 @@ def _unchecked(evidence: PartitionEvidence) -> Findings:
 
 
 def _stale(evidence: PartitionEvidence) -> Findings:
+    foreign = [(Status.STALE, evidence.foreign_write)] if evidence.foreign_write else []
     if evidence.materialization is None:
-        return []
+        return foreign
     unreadable = [(Status.STALE, problem) for problem in evidence.source_problems]
-    return unreadable + [(Status.STALE, f"{name} has changed since") for name in evidence.changed_inputs]
+    return foreign + unreadable + [(Status.STALE, f"{name} has changed since") for name in evidence.changed_inputs]
 
 
 def _blocked(evidence: PartitionEvidence) -> Findings:

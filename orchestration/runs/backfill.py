@@ -139,9 +139,12 @@ def find_unfinished(ledger: Ledger, backfill_id: str) -> Backfill:
 
 def run_backfill(settings: LakehouseSettings, backfill: Backfill, progress: Callable[[str], None]) -> BackfillResult:
     """Compute what a backfill still lacks; a partition that it has written, from the sources of now, is done."""
-    from orchestration.runs.graph_run import GraphRunner  # Dagster is opened by those who run, not by those who plan
+    from lakehouse.proof.foreign_writes import find_foreign_writes  # engines are opened by those who run, not by
+    from lakehouse.tables.catalog import open_catalog  # those who plan
+    from orchestration.runs.graph_run import GraphRunner
 
     ledger, graph = open_ledger(settings), load_asset_graph(settings)
+    find_foreign_writes(open_catalog(settings), ledger)
     readiness = Readiness(graph, ledger)
     left = [target for target in backfill.targets if not _is_done(readiness, target, backfill.requested_at)]
     if len(left) < len(backfill.targets):
@@ -172,4 +175,6 @@ def _steps(readiness: Readiness, left: Collection[Target]) -> list[Step]:
 
 def _is_done(readiness: Readiness, target: Target, since: datetime) -> bool:
     item = readiness.materializations.get(target)
-    return item is not None and item.committed_at >= since and not readiness.verdict(*target).evidence.changed_inputs
+    evidence = readiness.verdict(*target).evidence
+    is_current = not (evidence.changed_inputs or evidence.foreign_write)
+    return item is not None and item.committed_at >= since and is_current

@@ -1,18 +1,22 @@
-"""Catalog and ledger on Postgres: the same commands, two writers at once, and maintenance."""
+"""Catalog and ledger on Postgres: the same commands, two writers at once, maintenance, and someone else's commits."""
 
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pyarrow as pa
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy import create_engine, make_url, text
 
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from lakehouse.tables.catalog import open_catalog
+from lakehouse.tables.catalog import ensure_table, open_catalog
+from lakehouse.tables.versions import read_versions
 from lakehouse.upkeep.maintenance import maintain
 from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import Readiness
@@ -85,3 +89,23 @@ def test_a_lakehouse_on_postgres_runs_takes_two_writers_and_is_maintained(on_pos
     assert open_catalog(on_postgres).load_table("bronze.raw_ticket_events").scan().to_arrow().num_rows == 2
     assert not report.problems
     assert not (on_postgres.home / "catalog.db").exists()
+
+
+def test_on_postgres_our_commits_are_told_from_those_of_someone_else(on_postgres):
+    rows = pa.table({"a": pa.array([1], pa.int64())})
+    ensure_table(open_catalog(on_postgres), "bronze.shape", rows.schema, {})
+    engine = open_ledger(on_postgres).catalog_engine
+    with ThreadPoolExecutor(2) as writers:  # which commit on top of each other
+        for _ in range(2):
+            writers.submit(
+                lambda: [open_catalog(on_postgres).load_table("bronze.shape").append(rows) for _ in range(3)]
+            )
+    ours = read_versions(engine)["bronze.shape"]
+
+    uri, warehouse = on_postgres.catalog_url.get_secret_value(), on_postgres.warehouse_url
+    SqlCatalog("lake", uri=uri, warehouse=warehouse).load_table("bronze.shape").append(rows)
+    open_catalog(on_postgres).load_table("bronze.shape").append(rows)
+    theirs = read_versions(engine)["bronze.shape"]
+
+    assert len(open_catalog(on_postgres).load_table("bronze.shape").snapshots()) == 8
+    assert (ours.is_ours, theirs.is_ours, theirs.left) == (True, False, ours.left)

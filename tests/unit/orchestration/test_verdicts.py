@@ -110,6 +110,12 @@ def upstream(status=Status.FAILED, is_mendable=False, partition=DAY):
         ),
         pytest.param({"is_expected": False}, Status.READY, (), id="holds rows that nothing expects, and is sound"),
         pytest.param(
+            {"is_expected": False, "materialization": None, "checks": outcomes(), "foreign_write": "written"},
+            Status.STALE,
+            ("written",),
+            id="written by someone else, where nothing was expected",
+        ),
+        pytest.param(
             {"is_expected": False, "materialization": written(0), "changed_inputs": ["its sources"]},
             Status.STALE,
             ("its sources has changed since",),
@@ -250,6 +256,8 @@ EVIDENCE = st.builds(
     checks=CHECKS,
     source_problems=st.lists(st.sampled_from(["a.gz: gone", "b.gz: cut"]), unique=True),
     changed_inputs=st.lists(st.sampled_from(["one", "two"]), unique=True),
+    foreign_write=st.sampled_from([None, "written by someone else"]),
+    needs_comparison=st.booleans(),
     blockers=st.lists(st.sampled_from([upstream(), upstream(Status.STALE, True)]), max_size=5),
 )
 RANK = {status: rank for rank, status in enumerate([*ORDER, Status.EMPTY])}
@@ -265,7 +273,7 @@ def test_nothing_is_ready_with_an_unmet_requirement(known):
             name for name, severity in known.required_checks.items() if severity == "error"
         } <= known.checks.passed.keys()
         assert all(known.required_checks.get(c.check, c.severity) == "warn" for c in known.checks.failed)
-        assert not (known.source_problems or known.changed_inputs or known.blockers)
+        assert not (known.source_problems or known.changed_inputs or known.foreign_write or known.blockers)
 
 
 @given(EVIDENCE)
@@ -273,7 +281,7 @@ def test_nothing_is_empty_that_is_expected_or_holds_rows_or_has_changed(known):
     if decide(known).status is Status.EMPTY:
         assert not known.is_expected
         assert known.materialization is None or known.materialization.rows.loaded == 0
-        assert not known.changed_inputs
+        assert not (known.changed_inputs or known.foreign_write)
 
 
 @given(EVIDENCE)

@@ -1,0 +1,88 @@
+"""Partitions that someone else was found to have written over, as the ledger keeps them.
+
+`lakehouse.proof.foreign_writes` finds and records them; the verdicts, a load's plan and a build's pins ask. What is
+recorded speaks of the materialization that was current then: the next one of the partition is free of it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from lakehouse.ledger import schema as t
+from lakehouse.ledger.evidence import Materialization
+from lakehouse.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignWrite:
+    """What was found of one partition."""
+
+    asset: str
+    partition: str
+    materialization_id: int | None
+    """The materialization that was current; None where there was none."""
+    snapshot_id: int | None
+    """Snapshot of a materialization that was committed and not recorded yet."""
+    left_at: datetime | None
+    """When we had left the table (UTC); None where that is not known."""
+    found_at: datetime
+    """When it was found (UTC)."""
+    change: str
+    """What differs, for a person."""
+
+    @property
+    def reason(self) -> str:
+        """One line for a verdict."""
+        since = f" since {self.left_at:%Y-%m-%d %H:%M} UTC" if self.left_at else ""
+        return f"written by someone else{since}: {self.change}"
+
+    def speaks_of(self, item: Materialization | None) -> bool:
+        """Whether a partition with this materialization (None: without any) still holds what was found."""
+        if item is None:
+            return self.materialization_id is None
+        is_known = self.materialization_id is not None and item.id <= self.materialization_id
+        return is_known or (self.snapshot_id is not None and item.snapshot_id == self.snapshot_id)
+
+
+def record_foreign_writes(ledger: Ledger, found: Iterable[ForeignWrite]) -> None:
+    """Record what was found."""
+    rows = [{name: getattr(each, name) for name in ForeignWrite.__slots__} for each in found]
+    if rows:
+        with ledger.engine.begin() as connection:
+            connection.execute(insert(t.foreign_writes), rows)
+
+
+class ForeignWrites:
+    """All that were ever found, asked for a partition as it is now."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Read them."""
+        columns = [t.foreign_writes.c[name] for name in ForeignWrite.__slots__]
+        self._found: dict[tuple[str, str], list[ForeignWrite]] = {}
+        with ledger.engine.connect() as connection:
+            rows: Iterable[Any] = connection.execute(select(*columns).order_by(t.foreign_writes.c.id))
+            for each in (ForeignWrite(*row) for row in rows):
+                self._found.setdefault((each.asset, each.partition), []).append(each)
+
+    def of(self, asset: str, partition: str, item: Materialization | None) -> ForeignWrite | None:
+        """The latest that speaks of a partition with this materialization."""
+        found = (each for each in reversed(self._found.get((asset, partition), ())) if each.speaks_of(item))
+        return next(found, None)
+
+    def partitions(self, asset: str) -> set[str]:
+        """Partitions of an asset that any was ever found of."""
+        return {partition for name, partition in self._found if name == asset}
+
+    def standing(self, current: Mapping[tuple[str, str], Materialization]) -> list[ForeignWrite]:
+        """Those that no materialization since has replaced, by asset and partition."""
+        found = (self.of(*key, current.get(key)) for key in sorted(self._found))
+        return [each for each in found if each]
+
+
+def standing_foreign_writes(ledger: Ledger) -> list[ForeignWrite]:
+    """What someone else wrote and no run has written anew since."""
+    current = ledger.current_materializations()  # first: what is found meanwhile speaks of these or of earlier ones
+    return ForeignWrites(ledger).standing(current)
