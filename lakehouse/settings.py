@@ -123,6 +123,11 @@ class LakehouseSettings(BaseSettings):
         return self.home / "dbt" / "target"
 
     @property
+    def dbt_manifest(self) -> Path:
+        """dbt's manifest that verdicts are read by, in a folder that no dbt of a shell writes to."""
+        return self.home / "dbt" / "parsed" / "manifest.json"
+
+    @property
     def dagster_home(self) -> Path:
         """The Dagster instance that `omni run` and `make ui` share."""
         return self.home / "dagster"

@@ -10,9 +10,9 @@ import shutil
 from dataclasses import dataclass
 
 from lakehouse.settings import LakehouseSettings
+from orchestration.dbt_process.manifest import PARSE
 
-KEPT = "partial_parse.msgpack"
-"""The file in which dbt keeps a parse."""
+KEPT = PARSE
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,12 @@ class ParsedProject:
 
     def give_to(self, settings: LakehouseSettings) -> None:
         """Let a new lakehouse start with this parse."""
-        source, target = self.settings.dbt_target_dir, settings.dbt_target_dir
-        target.mkdir(parents=True)
-        shutil.copy(source / "manifest.json", target)
-        kept = (source / KEPT).read_bytes()
-        (target / KEPT).write_bytes(kept.replace(_hash(self.settings), _hash(settings)))
+        source = self.settings.dbt_manifest
+        kept = source.with_name(KEPT).read_bytes().replace(_hash(self.settings), _hash(settings))
+        for target in (settings.dbt_manifest.parent, settings.dbt_target_dir):
+            target.mkdir(parents=True)
+            shutil.copy(source, target)
+            (target / KEPT).write_bytes(kept)
 
 
 def _hash(settings: LakehouseSettings) -> bytes:

@@ -6,7 +6,6 @@ each run. Not in this process, because dbt keeps state in the process and Dagste
 
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
@@ -40,9 +39,7 @@ def run_dbt(
 ) -> DbtOutcome:
     """Run dbt on a lakehouse, for a run; all it says goes to `OMNI_HOME/dbt/logs/dbt.log`, too."""
     bounds = ["--event-time-start", str(window.first), "--event-time-end", str(window.end)] if window else []
-    project = str(settings.dbt_project_dir)
-    named = {"DBT_PROJECT_DIR": project, "DBT_PROFILES_DIR": project, "OMNI_RUN_ID": run_id}
-    environment = {**os.environ, **named, **dbt_environment(settings)}
+    environment = {**dbt_environment(settings), "OMNI_RUN_ID": run_id}
     broken, log = set[str](), _log_file(settings)
 
     def note(line: str) -> None:
