@@ -4,6 +4,8 @@ Read once per process through `load_settings`; tests build `LakehouseSettings` t
 `OMNI_*` environment variable and listed in `infra/env/.env.example`.
 """
 
+import getpass
+import re
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_valid
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.errors import ConfigurationError
+from lakehouse.namespaces import NAMESPACES
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,6 +63,12 @@ class LakehouseSettings(BaseSettings):
         default=500_000, ge=1, description="Upstream rows that a daily dbt model is built from at a time."
     )
 
+    dev_namespace: str | None = Field(
+        default=None,
+        pattern="^[a-z0-9_]+$",
+        description="Name of the tables that dbt's target dev writes; default: the user's.",
+    )
+
     git_url: str | None = Field(
         default=None,
         pattern="github|gitlab",
@@ -81,6 +90,13 @@ class LakehouseSettings(BaseSettings):
         if warehouse is None or "://" in warehouse:
             return warehouse
         return f"file://{(PROJECT_ROOT / warehouse).resolve()}"
+
+    @field_validator("dev_namespace")
+    @classmethod
+    def _is_no_layer(cls, name: str | None) -> str | None:
+        if name in NAMESPACES:
+            raise ValueError(f"{name} is a namespace of production; expected a name of a person or of a change")
+        return name
 
     @field_validator("home")
     @classmethod
@@ -124,8 +140,13 @@ class LakehouseSettings(BaseSettings):
 
     @property
     def dbt_manifest(self) -> Path:
-        """dbt's manifest that verdicts are read by, in a folder that no dbt of a shell writes to."""
+        """Dbt's manifest that verdicts are read by, in a folder that no dbt of a shell writes to."""
         return self.home / "dbt" / "parsed" / "manifest.json"
+
+    @property
+    def dev_name(self) -> str:
+        """Name of development's tables: letters, digits and underscores."""
+        return self.dev_namespace or re.sub(r"[^a-z0-9]+", "_", getpass.getuser().lower()).strip("_") or "anyone"
 
     @property
     def dagster_home(self) -> Path:

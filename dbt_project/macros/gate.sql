@@ -1,6 +1,7 @@
-{# Refuses to build upon what is not ready (orchestration/readiness/gate.py), before the first model runs. #}
+{# Refuses to build upon what is not ready (orchestration/readiness/gate.py), before the first model runs.
+   Development is not gated: nobody consumes it. #}
 {% macro refuse_what_is_not_ready() %}
-  {%- if execute and flags.WHICH in ('build', 'run') -%}
+  {%- if execute and flags.WHICH in ('build', 'run') and target.name != 'dev' -%}
     {%- set w = omni.window() -%}
     {%- set relation = api.Relation.create(schema=target.schema, identifier='gate') -%}
     {%- do adapter.store_relation('gate', relation, [], '', 'gate', {

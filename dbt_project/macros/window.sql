@@ -67,11 +67,12 @@
   {%- if kind == 'date' %}date '{{ day }}'{% else %}{{ instant_literal(day) }}{% endif -%}
 {%- endmacro %}
 
-{# Generic tests on a table with a time column look at this run's window only. #}
+{# Generic tests on a table of days look at this run's window only; on one that is replaced whole, at all of it. #}
 {% macro get_where_subquery(relation) -%}
   {%- set predicates = [] -%}
   {%- set tested = tested_node() -%}
-  {%- if tested and tested.config.event_time -%}
+  {%- set is_daily = tested and (tested.resource_type == 'source' or (tested.config.meta.omni or {}).partitioned == 'daily') -%}
+  {%- if is_daily and tested.config.event_time -%}
     {%- set column = tested.config.event_time -%}
     {%- set kind = 'date' if tested.columns.get(column, {}).get('data_type') == 'date' else 'timestamp' -%}
     {%- do predicates.append(in_window(column, kind)) -%}

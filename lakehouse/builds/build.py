@@ -6,7 +6,7 @@ a chunk; everything else is here, so that all of them leave the same evidence.
 
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,12 @@ class Builder:
     """Builds models on pinned inputs, from several threads if need be."""
 
     def __init__(
-        self, settings: LakehouseSettings, catalog: Catalog, ledger: Ledger, show: Callable[[Table], None]
+        self,
+        settings: LakehouseSettings,
+        catalog: Catalog,
+        ledger: Ledger,
+        show: Callable[[Table], None],
+        namespaces: Sequence[str] = NAMESPACES,
     ) -> None:
         """Start with nothing pinned.
 
@@ -44,8 +49,10 @@ class Builder:
             catalog: Where the tables are.
             ledger: Where the builds go.
             show: Makes the table, at the snapshot that it has loaded, what the engine reads.
+            namespaces: Those whose tables are read; of two tables of one name, that of the later one.
         """
         self._settings, self._catalog, self._ledger, self._show = settings, catalog, ledger, show
+        self._namespaces = namespaces
         self._lock = threading.RLock()
         self._pinned = Pinned()
         self._foreign = ForeignInputs(ledger)
@@ -78,12 +85,18 @@ class Builder:
             )
             self._foreign = ForeignInputs(self._ledger)
             read: dict[str, str] = {}
-            for namespace in NAMESPACES:
+            for namespace in self._namespaces:
                 for identifier in list_tables(self._catalog, namespace):
                     if (table := load_table_if_exists(self._catalog, identifier)) is not None:
                         self._register(table)
                         read[identifier] = table.metadata_location
             self._foreign.compare(read)
+
+    def forget(self, asset: str) -> None:
+        """Say nothing more of an asset's partitions: what is built in its place begins anew."""
+        with self._lock:
+            for key in [key for key in self._pinned.materializations if key[0] == asset]:
+                del self._pinned.materializations[key]
 
     def build(self, model: Model, compute: Callable[[Staging, Chunk], None]) -> None:
         """Replace the window of a model's table by what is computed, and record it.

@@ -5,16 +5,17 @@ loads go on. Out: `store` has a model's table built, its rows computed by dbt's 
 the model's side of the contract is in docs/reference/dbt.md.
 """
 
-from functools import partial
 from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
+from dbt.adapters.events.logging import AdapterLogger
 from dbt.adapters.factory import get_adapter_by_type
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 from dbt_common.invocation import get_invocation_id
 from duckdb import DuckDBPyConnection
+from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from lakehouse.builds.build import Builder
@@ -22,17 +23,24 @@ from lakehouse.builds.chunks import Chunk
 from lakehouse.builds.model import Model
 from lakehouse.builds.staging import Staging
 from lakehouse.contracts.registry import bronze_contracts
+from lakehouse.dbt.development import Development
+from lakehouse.dbt.doors import BUILDING, DEVELOPMENT, TESTING, Invocation, refuse_a_record, refuse_a_wrong_door
+from lakehouse.dbt.kept_models import refuse_a_model, refuse_what_no_table_keeps
+from lakehouse.dbt.lake_views import LakeViews
 from lakehouse.dbt.results import record_results
 from lakehouse.dbt.unnamed_reads import refuse_unnamed_reads
-from lakehouse.ledger.ledger import open_ledger
+from lakehouse.errors import ConfigurationError
+from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import NAMESPACES, QUARANTINE
-from lakehouse.settings import load_settings
+from lakehouse.settings import LakehouseSettings, load_settings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, open_catalog
-from lakehouse.tables.duck import load_iceberg_extension, quoted, scan_sql
+from lakehouse.tables.duck import load_iceberg_extension, quoted
 
-RESULTS = "results"
-"""Format by which the macro of macros/results.sql says that it hands over test results."""
+SELECTION, RESULTS, DROP = "selection", "results", "drop"
+"""Formats by which the macros of macros/doors.sql and macros/results.sql say what they hand over."""
+
+logger = AdapterLogger("lakehouse")
 
 
 class Plugin(BasePlugin):
@@ -43,7 +51,8 @@ class Plugin(BasePlugin):
         self._settings = load_settings()
         self._catalog = open_catalog(self._settings)
         self._ledger = open_ledger(self._settings)
-        self._builder: Builder | None = None
+        self._connection: DuckDBPyConnection | None = None
+        self._lake: _Lake | None = None
         for name in (*bronze_contracts(self._settings), QUARANTINE):
             definition = bronze_table(self._settings, name)
             ensure_table(self._catalog, definition.identifier, definition.schema, definition.partition_by)
@@ -58,56 +67,106 @@ class Plugin(BasePlugin):
         conn.execute(f"set global temp_directory = {spill}")
         conn.execute(f"set global memory_limit = {quoted(self._settings.dbt_memory)}")
         conn.execute("set global preserve_insertion_order = false")
-        self._builder = Builder(self._settings, self._catalog, self._ledger, partial(_show, conn))
-        self._pin(self._builder)
+        self._connection = conn
 
     def configure_cursor(self, cursor: DuckDBPyConnection) -> None:
-        """Pin anew when a new invocation begins: a process may run dbt more than once.
+        """Pin anew when a new invocation begins: a process may run dbt more than once, and on another target.
 
         Raises:
-            DbtRuntimeError: the invocation asks for a part of the data.
+            DbtRuntimeError: the invocation came in by a door that is shut, or found other rows in the lake's place.
         """
-        if self._builder is not None:
-            self._pin(self._builder)
+        if self._connection is None:
+            return
+        target = _adapter().config.target_name
+        if self._lake is None or self._lake.target != target:
+            _refuse_a_wrong_door(target)
+            self._lake = self._open(self._connection, target)
+        if self._lake.builder.invocation_id != get_invocation_id():
+            _refuse_a_wrong_door(target)
+            self._lake.builder.pin(get_invocation_id())
+        self._lake.views.refuse_others(cursor)
 
     def store(self, target_config: TargetConfig) -> None:
-        """Replace the window of a model's table and record it; or record the results of an invocation's tests."""
-        builder = self._builder
-        assert builder is not None  # dbt stores through a connection
-        if target_config.location and target_config.location.format == RESULTS:
-            record_results(_cursor(), self._ledger, builder.materializations, builder.run_id, target_config.config)
+        """Replace the window of a model's table and record it; or what else a macro hands over."""
+        lake, config = self._lake, target_config.config
+        assert lake is not None  # dbt stores through a connection
+        cursor, command = _cursor(), _flags()["WHICH"]
+        lake.views.refuse_others(cursor)
+        handed_over = target_config.location.format if target_config.location else None
+        if handed_over == SELECTION:
+            refuse_what_no_table_keeps(config["nodes"], config["sources"], config["selected"])
+        elif handed_over == RESULTS:
+            refuse_a_record(command, TESTING, "results of tests")
+            lake.record(cursor, config)
+        elif handed_over == DROP:
+            lake.drop()
         else:
-            model = Model.from_config(target_config.config)
-            refuse_unnamed_reads(model, _cursor())
-            builder.build(model, _compute)
+            refuse_a_record(command, BUILDING, "rows")
+            for node in (config["node"], *config["upstream"]):
+                refuse_a_model(node)
+            model = Model.from_config(config)
+            refuse_unnamed_reads(model, cursor)
+            lake.build(model)
 
-    def _pin(self, builder: Builder) -> None:
-        if builder.invocation_id != get_invocation_id():
-            _refuse_a_part()
-            builder.pin(get_invocation_id())
-
-
-def _show(connection: DuckDBPyConnection, table: Table) -> None:
-    """Make a view over the table's snapshot."""
-    namespace, name = table.name()[-2:]
-    connection.cursor().execute(f'create or replace view "{namespace}"."{name}" as select * from {scan_sql(table)}')
+    def _open(self, connection: DuckDBPyConnection, target: str) -> "_Lake":
+        development = None
+        if target == DEVELOPMENT:
+            development = Development(self._settings, self._catalog, self._ledger)
+        return _Lake(target, self._settings, self._catalog, self._ledger, LakeViews(connection), development)
 
 
-def _refuse_a_part() -> None:
-    """Stop an invocation that would build or test on a part of its inputs; `dbt compile` only shows their SQL.
+class _Lake:
+    """What a target reads and writes."""
 
-    At the door of the database, since no hook, macro or model can step past it.
-    """
-    flags = get_flags()  # type: ignore[no-untyped-call]  # dbt has no types here
-    options = {"--empty": getattr(flags, "EMPTY", False), "--sample": getattr(flags, "SAMPLE", None) is not None}
-    if flags.WHICH == "compile" or not any(options.values()):
-        return
-    found = " and ".join(name for name, is_set in options.items() if is_set)
-    raise DbtRuntimeError(  # dbt's own: printed without a traceback
-        f"dbt {flags.WHICH} with {found}: it would read a part of its inputs, and a table stands for all of them; "
-        f"nothing was built, tested or recorded; next: leave out {found} (DBT_EMPTY and DBT_SAMPLE set it, too), or "
-        "build a few days: --event-time-start DAY --event-time-end DAY"
-    )
+    def __init__(
+        self,
+        target: str,
+        settings: LakehouseSettings,
+        catalog: Catalog,
+        ledger: Ledger,
+        views: LakeViews,
+        development: Development | None,
+    ) -> None:
+        self.target, self.views = target, views
+        self._development = development
+        self._ledger = development.ledger if development else ledger
+        layers = development.layers if development else {}
+
+        def show(table: Table) -> None:
+            namespace = table.name()[-2]
+            views.show(table, layers.get(namespace, namespace))
+
+        self.builder = Builder(settings, catalog, self._ledger, show, (*NAMESPACES, *layers))
+
+    def build(self, model: Model) -> None:
+        self.builder.build(self._development.moved(model, self.builder) if self._development else model, _compute)
+
+    def record(self, cursor: DuckDBPyConnection, results: dict[str, Any]) -> None:
+        items = self.builder.materializations
+        items = self._development.own(items) if self._development else items
+        record_results(cursor, self._ledger, items, self.builder.run_id, results)
+
+    def drop(self) -> None:
+        if self._development is None:
+            raise ConfigurationError(
+                f"found target {self.target}, whose tables are production; expected --target {DEVELOPMENT}; nothing "
+                f"was dropped; next: dbt run-operation drop_development --target {DEVELOPMENT}"
+            )
+        dropped = self._development.drop()
+        logger.info("dropped %s", ", ".join(dropped) or "nothing: no table was built")
+
+
+def _refuse_a_wrong_door(target: str) -> None:
+    """At the door of the database, since no hook, macro or model can step past it."""
+    flags = _flags()
+    try:
+        refuse_a_wrong_door(Invocation(flags["WHICH"], target, flags))
+    except ConfigurationError as error:
+        raise DbtRuntimeError(str(error)) from error  # dbt's own: printed without a traceback
+
+
+def _flags() -> dict[str, Any]:
+    return dict(vars(get_flags()))  # type: ignore[no-untyped-call]  # dbt has no types here
 
 
 def _compute(staging: Staging, chunk: Chunk) -> None:
