@@ -49,17 +49,20 @@
   {%- if w.lo %} {{ column }} < {{ bound_literal(w.lo, kind) }}{% else %} false{% endif %} /*end window*/
 {%- endmacro %}
 
-{# Expression: the first day of this run's window; `otherwise` where there is no window. #}
+{# Expressions. What stands `otherwise`, where there is no window, is part of the model's logic in every window: its hash
+   is in the marker. #}
+
+{# The first day of this run's window; `otherwise` where there is no window. #}
 {% macro first_day_of_window(otherwise) %}
   {%- set w = omni.window() -%}
-  /*window_first_day::date*/
+  /*window_first_day:{{ local_md5(otherwise) }}:date*/
   {%- if w.lo %} date '{{ w.lo }}'{% else %} {{ otherwise }}{% endif %} /*end window*/
 {%- endmacro %}
 
-{# Expression: the last day of this run's window; `otherwise` where there is no window. #}
+{# The last day of this run's window; `otherwise` where there is no window. #}
 {% macro last_day_of_window(otherwise) %}
   {%- set w = omni.window() -%}
-  /*window_last_day::date*/
+  /*window_last_day:{{ local_md5(otherwise) }}:date*/
   {%- if w.hi %} cast(date '{{ w.hi }}' - interval 1 day as date){% else %} {{ otherwise }}{% endif %} /*end window*/
 {%- endmacro %}
 

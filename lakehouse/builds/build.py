@@ -160,7 +160,7 @@ class Builder:
                 Materialization(
                     asset=model.name,
                     partition=partition,
-                    version=derived_version(model.checksum, inputs),
+                    version=derived_version(model.logic, inputs),
                     snapshot_id=None,
                     committed_at=datetime.now(UTC),
                     run_id=self.run_id,
@@ -170,6 +170,7 @@ class Builder:
                     read_snapshots=snapshots,
                     started_at=started_at,
                     size_bytes=staged.bytes_of.get(partition, 0),
+                    logic=model.logic,
                 )
             )
         return found

@@ -68,6 +68,11 @@ def narrowed(sql: str, chunk: Chunk) -> str:
     return _MARKED.sub(lambda match: _bounded(match, chunk), sql)
 
 
+def without_bounds(sql: str) -> str:
+    """Compiled SQL that says where the window is and not which: the same text in every window."""
+    return _MARKED.sub(lambda match: f"omni_{match['what']}('{match['column']}', '{match['kind']}')", sql)
+
+
 def bounds_sql(column: str, is_date: bool, chunk: Chunk) -> str:
     """Predicate: a time column, a calendar date or an instant (UTC), lies in the chunk."""
     low = [f"{column} >= {_literal(chunk.first, is_date)}"] if chunk.first else []

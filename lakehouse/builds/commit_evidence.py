@@ -31,6 +31,7 @@ _IN_EVIDENCE = (
     "source_files",
     "is_forced",
     "read_snapshots",
+    "logic",
 )
 
 
@@ -74,6 +75,7 @@ def read_evidence(properties: dict[str, str], snapshot_id: int | None) -> list[M
             is_forced=item.get("is_forced", False),
             # Absent from the evidence of earlier versions, or with numbers.
             read_snapshots={name: int(at) for name, at in item.get("read_snapshots", {}).items()},
+            logic=item.get("logic"),
         )
         for partition, item in json.loads(properties.get(_EVIDENCE, "{}")).items()
     ]

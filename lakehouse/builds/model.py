@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from lakehouse.builds.chunks import depends_on_window
+from lakehouse.builds.logic import logic_of
 from lakehouse.builds.reach import is_daily, reach_of
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.inputs import Reach
@@ -22,7 +23,8 @@ class Model:
     namespace: str
     sql: str
     """Compiled; its window markers are still in it."""
-    checksum: str
+    logic: str
+    """Hash of what its rows are computed by."""
     reach: dict[str, Reach]
     """Source or model that it reads → which of its partitions a partition reads."""
     tables: frozenset[tuple[str, str]]
@@ -60,7 +62,7 @@ class Model:
             name=config["name"],
             namespace=config["namespace"],
             sql=config["sql"],
-            checksum=node["checksum"]["checksum"],
+            logic=logic_of(config["sql"], node, config["upstream"]),
             reach={upstream["name"]: reach_of(node, upstream) for upstream in config["upstream"]},
             tables=frozenset(
                 (each["schema"], each.get("identifier") or each["alias"]) for each in (*config["upstream"], node)

@@ -194,6 +194,8 @@ class Materialization:
     """When the work on it began; None where that is not known. What one commit wrote together began together."""
     size_bytes: int | None = None
     """Size of its data files, as committed; None where that is not known."""
+    logic: str | None = None
+    """Hash of what its rows were computed by (`lakehouse.builds.logic`); None for Bronze, and where it is not known."""
     id: int = 0
     """Key in the ledger; 0 before it is recorded."""
     held_by_snapshot_id: int | None = None

@@ -55,7 +55,7 @@ class AssetVersions:
         return chain
 
 
-def derived_version(code_version: str, inputs: dict[str, str]) -> str:
-    """Version of a partition that is computed from other assets: a hash of the code and of what it read."""
-    lines = [code_version, *(f"{asset}={version}" for asset, version in sorted(inputs.items()))]
+def derived_version(logic: str, inputs: dict[str, str]) -> str:
+    """Version of a partition that is computed from other assets: a hash of its logic and of what it read."""
+    lines = [logic, *(f"{asset}={version}" for asset, version in sorted(inputs.items()))]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -147,6 +147,7 @@ materializations = Table(
     Column("started_at", UtcDateTime),
     Column("size_bytes", BigInteger),
     Column("held_by_snapshot_id", BigInteger),
+    Column("logic", Text),
     Index("omni_materializations_latest", "asset", "partition", "id"),
     comment="One row per committed version of an asset partition; the highest id is the current one. Written by "
     "`snapshot_id`; to be read in `held_by_snapshot_id`, where that is set.",
