@@ -5,16 +5,20 @@ dbt_project/macros/gate.sql hands it the selection before the first model runs; 
 """
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
+from dbt.flags import get_flags
 
 from lakehouse.contracts.registry import bronze_contracts
+from lakehouse.dbt.declared import Declared
 from lakehouse.errors import OmniError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE, Window, parse_day
-from lakehouse.settings import load_settings
+from lakehouse.settings import LakehouseSettings, load_settings
+from orchestration.dbt_process.manifest import ensure_declared
 from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.gate import Gate
 from orchestration.readiness.readiness import Readiness
@@ -53,6 +57,12 @@ class Plugin(BasePlugin):
         )
 
 
+def _declared(settings: LakehouseSettings) -> Declared | None:
+    """What the project declares, compiled anew where it has changed; None for a project that is another's."""
+    is_ours = Path(get_flags().PROJECT_DIR).resolve() == settings.dbt_project_dir  # type: ignore[no-untyped-call]
+    return ensure_declared(settings) if is_ours else None
+
+
 def _obstacles(manifest: dict[str, Any], selected: list[str], lo: str | None, hi: str | None) -> list[Verdict]:
     """Upstream partitions that hold the selection back, each once."""
     settings, nodes = load_settings(), manifest["nodes"]
@@ -60,7 +70,7 @@ def _obstacles(manifest: dict[str, Any], selected: list[str], lo: str | None, hi
     models = [node["name"] for node in chosen.values() if node["resource_type"] == "model"]
     if not models:
         return []
-    graph = read_asset_graph(manifest, bronze_contracts(settings))
+    graph = read_asset_graph(manifest, bronze_contracts(settings), _declared(settings), settings)
     readiness = Readiness(graph, open_ledger(settings))
     window = Window(parse_day(lo), parse_day(hi)) if lo and hi else None
     tests = {node["name"] for node in chosen.values() if node["resource_type"] == "test"}

@@ -9,6 +9,7 @@ import hashlib
 import shutil
 from dataclasses import dataclass
 
+from lakehouse.dbt.declared import declared_path
 from lakehouse.settings import LakehouseSettings
 from orchestration.dbt_process.manifest import PARSE
 
@@ -29,6 +30,7 @@ class ParsedProject:
             target.mkdir(parents=True)
             shutil.copy(source, target)
             (target / KEPT).write_bytes(kept)
+        shutil.copy(declared_path(self.settings), declared_path(settings))
 
 
 def _hash(settings: LakehouseSettings) -> bytes:

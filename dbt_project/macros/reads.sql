@@ -49,11 +49,17 @@
    when it renders the SQL. #}
 {% macro refuse_another_reach(model) %}
   {%- set said = model.config.meta.get('omni', {}) -%}
-  {%- for key in said if key not in ('partitioned', 'reach') -%}
+  {%- for key in said if key not in ('partitioned', 'reach', 'unchecked') -%}
     {{ exceptions.raise_compiler_error(
-        model.name ~ ": meta.omni has " ~ key ~ "; expected partitioned or reach; next: mend its YAML"
+        model.name ~ ": meta.omni has " ~ key ~ "; expected partitioned, reach or unchecked; next: mend its YAML"
     ) }}
   {%- endfor -%}
+  {%- if 'unchecked' in said and (said.unchecked is not string or not said.unchecked | trim) -%}
+    {{ exceptions.raise_compiler_error(
+        model.name ~ ": meta.omni.unchecked is " ~ said.unchecked ~ "; expected why it needs no test, in words; next: mend "
+        ~ "its YAML"
+    ) }}
+  {%- endif -%}
   {%- for asset, reach in said.get('reach', {}).items() -%}
     {%- set reads = model.config.meta.values() | selectattr('asset', 'defined') | selectattr('asset', 'equalto', asset) -%}
     {%- set found = reads | map(attribute='reach') | list -%}

@@ -8,8 +8,17 @@
       {%- set attached = (result.node.tested_node_unique_id or result.node.model) if result.node.resource_type == 'unit_test'
           else result.node.attached_node or (result.node.depends_on.nodes | first) -%}
       {%- do tests.append({
+          'id': result.node.unique_id,
+          'is_unit_test': result.node.resource_type == 'unit_test',
           'name': result.node.name,
           'asset': attached.split('.') | last,
+          'config': {
+              'severity': result.node.config.get('severity'),
+              'fail_calc': result.node.config.get('fail_calc'),
+              'limit': result.node.config.get('limit'),
+              'warn_if': result.node.config.get('warn_if'),
+              'error_if': result.node.config.get('error_if'),
+          },
           'severity': (result.node.config.get('severity') or 'error') | string,
           'status': result.status | string,
           'failures': result.failures,

@@ -54,6 +54,8 @@ class Builder:
         self._settings, self._catalog, self._ledger, self._show = settings, catalog, ledger, show
         self._namespaces = namespaces
         self._lock = threading.RLock()
+        self.built: dict[str, str] = {}
+        """Model → the logic that the invocation built it by."""
         self._pinned = Pinned()
         self._foreign = ForeignInputs(ledger)
 
@@ -77,6 +79,7 @@ class Builder:
         with self._lock:
             if self.invocation_id == invocation_id:
                 return
+            self.built = {}
             self._pinned = Pinned(
                 invocation_id,
                 self._ledger.current_materializations(),
@@ -187,6 +190,7 @@ class Builder:
         """Record what was committed, and let the models after it read its new version."""
         ids = self._ledger.record_materializations(replace(item, snapshot_id=snapshot_id) for item in items)
         with self._lock:
+            self.built |= {item.asset: item.logic for item in items if item.logic}
             for item, key in zip(items, ids, strict=True):
                 self._pinned.materializations[item.asset, item.partition] = replace(
                     item, id=key, snapshot_id=snapshot_id

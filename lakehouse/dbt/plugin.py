@@ -5,6 +5,7 @@ loads go on. Out: `store` has a model's table built, its rows computed by dbt's 
 the model's side of the contract is in docs/reference/dbt.md.
 """
 
+from pathlib import Path
 from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
@@ -23,12 +24,15 @@ from lakehouse.builds.chunks import Chunk
 from lakehouse.builds.model import Model
 from lakehouse.builds.staging import Staging
 from lakehouse.contracts.registry import bronze_contracts
+from lakehouse.dbt.declared import Declared, read_declared, stamp_of
+from lakehouse.dbt.definitions import unit_test_definition
 from lakehouse.dbt.development import Development
 from lakehouse.dbt.doors import BUILDING, DEVELOPMENT, TESTING, Invocation, refuse_a_record, refuse_a_wrong_door
 from lakehouse.dbt.kept_models import refuse_a_model, refuse_what_no_table_keeps
 from lakehouse.dbt.lake_views import LakeViews
-from lakehouse.dbt.results import record_results
+from lakehouse.dbt.results import Tests, record_results
 from lakehouse.dbt.unnamed_reads import refuse_unnamed_reads
+from lakehouse.dbt.unstable_logic import refuse_another_logic
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import NAMESPACES, QUARANTINE
@@ -83,6 +87,7 @@ class Plugin(BasePlugin):
             self._lake = self._open(self._connection, target)
         if self._lake.builder.invocation_id != get_invocation_id():
             _refuse_a_wrong_door(target)
+            self._stamp = stamp_of(self._settings.dbt_project_dir)
             self._lake.builder.pin(get_invocation_id())
         self._lake.views.refuse_others(cursor)
 
@@ -97,7 +102,7 @@ class Plugin(BasePlugin):
             refuse_what_no_table_keeps(config["nodes"], config["sources"], config["selected"])
         elif handed_over == RESULTS:
             refuse_a_record(command, TESTING, "results of tests")
-            lake.record(cursor, config)
+            lake.record(cursor, Tests(config, _unit_tests(), self._logic(lake.builder)))
         elif handed_over == DROP:
             lake.drop()
         else:
@@ -106,6 +111,7 @@ class Plugin(BasePlugin):
                 refuse_a_model(node)
             model = Model.from_config(config)
             refuse_unnamed_reads(model, cursor)
+            refuse_another_logic(model, self._declared())
             lake.build(model)
 
     def _open(self, connection: DuckDBPyConnection, target: str) -> "_Lake":
@@ -113,6 +119,17 @@ class Plugin(BasePlugin):
         if target == DEVELOPMENT:
             development = Development(self._settings, self._catalog, self._ledger)
         return _Lake(target, self._settings, self._catalog, self._ledger, LakeViews(connection), development)
+
+    def _declared(self) -> Declared | None:
+        """What the project says, where it is this one that runs, and as it is now."""
+        is_ours = Path(_flags()["PROJECT_DIR"]).resolve() == self._settings.dbt_project_dir
+        return read_declared(self._settings) if is_ours else None
+
+    def _logic(self, builder: Builder) -> dict[str, str]:
+        """Model → the logic that this invocation parsed, of those that it built, or that the project says unchanged."""
+        declared = self._declared()
+        is_same = declared is not None and declared.stamp == self._stamp
+        return {**(declared.logic if declared and is_same else {}), **builder.built}
 
 
 class _Lake:
@@ -141,10 +158,10 @@ class _Lake:
     def build(self, model: Model) -> None:
         self.builder.build(self._development.moved(model, self.builder) if self._development else model, _compute)
 
-    def record(self, cursor: DuckDBPyConnection, results: dict[str, Any]) -> None:
+    def record(self, cursor: DuckDBPyConnection, tests: Tests) -> None:
         items = self.builder.materializations
         items = self._development.own(items) if self._development else items
-        record_results(cursor, self._ledger, items, self.builder.run_id, results)
+        record_results(cursor, self._ledger, items, self.builder.run_id, tests)
 
     def drop(self) -> None:
         if self._development is None:
@@ -163,6 +180,12 @@ def _refuse_a_wrong_door(target: str) -> None:
         refuse_a_wrong_door(Invocation(flags["WHICH"], target, flags))
     except ConfigurationError as error:
         raise DbtRuntimeError(str(error)) from error  # dbt's own: printed without a traceback
+
+
+def _unit_tests() -> dict[str, str]:
+    """Unit test → its definition, as this invocation has parsed it."""
+    tests = _adapter().get_macro_resolver().unit_tests
+    return {key: unit_test_definition(test.to_dict()) for key, test in tests.items()}
 
 
 def _flags() -> dict[str, Any]:

@@ -5,15 +5,33 @@ compiled test runs again for each day, with the text between its window markers 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from lakehouse.builds.chunks import Chunk, depends_on_window, has_marks, narrowed
+from lakehouse.dbt.definitions import data_test_definition
 from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, Window, parse_day
+
+
+@dataclass(frozen=True)
+class Tests:
+    """The tests of one invocation, with what dbt's results do not say of them."""
+
+    results: dict[str, Any]
+    """See macros/results.sql: the window, and per test its asset, status, failures and compiled SQL."""
+    unit_tests: Mapping[str, str]
+    """Unit test → its definition."""
+    logic: Mapping[str, str]
+    """Model → the logic that its unit tests judged, as far as it is known."""
+
+    def judged(self, item: Materialization) -> bool:
+        """Whether a unit test of its model judged what a partition was computed by: an edited model was another one."""
+        return item.logic is not None and item.logic == self.logic.get(item.asset)
 
 
 def record_results(
@@ -21,7 +39,7 @@ def record_results(
     ledger: Ledger,
     materializations: Mapping[tuple[str, str], Materialization],
     run_id: str,
-    results: dict[str, Any],
+    tests: "Tests",
 ) -> None:
     """Record the results of one invocation.
 
@@ -30,9 +48,10 @@ def record_results(
         ledger: Where the results go.
         materializations: What the invocation read and wrote: a result speaks for these and for nothing newer.
         run_id: The run that dbt worked for.
-        results: See macros/results.sql: the window, and per test its asset, status, failures and compiled SQL.
+        tests: What ran.
     """
     checks: list[CheckResult] = []
+    results = tests.results
     for test in results["tests"]:
         items = {key: item for (asset, key), item in materializations.items() if asset == test["asset"]}
         if results["lo"] and WHOLE not in items:
@@ -40,9 +59,14 @@ def record_results(
             items = {key: item for key, item in items.items() if parse_day(key) in window}
         elif results["lo"] and depends_on_window(test["sql"]) and test["status"] == "pass":
             continue  # of what is replaced whole it has seen a part
+        definition = tests.unit_tests.get(test["id"])
+        if test["is_unit_test"]:
+            items = {key: item for key, item in items.items() if tests.judged(item)}
+        else:
+            definition = data_test_definition(test["sql"], test["config"])
         failing = _failing_partitions(cursor, test, sorted(items))
         for key, item in items.items():
-            checks.append(_check(test, item, failing.get(key, 0), run_id))
+            checks.append(_check(test, item, failing.get(key, 0), run_id, definition))
     ledger.record_checks(checks)
 
 
@@ -65,7 +89,9 @@ def _count(cursor: DuckDBPyConnection, sql: str, partition: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _check(test: dict[str, Any], item: Materialization, failures: int, run_id: str) -> CheckResult:
+def _check(
+    test: dict[str, Any], item: Materialization, failures: int, run_id: str, definition: str | None
+) -> CheckResult:
     message = test["message"] or (f"{failures} failing rows" if failures else "passed")
     return CheckResult(
         asset=item.asset,
@@ -78,4 +104,5 @@ def _check(test: dict[str, Any], item: Materialization, failures: int, run_id: s
         observed_at=datetime.now(UTC),
         run_id=run_id,
         failures=failures,
+        definition=definition,
     )

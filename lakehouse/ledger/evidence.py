@@ -221,6 +221,8 @@ class CheckResult:
     observed_at: datetime
     run_id: str
     failures: int = 0
+    definition: str | None = None
+    """Hash of the check as it ran, of one that has thresholds or SQL of its own; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +232,16 @@ class CheckOutcomes:
     passed: Mapping[str, str] = field(default_factory=dict)
     """Check that passed → the run that ran it."""
     failed: tuple[CheckResult, ...] = ()
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    """Check → the definition that it ran with, as far as it is known."""
 
     @classmethod
     def of(cls, results: Iterable[CheckResult]) -> "CheckOutcomes":
         """Outcomes of results, one of each check."""
         found = list(results)
         passed = {result.check: result.run_id for result in found if result.passed}
-        return cls(passed, tuple(result for result in found if not result.passed))
+        failed = tuple(result for result in found if not result.passed)
+        return cls(passed, failed, {result.check: result.definition for result in found if result.definition})
 
     @property
     def names(self) -> Set[str]:
@@ -253,4 +258,17 @@ class CheckOutcomes:
         if self.names <= names:
             return self
         passed = {name: run for name, run in self.passed.items() if name in names}
-        return CheckOutcomes(passed, tuple(result for result in self.failed if result.check in names))
+        failed = tuple(result for result in self.failed if result.check in names)
+        return CheckOutcomes(passed, failed, self.definitions)
+
+    def defined_as(self, wanted: Mapping[str, str]) -> "CheckOutcomes":
+        """Outcomes of checks as they are defined now."""
+        others = self.defined_otherwise(wanted)
+        return self.only(self.names - others) if others else self
+
+    def defined_otherwise(self, wanted: Mapping[str, str]) -> set[str]:
+        """Checks that have run, by another definition than is wanted."""
+        ran = self.definitions
+        if wanted.items() <= ran.items():
+            return set()
+        return {name for name in wanted.keys() & self.names if ran.get(name) != wanted[name]}

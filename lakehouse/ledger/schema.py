@@ -198,6 +198,7 @@ checks = Table(
     Column("message", Text, nullable=False),
     Column("observed_at", UtcDateTime, nullable=False),
     Column("run_id", Text, nullable=False),
+    Column("definition", Text),
     Index("omni_checks_latest", "asset", "materialization_id"),
     comment="One row per check result; the highest id of a check on a materialization is the current one.",
 )

@@ -12,18 +12,20 @@ from datetime import UTC, date, datetime, timedelta
 
 from pyiceberg.catalog import Catalog
 
+from lakehouse.contracts.check_definitions import VOLUME, check_definitions, expected_share
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.kinds import CONSERVATION, Severity
+from lakehouse.ledger.check_outcomes import last_definitions
 from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import QUARANTINE, bronze
-from lakehouse.partitions import Window
+from lakehouse.partitions import Window, parse_day
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import load_table_if_exists
 from lakehouse.tables.filters import rows_of
 from loaders.bronze.held_records import Selection, held_records
 from loaders.bronze.kinds import LOADERS
-from loaders.bronze.volume import SHARE, VOLUME, volume
+from loaders.bronze.volume import volume
 from loaders.plans.findings import Finding, Inspection
 
 
@@ -62,12 +64,29 @@ def check_partitions(
     found = [(item, CONSERVATION, _conservation(item, loaded[item.partition], held[item.partition])) for item in items]
     found += LOADERS[contract.form].findings(inspection)
     if VOLUME in contract.checks:
-        at_least = contract.rule_of(VOLUME).at_least
-        found += [(item, VOLUME, volume(item, rows_of, SHARE if at_least is None else at_least)) for item in items]
-    severities = contract.checks
-    results = [_result(item, check, finding, run_id, severities[check]) for item, check, finding in found]
+        share = expected_share(contract)
+        found += [(item, VOLUME, volume(item, rows_of, share)) for item in items]
+    severities, definitions = contract.checks, check_definitions(settings, contract)
+    results = [
+        _result(item, check, finding, run_id, severities[check], definitions.get(check))
+        for item, check, finding in found
+    ]
     ledger.record_checks(results)
     return results
+
+
+def days_to_ask(settings: LakehouseSettings, ledger: Ledger, asset: str, window: Window | None = None) -> list[str]:
+    """Days whose current materialization a check has not judged as it is defined today.
+
+    Only checks that need nothing but what is on record: they are asked again without a load.
+    """
+    current = {key: item.id for (_, key), item in ledger.current_materializations([asset]).items()}
+    inside = {key: number for key, number in current.items() if window is None or parse_day(key) in window}
+    found: set[str] = set()
+    for check, wanted in check_definitions(settings, load_contracts(settings).of_asset(asset)).items():
+        ran = last_definitions(ledger, asset, check)
+        found |= {key for key, number in inside.items() if ran.get(number) != wanted}
+    return sorted(found)
 
 
 def _held_ids(catalog: Catalog, asset: str, window: Window) -> dict[str, list[str]]:
@@ -87,7 +106,9 @@ def _conservation(item: Materialization, loaded: int, held: int) -> Finding:
     return message, 0 if is_kept else 1
 
 
-def _result(item: Materialization, check: str, finding: Finding, run_id: str, severity: Severity) -> CheckResult:
+def _result(
+    item: Materialization, check: str, finding: Finding, run_id: str, severity: Severity, definition: str | None
+) -> CheckResult:
     message, failures = finding
     return CheckResult(
         asset=item.asset,
@@ -100,6 +121,7 @@ def _result(item: Materialization, check: str, finding: Finding, run_id: str, se
         observed_at=datetime.now(UTC),
         run_id=run_id,
         failures=failures,
+        definition=definition,
     )
 
 

@@ -26,7 +26,7 @@ from lakehouse.ledger.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import BRONZE, QUARANTINE
 from lakehouse.settings import LakehouseSettings
-from loaders.bronze.checks import check_partitions
+from loaders.bronze.checks import check_partitions, days_to_ask
 from loaders.bronze.destination import Sink, bronze, table_of
 from loaders.bronze.kinds import LOADERS
 from loaders.errors import LoadFailed, SourceUnreadable, StoreUnavailable
@@ -98,6 +98,8 @@ def run_pipeline(
     refused = {**plan.refused, **staging.refused}
     planned = [item.partition for item in plan.partitions if item.partition not in refused]
     checks = check_partitions(settings, catalog, ledger, plan.asset, planned, run_id, staging.unknown_fields)
+    asked = set(days_to_ask(settings, ledger, plan.asset, plan.window)) - set(refused)
+    checks += check_partitions(settings, catalog, ledger, plan.asset, asked, run_id)
     current = ledger.current_materializations([plan.asset])
     return LoadReport(plan.asset, [current[plan.asset, key] for key in planned], refused, plan.unchanged, checks)
 

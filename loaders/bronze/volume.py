@@ -13,11 +13,6 @@ from lakehouse.ledger.evidence import Materialization
 from lakehouse.partitions import parse_day
 from loaders.plans.findings import Finding
 
-VOLUME = "volume"
-
-SHARE = 0.5
-"""Of what is usual, that a day must reach; else the contract's `at_least`."""
-
 _COMPARED, _NEEDED = 8, 4
 """Days that make what is usual: the most, the fewest."""
 

@@ -8,10 +8,10 @@ contract_drift (warn): the source brings no field that the contract does not nam
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from lakehouse.contracts.check_definitions import QUARANTINE_SHARE, allowed_share
 from lakehouse.ledger.evidence import Materialization
 from loaders.plans.findings import Finding, Found, Inspection
 
-QUARANTINE_SHARE = "quarantine_share"
 CONTRACT_DRIFT = "contract_drift"
 
 
@@ -19,8 +19,7 @@ def record_findings(inspection: Inspection) -> Iterator[Found]:
     """Judge days of records. Without a load `contract_drift` keeps its result."""
     actions = inspection.ledger.quarantine_actions()
     settled = {action.record_id for action in actions if action.action == "discarded"}
-    given = inspection.contract.rule_of(QUARANTINE_SHARE).at_most
-    allowed = inspection.settings.max_quarantined_share if given is None else given
+    allowed = allowed_share(inspection.settings, inspection.contract)
     for item in inspection.items:
         held = inspection.held.get(item.partition, ())
         yield item, QUARANTINE_SHARE, quarantine_share(item, held, settled, allowed)

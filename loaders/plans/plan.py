@@ -126,6 +126,8 @@ class LoadPlan:
     refused: dict[str, str]
     unchanged: int
     """Partitions that already hold exactly what their sources say."""
+    window: Window | None = None
+    """The days that are meant; None: all."""
 
 
 def plan_load(
@@ -159,7 +161,7 @@ def plan_load(
             refused[partition] = "; ".join(problems)
         else:
             plans.append(_plan(asset, partition, rows, files, version))
-    return LoadPlan(asset, plans, refused, unchanged)
+    return LoadPlan(asset, plans, refused, unchanged, window)
 
 
 def _plan(

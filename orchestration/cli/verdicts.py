@@ -143,6 +143,8 @@ def _wait(graph: AssetGraph, ledger: Ledger, asset: str, keys: list[str], until:
 def _print(verdict: Verdict) -> None:
     console.print(f"{verdict.name}: {verdict.status}", style=_style(verdict))
     say(*(f"  {reason}" for reason in verdict.reasons))
+    if verdict.evidence.unchecked:
+        say(f"  unchecked: {verdict.evidence.unchecked}")
     if (item := verdict.evidence.materialization) is not None:
         batches = ", ".join(item.batch_ids) or "none of its own"
         say(f"  snapshot {item.readable_snapshot_id}, batches {batches}, run {item.run_id}")

@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+DECLARE = "omni-declare"
+"""In the place of a command of dbt's: compile the project and say what it declares. Its arguments: project, file."""
+
 _idle: list[subprocess.Popen[str]] = []
 """Servers that wait for an invocation: one, or as many as threads of this process have run dbt at a time."""
 

@@ -1,6 +1,7 @@
 """dbt, imported once per process that needs it: `orchestration.dbt_process.forks` starts this module as a program.
 
-Its input is one invocation per line: arguments, environment, working directory. Each is a fork of this process, so that
+Its input is one invocation per line: arguments of dbt, or a wish to declare (`orchestration.dbt_process.declaring`),
+environment, working directory. Each is a fork of this process, so that
 dbt's state ends with the invocation; what dbt prints is followed by a line that gives the exit status. Imports are half
 of what dbt costs on a few days. It ends with its input.
 
@@ -17,6 +18,9 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
+
+from orchestration.dbt_process.forks import DECLARE
 
 IMPORTED = (
     "dbt.adapters.sql",
@@ -36,16 +40,25 @@ def main() -> None:
 
     for line in sys.stdin:
         request = json.loads(line)
-        if "parse" not in request["arguments"]:  # which may be all that is asked for
+        if DECLARE not in request["arguments"]:  # which may be all that is asked for
             for name in IMPORTED:
                 importlib.import_module(name)
         gc.freeze()  # what is imported stays: no collection in a fork need look at it
         fork = os.fork()
         if not fork:
             _become(**request)
+            if DECLARE in request["arguments"]:
+                _declare(*map(Path, request["arguments"][1:]))
             cli()  # exits
         _, status = os.waitpid(fork, 0)
         print(f"\n{json.dumps({'exit_status': os.waitstatus_to_exitcode(status)})}", flush=True)
+
+
+def _declare(project: Path, path: Path) -> None:
+    from orchestration.dbt_process.declaring import declare
+
+    declare(project, path)
+    sys.exit()
 
 
 def _become(arguments: list[str], environment: dict[str, str], cwd: str) -> None:

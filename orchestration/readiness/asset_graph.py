@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lakehouse.builds.reach import is_daily, reach_of
+from lakehouse.contracts.check_definitions import check_definitions
 from lakehouse.contracts.model import Contract
 from lakehouse.contracts.registry import bronze_contracts
+from lakehouse.dbt.declared import Declared
 from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.kinds import Severity
 from lakehouse.ledger.inputs import Reach
 from lakehouse.namespaces import BRONZE
 from lakehouse.settings import LakehouseSettings
-from orchestration.dbt_process.manifest import ensure_dbt_manifest
+from orchestration.dbt_process.manifest import ensure_dbt_manifest, ensure_declared
 
 
 class UnknownAsset(OmniError):
@@ -38,6 +40,14 @@ class AssetNode:
     """Those of them that the loaders run, of a Bronze asset."""
     check_descriptions: dict[str, str] = field(default_factory=dict)
     """Of the checks that dbt runs: its data tests and unit tests."""
+    definitions: dict[str, str] = field(default_factory=dict)
+    """Check → its definition today, of those that are compared with what ran; empty where it cannot be told."""
+    unchecked: str | None = None
+    """Why a model declares no check, in its own words."""
+    logic: str | None = None
+    """What its rows are computed by today; None for Bronze, and where nothing says it."""
+    logic_problem: str | None = None
+    """Why it cannot be told: the model cannot be compiled."""
     unknown_inputs: Mapping[str, str] = field(default_factory=dict)
     """What it reads beside assets, such as a source that no contract names: its name → how the dbt project calls it.
 
@@ -65,17 +75,36 @@ def load_asset_graph(settings: LakehouseSettings) -> AssetGraph:
         ConfigurationError: dbt cannot parse the project, or a model has the name of another asset.
     """
     manifest = json.loads(ensure_dbt_manifest(settings).read_text("utf-8"))
-    return read_asset_graph(manifest, bronze_contracts(settings))
+    return read_asset_graph(manifest, bronze_contracts(settings), ensure_declared(settings), settings)
 
 
-def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]) -> AssetGraph:
+def read_asset_graph(
+    manifest: dict[str, Any],
+    contracts: Mapping[str, Contract],
+    declared: Declared | None = None,
+    settings: LakehouseSettings | None = None,
+) -> AssetGraph:
     """Build the graph from dbt's manifest and the contracts of the Bronze assets.
+
+    Args:
+        manifest: dbt's.
+        contracts: Of the Bronze assets, by name.
+        declared: What the project compiles to; without it no logic and no definition of a test is compared.
+        settings: Hold thresholds of the loaders' checks; without them none is compared.
 
     Raises:
         ConfigurationError: a model has the name of another asset.
     """
     nodes = {
-        name: AssetNode(name, BRONZE, True, {}, dict(contract.checks), contract.checks)
+        name: AssetNode(
+            name,
+            BRONZE,
+            True,
+            {},
+            dict(contract.checks),
+            contract.checks,
+            definitions=check_definitions(settings, contract) if settings else {},
+        )
         for name, contract in contracts.items()
     }
     models = {n["unique_id"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
@@ -94,16 +123,25 @@ def read_asset_graph(manifest: dict[str, Any], contracts: Mapping[str, Contract]
             reach = {node["name"]: reach_of(model, node) for node in upstream if _is_asset(node, contracts)}
             unknown = {node["name"]: _called(node) for node in upstream if not _is_asset(node, contracts)}
             nodes[model["name"]] = AssetNode(
-                model["name"], model["schema"], is_daily(model), reach, unknown_inputs=unknown
+                model["name"],
+                model["schema"],
+                is_daily(model),
+                reach,
+                unchecked=model["config"]["meta"].get("omni", {}).get("unchecked"),
+                logic=declared.logic.get(model["name"]) if declared else None,
+                logic_problem=_logic_problem(declared, model["name"]) if declared else None,
+                unknown_inputs=unknown,
             )
     for test in manifest["nodes"].values():
         if test["resource_type"] == "test" and (tested := _tested_asset(test, manifest)) in nodes:
             nodes[tested].checks[test["name"]] = "warn" if test["config"]["severity"].lower() == "warn" else "error"
             nodes[tested].check_descriptions[test["name"]] = test["description"] or _described(test)
+            nodes[tested].definitions.update(_definition(test, declared))
     for test in manifest.get("unit_tests", {}).values():
         if (tested := test["model"]) in nodes:
             nodes[tested].checks[test["name"]] = "error"
             nodes[tested].check_descriptions[test["name"]] = test["description"] or "Unit test of the model's logic."
+            nodes[tested].definitions.update(_definition(test, declared))
     return AssetGraph(nodes)
 
 
@@ -112,6 +150,17 @@ def _is_asset(node: Mapping[str, Any], contracts: Mapping[str, Contract]) -> boo
     if node["resource_type"] == "source":
         return node["schema"] == BRONZE and node["name"] == node["identifier"] and node["name"] in contracts
     return bool(node["resource_type"] == "model")
+
+
+def _definition(test: Mapping[str, Any], declared: Declared | None) -> dict[str, str]:
+    """A test that cannot be compiled is defined as no result is."""
+    return {test["name"]: declared.definitions.get(test["unique_id"], "")} if declared else {}
+
+
+def _logic_problem(declared: Declared, model: str) -> str | None:
+    if model in declared.logic:
+        return None
+    return declared.problems.get(model, "dbt did not compile it")
 
 
 def _called(node: Mapping[str, Any]) -> str:

@@ -33,5 +33,6 @@ def state_of(readiness: Readiness, window: Window) -> str:
         item = verdict.evidence.materialization
         expected = coverage_version(readiness.coverage.get((verdict.asset, verdict.partition), []))
         changed = ",".join(filter(None, (*verdict.evidence.changed_inputs, verdict.evidence.foreign_write)))
-        parts.append(f"{verdict.name} {verdict.status} {item.version if item else ''} {expected} {changed}")
+        logic = readiness.graph[verdict.asset].logic or ""
+        parts.append(f"{verdict.name} {verdict.status} {item.version if item else ''} {expected} {changed} {logic}")
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]

@@ -110,6 +110,7 @@ class Readiness:
     def _evidence(self, node: AssetNode, partition: str) -> PartitionEvidence:
         item = self.materializations.get((node.name, partition))
         coverage = self.coverage.get((node.name, partition), ())
+        checks = self._current_checks(node, item)
         return PartitionEvidence(
             asset=node.name,
             partition=partition,
@@ -117,9 +118,13 @@ class Readiness:
             rows_expected=sum(row.rows_expected or 0 for row in coverage) if node.layer == BRONZE else None,
             materialization=item,
             required_checks=node.checks,
-            checks=self._current_checks(node, item),
+            checks=checks.defined_as(node.definitions),
+            redefined_checks=checks.defined_otherwise(node.definitions),
+            unchecked=node.unchecked,
+            is_checked=node.layer == BRONZE or node.unchecked is not None or "error" in node.checks.values(),
             source_problems=tuple(sorted({row.problem for row in coverage if row.problem})),
             changed_inputs=self._changed_inputs(node, partition, item, coverage),
+            changed_logic=_changed_logic(node, item),
             unknown_inputs=tuple(node.unknown_inputs.values()),
             foreign_write=self._elsewhere.change(node, partition, item),
             needs_comparison=self._elsewhere.is_unsettled(node),
@@ -162,6 +167,17 @@ class Readiness:
         return [self._verdicts[upstream][key] for key in reversed(keys)]
 
 
+def _changed_logic(node: AssetNode, item: Materialization | None) -> str | None:
+    """What is to be said of what it was computed by; None where that is what the project says today."""
+    if item is None or node.layer == BRONZE:
+        return None
+    if node.logic_problem is not None:
+        return f"its SQL cannot be compiled: {node.logic_problem}"
+    if node.logic is None or node.logic == item.logic:
+        return None
+    return "its SQL is not on record" if item.logic is None else "its SQL has changed since"
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """No garbage collection for a moment.
@@ -186,6 +202,10 @@ def next_command(verdict: Verdict) -> str | None:
         return "omni verify"
     if unknown := verdict.evidence.unknown_inputs:
         return f"name {', '.join(unknown)} in a contract, or take it out of the dbt model {verdict.asset}"
+    if not verdict.evidence.is_checked:
+        return (
+            f"declare a test of severity error of {verdict.asset}, or say why it needs none in its meta.omni.unchecked"
+        )
     if verdict.is_mendable:
         is_alone = verdict.partition and not verdict.evidence.blockers
         return f"omni run --partition {verdict.partition}" if is_alone else "omni run"

@@ -33,6 +33,7 @@ def verdict_json(graph: AssetGraph, verdict: Verdict, results: Mapping[int, Sequ
         "decision": decision_on(verdict),
         "reasons": list(verdict.reasons),
         "next": next_command(verdict),
+        "unchecked": verdict.evidence.unchecked,
         "rows_expected": verdict.evidence.rows_expected,
         "materialization": None if item is None else _materialization(item),
         "checks": list(_checks(verdict.evidence, results.get(item.id, ()) if item else ())),
@@ -71,13 +72,17 @@ def _materialization(item: Materialization) -> dict[str, Any]:
     }
 
 
+def _redefined(check: str, evidence: PartitionEvidence) -> str | None:
+    return "is defined otherwise since it ran" if check in evidence.redefined_checks else None
+
+
 def _text(snapshot_id: int | None) -> str | None:
     return None if snapshot_id is None else str(snapshot_id)
 
 
 def _checks(evidence: PartitionEvidence, results: Sequence[CheckResult]) -> Iterator[dict[str, Any]]:
     """Every check that the asset requires now, whether or not it has run on the current materialization."""
-    found = {result.check: result for result in results}
+    found = {result.check: result for result in results if result.check not in evidence.redefined_checks}
     for name, severity in sorted(evidence.required_checks.items()):
         result = found.get(name)
         outcome = "not_run" if result is None else "passed" if result.passed else "failed"
@@ -86,7 +91,7 @@ def _checks(evidence: PartitionEvidence, results: Sequence[CheckResult]) -> Iter
             "severity": severity,
             "outcome": outcome,
             "failures": result.failures if result else None,
-            "message": result.message if result else None,
+            "message": result.message if result else _redefined(name, evidence),
             "observed_at": result.observed_at.isoformat() if result else None,
             "run_id": result.run_id if result else None,
         }

@@ -3,7 +3,7 @@
 No I/O and no clock. `orchestration.readiness.readiness` collects the evidence; rules: docs/explanation/readiness.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -39,10 +39,18 @@ class PartitionEvidence:
     required_checks: Mapping[str, Severity] = field(default_factory=dict)
     checks: CheckOutcomes = CheckOutcomes()
     """Of the checks that have run on this materialization."""
+    redefined_checks: Collection[str] = ()
+    """Those that have run as they are not defined any more: their results are not among `checks`."""
+    is_checked: bool = True
+    """Whether a check of severity error is declared, or said to be needless."""
+    unchecked: str | None = None
+    """Why none is needed, in the words of the model."""
     source_problems: Sequence[str] = ()
     """Why source files that it needs cannot be read."""
     changed_inputs: Sequence[str] = ()
     """What has changed since it was materialized: sources, upstream assets."""
+    changed_logic: str | None = None
+    """That it was computed by another logic than its model has now, or by one that is not known."""
     unknown_inputs: Sequence[str] = ()
     """What it reads and no contract names, as its dbt project calls it: nothing can be known of it."""
     foreign_write: str | None = None
@@ -84,16 +92,16 @@ def decide(evidence: PartitionEvidence) -> Verdict:
         A verdict listing every unmet requirement, not only the first.
     """
     item = evidence.materialization
-    is_uncertain = evidence.changed_inputs or evidence.unknown_inputs or evidence.foreign_write
+    has_changed = bool(evidence.changed_inputs or evidence.changed_logic or evidence.foreign_write)
+    is_uncertain = has_changed or evidence.unknown_inputs
     if not evidence.is_expected and (item is None or item.rows.loaded == 0) and not is_uncertain:
         return Verdict(evidence.asset, evidence.partition, Status.EMPTY, (), evidence, True)
     findings = [*_missing(evidence), *_failed(evidence), *_unchecked(evidence), *_stale(evidence), *_blocked(evidence)]
     if not findings:
         return Verdict(evidence.asset, evidence.partition, Status.READY, (), evidence, True)
     status = findings[0][0]
-    has_new_data = bool(evidence.changed_inputs or evidence.foreign_write)
     has_bad_source = bool(evidence.source_problems or evidence.unknown_inputs or evidence.needs_comparison)
-    is_sound = (status is not Status.FAILED or has_new_data) and not has_bad_source
+    is_sound = (status is not Status.FAILED or has_changed) and not has_bad_source and evidence.is_checked
     is_mendable = is_sound and all(blocker.is_mendable for blocker in evidence.blockers)
     reasons = tuple(reason for _, reason in findings)
     return Verdict(evidence.asset, evidence.partition, status, reasons, evidence, is_mendable)
@@ -123,10 +131,14 @@ def _unchecked(evidence: PartitionEvidence) -> Findings:
     if evidence.materialization is None:
         return []
     seen = evidence.checks.names
+    if not evidence.is_checked:
+        return [(Status.UNCHECKED, "no check of severity error is declared")]
     if evidence.required_checks.keys() <= seen:
         return []
     missing = [name for name, severity in evidence.required_checks.items() if severity == "error" and name not in seen]
-    return [(Status.UNCHECKED, f"check {name} has not run on this materialization") for name in sorted(missing)]
+    otherwise, redefined = "is defined otherwise since it ran", evidence.redefined_checks
+    lacks = "has not run on this materialization"
+    return [(Status.UNCHECKED, f"check {n} {otherwise if n in redefined else lacks}") for n in sorted(missing)]
 
 
 def _stale(evidence: PartitionEvidence) -> Findings:
@@ -134,7 +146,9 @@ def _stale(evidence: PartitionEvidence) -> Findings:
     if evidence.materialization is None:
         return foreign
     unreadable = [(Status.STALE, problem) for problem in evidence.source_problems]
-    return foreign + unreadable + [(Status.STALE, f"{name} has changed since") for name in evidence.changed_inputs]
+    logic = [(Status.STALE, evidence.changed_logic)] if evidence.changed_logic else []
+    inputs = [(Status.STALE, f"{name} has changed since") for name in evidence.changed_inputs]
+    return foreign + unreadable + logic + inputs
 
 
 def _blocked(evidence: PartitionEvidence) -> Findings:

@@ -176,5 +176,5 @@ def _steps(readiness: Readiness, left: Collection[Target]) -> list[Step]:
 def _is_done(readiness: Readiness, target: Target, since: datetime) -> bool:
     item = readiness.materializations.get(target)
     evidence = readiness.verdict(*target).evidence
-    is_current = not (evidence.changed_inputs or evidence.foreign_write)
-    return item is not None and item.committed_at >= since and is_current
+    is_outdated = bool(evidence.changed_inputs or evidence.changed_logic or evidence.foreign_write)
+    return item is not None and item.committed_at >= since and not is_outdated

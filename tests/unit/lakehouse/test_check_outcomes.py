@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 
 from lakehouse.ledger import schema
-from lakehouse.ledger.check_outcomes import current_outcomes
+from lakehouse.ledger.check_outcomes import current_outcomes, last_definitions
 from lakehouse.ledger.evidence import CheckOutcomes, CheckResult, Materialization
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
@@ -27,8 +27,9 @@ def write(ledger, day=DAYS[0]):
     return key
 
 
-def check(key, name, passed=True, run="run", day=DAYS[0]):
-    return CheckResult("asset", day, name, "error", passed, f"{name} {passed}", key, AT, run, 0 if passed else 3)
+def check(key, name, passed=True, run="run", day=DAYS[0], definition=None):
+    message, failures = f"{name} {passed}", 0 if passed else 3
+    return CheckResult("asset", day, name, "error", passed, message, key, AT, run, failures, definition)
 
 
 def test_what_passed_is_named_with_its_run_and_what_failed_is_read_in_full(ledger):
@@ -48,6 +49,29 @@ def test_the_last_result_of_a_check_that_ran_in_two_runs_counts_whichever_run_so
     ledger.record_checks([check(key, "unique", run="b"), check(key, "unique", run="a")])
 
     assert current_outcomes(ledger) == {key: CheckOutcomes({"unique": "a"})}
+
+
+@pytest.mark.parametrize("runs", [("run", "run"), ("a", "b"), ("b", "a")])
+def test_the_definition_of_the_last_result_counts(ledger, runs):
+    key = write(ledger)
+    for definition, run in zip(("z", "a"), runs, strict=True):
+        ledger.record_checks([check(key, "unique", run=run, definition=definition)])
+
+    found = current_outcomes(ledger)[key]
+
+    assert found.definitions == {"unique": "a"}
+    assert (found.defined_otherwise({"unique": "a"}), found.defined_otherwise({"unique": "z"})) == (set(), {"unique"})
+    assert last_definitions(ledger, "asset", "unique") == {key: "a"}
+
+
+def test_a_result_whose_definition_is_not_known_is_of_another(ledger):
+    key = write(ledger)
+    ledger.record_checks([check(key, "unique"), check(key, "not_null"), check(key, "sound", passed=False)])
+
+    found = current_outcomes(ledger)[key]
+
+    assert found.defined_otherwise({"unique": "a", "sound": "a"}) == {"unique", "sound"}
+    assert found.defined_as({"unique": "a", "sound": "a"}).names == {"not_null"}
 
 
 def test_a_materialization_that_is_not_current_any_more_has_no_outcomes(ledger):

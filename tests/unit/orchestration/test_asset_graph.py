@@ -28,7 +28,7 @@ def source(group, name, **given):
 
 def model(name, *reads):
     node = {"unique_id": f"model.omni.{name}", "resource_type": "model", "name": name, "schema": "silver"}
-    return {**node, "config": {"meta": {}}, "depends_on": {"nodes": list(reads)}}
+    return {**node, "config": {"meta": {"omni": {"unchecked": "a trial"}}}, "depends_on": {"nodes": list(reads)}}
 
 
 def graph_of(settings, *nodes):

@@ -31,7 +31,7 @@ NODES = [
     AssetNode("daily", "silver", True, {"raw": "same_day"}, MUST),
     AssetNode("running", "gold", True, {"daily": "up_to_day"}, MUST),
     AssetNode("whole", "silver", False, {"daily": "all"}, MUST),
-    AssetNode("report", "gold", False, {"whole": "all"}),
+    AssetNode("report", "gold", False, {"whole": "all"}, unchecked="as good as the whole"),
 ]
 GRAPH = AssetGraph({node.name: node for node in NODES})
 ONE, TWO, THREE = "2026-04-01", "2026-04-02", "2026-04-03"

@@ -1,0 +1,78 @@
+"""What the dbt project says today: the logic of each model, the definition of each test; read from one file.
+
+`orchestration.dbt_process.declaring` compiles the project and writes the file; here it is read, and told whether it
+still speaks of the project as it is. Imports no dbt.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+
+_WRITTEN_BY = ("dbt-core", "dbt-duckdb", "sqlglot", "omni-lakehouse")
+"""Packages that have a say in how SQL is compiled, and in its canonical form."""
+_FORM = ("builds/chunks.py", "builds/logic.py", "builds/reach.py", "dbt/definitions.py")
+"""Modules that make the hashes."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The project as it was compiled."""
+
+    stamp: str
+    """Of the project's files; see `stamp_of`."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variable that the project reads → hash of the value that it was compiled with; empty where unset."""
+    logic: Mapping[str, str] = field(default_factory=dict)
+    """Model → hash of its logic; a model that cannot be compiled is left out."""
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    """Unique id of a data test or unit test → hash of its definition; likewise."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Model, or unique id of a test, that cannot be compiled → why."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the environment is the one that it was compiled in."""
+        return all(hash_of_variable(name) == value for name, value in self.variables.items())
+
+
+def declared_path(settings: LakehouseSettings) -> Path:
+    """Where it is kept."""
+    return settings.home / "dbt" / "declared.json"
+
+
+def read_declared(settings: LakehouseSettings) -> Declared | None:
+    """What the project says; None where it, or its environment, has changed since it was compiled."""
+    try:
+        found = Declared(**json.loads(declared_path(settings).read_text("utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):  # none, or one of another version
+        return None
+    return found if found.stamp == stamp_of(settings.dbt_project_dir) and found.is_current else None
+
+
+def write_declared(path: Path, declared: Declared) -> None:
+    """Put it in the place of the one before, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    beside.write_text(json.dumps(asdict(declared)), "utf-8")
+    beside.replace(path)
+
+
+def stamp_of(project: Path) -> str:
+    """Tells whether a file of the project has changed, without reading any: by inode, size and time of each."""
+    lakehouse = PROJECT_ROOT / "lakehouse"
+    files = [*(lakehouse / name for name in _FORM), *(path for path in sorted(project.rglob("*")) if path.is_file())]
+    seen = [[str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns] for path in files for stat in [path.stat()]]
+    by = {name: version(name) for name in _WRITTEN_BY}
+    return hashlib.sha256(json.dumps([seen, by]).encode()).hexdigest()
+
+
+def hash_of_variable(name: str) -> str:
+    """Hash of an environment variable's value, which may be a secret; empty where it is not set."""
+    value = os.environ.get(name)
+    return "" if value is None else hashlib.sha256(value.encode()).hexdigest()
