@@ -55,6 +55,14 @@ class Window:
         """The window from one partition key to another, both inside."""
         return cls(parse_day(first), parse_day(last) + ONE_DAY)
 
+    @classmethod
+    def touched(cls, start_at: datetime, end_at: datetime) -> "Window | None":
+        """The UTC days that the time from one instant up to another lies on; None where that is no time at all."""
+        if start_at >= end_at:
+            return None
+        last_at = end_at.astimezone(UTC) - timedelta(microseconds=1)
+        return cls(start_at.astimezone(UTC).date(), last_at.date() + ONE_DAY)
+
     def overlaps(self, other: "Window") -> bool:
         """Whether any day is in both."""
         return self.first < other.end and other.first < self.end
@@ -68,6 +76,16 @@ class Window:
     def end_at(self) -> datetime:
         """First instant after the window (UTC)."""
         return datetime.combine(self.end, time(), UTC)
+
+    @property
+    def first_key(self) -> str:
+        """Partition key of the first day."""
+        return self.first.isoformat()
+
+    @property
+    def last_key(self) -> str:
+        """Partition key of the last day."""
+        return (self.end - ONE_DAY).isoformat()
 
     @property
     def keys(self) -> list[str]:

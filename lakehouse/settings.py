@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.errors import ConfigurationError
@@ -51,11 +51,6 @@ class LakehouseSettings(BaseSettings):
     )
     max_quarantined_share: float = Field(
         default=0.05, ge=0, le=1, description="Share of a partition's records that may be held in quarantine."
-    )
-
-    expected_within_hours: dict[str, PositiveInt] = Field(
-        default_factory=dict,
-        description="Asset → hours after the end of a day within which it is expected to be loaded, as JSON.",
     )
 
     dbt_memory: str = Field(default="768MB", description="Memory of dbt's DuckDB; beyond it, it spills to disk.")

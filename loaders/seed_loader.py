@@ -21,6 +21,7 @@ from lakehouse.settings import LakehouseSettings, load_settings
 from loaders.errors import ReleaseRefused
 from loaders.manifests.admission import Admission, judge_file
 from loaders.manifests.changes import changes_since
+from loaders.manifests.expectation_files import ExpectationFile, read_expectations
 from loaders.manifests.manifest import ManifestFile, read_manifests
 
 
@@ -32,6 +33,7 @@ class AdmissionReport:
     admissions: list[Admission]
     changes: dict[str, list[str]] = field(default_factory=dict)
     """Manifests of which a new version was recorded just now → what changed since the version before."""
+    expectations: list[ExpectationFile] = field(default_factory=list)
 
     @property
     def refused(self) -> list[ManifestFile]:
@@ -48,7 +50,8 @@ class AdmissionReport:
         """0 all admitted, 1 something quarantined or rejected, 2 something unreadable."""
         if not all(file.is_readable for file in self.files):
             return 2
-        return 1 if self.refused or not all(a.is_admitted for a in self.admissions) else 0
+        is_sound = not self.refused and not any(file.breaches for file in self.expectations)
+        return 0 if is_sound and all(a.is_admitted for a in self.admissions) else 1
 
     def as_json(self) -> dict[str, Any]:
         """The judgments as JSON values."""
@@ -70,11 +73,20 @@ class AdmissionReport:
             }
             for a in self.admissions
         ]
-        return {"manifests": manifests, "sources": sources}
+        expectations = [
+            {"path": str(file.path), "valid": not file.breaches, "errors": [str(breach) for breach in file.breaches]}
+            for file in self.expectations
+        ]
+        return {"manifests": manifests, "sources": sources, "expectations": expectations}
 
     def lines(self) -> list[str]:
         """The judgments for a person: every breach and every reason, what changed, then the totals."""
         refused = [f"{file.path.name} is refused\n" + _indented(file.breaches) for file in self.refused]
+        refused += [
+            f"expectation {file.path.name} is refused\n" + _indented(file.breaches)
+            for file in self.expectations
+            if file.breaches
+        ]
         judged = [
             f"{a.judgment}: {a.manifest.manifest_id} {a.source.source_id}\n" + _indented([*a.reasons, *a.way_in])
             for a in self.admissions
@@ -94,7 +106,8 @@ def judge_manifests(settings: LakehouseSettings, paths: Sequence[Path] | None = 
     """Judge what is declared, in the manifest folder or in some files. Needs no catalog, ledger or source file."""
     files = read_manifests(settings, paths)
     contracts = load_contracts(settings).by_ref
-    return AdmissionReport(files, [admission for file in files for admission in judge_file(file, contracts)])
+    admissions = [admission for file in files for admission in judge_file(file, contracts)]
+    return AdmissionReport(files, admissions, expectations=read_expectations(settings))
 
 
 def admit_manifests(
@@ -113,7 +126,7 @@ def admit_manifests(
                 changes[version.manifest_id] = found
     released = ledger.releases()
     admissions = [_let_in(admission, released.get(_version_key(admission))) for admission in judged.admissions]
-    return AdmissionReport(judged.files, admissions, changes)
+    return AdmissionReport(judged.files, admissions, changes, judged.expectations)
 
 
 def release_source(

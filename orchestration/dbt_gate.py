@@ -21,7 +21,7 @@ from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.dbt_process.manifest import ensure_declared
 from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.gate import Gate
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import readiness_now
 from orchestration.readiness.verdicts import Verdict
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def _obstacles(manifest: dict[str, Any], selected: list[str], lo: str | None, hi
     if not models:
         return []
     graph = read_asset_graph(manifest, bronze_contracts(settings), _declared(settings), settings)
-    readiness = Readiness(graph, open_ledger(settings))
+    readiness = readiness_now(settings, graph, open_ledger(settings))
     window = Window(parse_day(lo), parse_day(hi)) if lo and hi else None
     tests = {node["name"] for node in chosen.values() if node["resource_type"] == "test"}
     gate = Gate(readiness, window, {name: tests for name in graph.nodes}, settings.run_id)

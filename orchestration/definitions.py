@@ -11,11 +11,11 @@ from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.dbt_process.forks import end_servers
+from orchestration.graph.arrival_checks import build_arrival_checks
 from orchestration.graph.arrivals_sensor import build_arrivals_sensor
 from orchestration.graph.bronze_assets import build_bronze_asset, build_seed_manifests
 from orchestration.graph.code_references import with_code_references
 from orchestration.graph.dbt_assets import build_dbt_assets
-from orchestration.graph.freshness_checks import build_freshness_checks
 from orchestration.graph.maintenance_job import build_maintenance
 from orchestration.graph.partitions import daily_partitions
 from orchestration.graph.schedules import build_schedules
@@ -32,10 +32,10 @@ def build_definitions(
     warnings.simplefilter("ignore", dg.BetaWarning)
     warnings.simplefilter("ignore", dg.PreviewWarning)
     partitions = daily_partitions(settings, open_ledger(settings))
-    freshness = build_freshness_checks(settings)
+    arrivals = build_arrival_checks(settings)
     job = dg.define_asset_job(
         INGEST_ALL_JOB,
-        selection=dg.AssetSelection.all() - dg.AssetSelection.checks(*freshness),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.checks(*arrivals),
         description="The whole daily chain: manifests, Bronze, Silver, Gold and all their checks.",
     )
     maintenance, nightly = build_maintenance(settings)
@@ -48,9 +48,9 @@ def build_definitions(
                 build_dbt_assets(settings, load_asset_graph(settings), partitions),
             ],
         ),
-        asset_checks=freshness,
+        asset_checks=arrivals,
         jobs=[job, maintenance],
-        schedules=[nightly, *build_schedules(job, freshness)],
+        schedules=[nightly, *build_schedules(job, arrivals)],
         sensors=[build_arrivals_sensor(settings, job, partitions)],
         loggers=loggers,
         executor=dg.in_process_executor,

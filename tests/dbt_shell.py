@@ -16,7 +16,13 @@ def dbt(
     settings: LakehouseSettings, *arguments: str, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run dbt on a lakehouse; what it printed is in `stdout`."""
-    env = {**os.environ, "OMNI_HOME": str(settings.home), "DBT_LOG_PATH": str(settings.home / "logs"), **environment}
+    env = {
+        **os.environ,
+        "OMNI_HOME": str(settings.home),
+        "OMNI_MANIFESTS": str(settings.manifests),
+        "DBT_LOG_PATH": str(settings.home / "logs"),
+        **environment,
+    }
     said: list[str] = []
     status = invoke_dbt(arguments, env, said.append, cwd or PROJECT_ROOT / "dbt_project")
     return subprocess.CompletedProcess(["dbt", *arguments], status, "".join(said))

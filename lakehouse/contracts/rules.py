@@ -245,14 +245,14 @@ def name_breaches(contract: Contract, path: Path) -> list[Breach]:
     return breaches
 
 
-def type_breaches(error: ValidationError) -> list[Breach]:
-    """Values of the wrong type, unknown keys, missing ones."""
-    return [_type_breach(each) for each in error.errors()]
+def type_breaches(error: ValidationError, page: str = "docs/reference/contracts.md") -> list[Breach]:
+    """Values of the wrong type, unknown keys, missing ones; `page` says which keys there are."""
+    return [_type_breach(each, page) for each in error.errors()]
 
 
-def _type_breach(error: ErrorDetails) -> Breach:
+def _type_breach(error: ErrorDetails, page: str) -> Breach:
     path = json_path(error["loc"])
     if error["type"] == "extra_forbidden":
-        return Breach(path, "an unknown key", "only keys of docs/reference/contracts.md")
+        return Breach(path, "an unknown key", f"only keys of {page}")
     allowed = "a JSON object" if error["type"] == "model_type" else error["msg"]
     return Breach(path, json.dumps(error["input"], default=str)[:80], allowed)

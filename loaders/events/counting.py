@@ -46,8 +46,8 @@ class RecordReader:
         dating, declared = self._dating(admission, name), admission.manifest.selection_window
         if dating.of_batch is not None:
             return {dating.of_batch.isoformat()}
-        if declared.start_at and declared.end_at:
-            return set(Window(declared.start_at.date(), declared.end_at.date()).keys)
+        if declared.start_at and declared.end_at and (days := Window.touched(declared.start_at, declared.end_at)):
+            return set(days.keys)
         return set(re.findall(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)", name))
 
     def read(self, admission: Admission, file: SourceFile) -> FileContent:

@@ -68,10 +68,9 @@ class Dating:
         """Days that the file declares to hold; None where it does not say, or says something empty."""
         if self.of_batch is not None:
             return Window.of_day(self.of_batch)
-        if self.start_at is None or self.end_at is None or self.start_at >= self.end_at:
+        if self.start_at is None or self.end_at is None:
             return None
-        last = self.end_at.astimezone(UTC) - timedelta(microseconds=1)
-        return Window(self.start_at.astimezone(UTC).date(), last.date() + timedelta(days=1))
+        return Window.touched(self.start_at, self.end_at)
 
     def day(self, at: str) -> str:
         """SQL: the UTC day that an instant dates a record to; null where it dates none."""

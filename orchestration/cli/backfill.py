@@ -63,7 +63,7 @@ def backfill_command(
     Looks at manifests and sources first. Exit 0: all of them are ready. 1: some are not. 2: error.
     """
     from loaders.ingest import refresh
-    from orchestration.readiness.readiness import Readiness
+    from orchestration.readiness.readiness import readiness_now
 
     flags = {Status.MISSING: missing, Status.STALE: stale, Status.FAILED: failed}
     statuses = frozenset(status for status, is_wanted in flags.items() if is_wanted)
@@ -73,7 +73,7 @@ def backfill_command(
         wanted = Selection(tuple(assets or ()), window_of(partition, from_, to), statuses, with_downstream)
         refresh(settings, show_progress)
         ledger = open_filled_ledger(settings)
-        readiness = Readiness(load_asset_graph(settings), ledger)
+        readiness = readiness_now(settings, load_asset_graph(settings), ledger)
         if resume:
             backfill = find_unfinished(ledger, resume)
             plan = BackfillPlan([readiness.verdict(*target) for target in backfill.targets], [])

@@ -110,8 +110,8 @@ def status(
             verdicts = [readiness.verdict(*each) for each in wanted]
             results = check_results(open_filled_ledger(load_settings()), verdicts)
             console.print_json(data=[verdict_json(readiness.graph, verdict, results) for verdict in verdicts])
-        else:
-            _print_status(from_, to, asset)
+        elif not _print_status(from_, to, asset):
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -171,37 +171,31 @@ def coverage(
 def _readiness(from_: str | None, to: str | None) -> tuple[Any, list[str]]:
     """Verdicts, and the days to show: those of the window, else all from the first to the last that has any."""
     from orchestration.readiness.asset_graph import load_asset_graph
-    from orchestration.readiness.readiness import Readiness
+    from orchestration.readiness.readiness import readiness_now
 
     settings = load_settings()
-    readiness = Readiness(load_asset_graph(settings), open_filled_ledger(settings))
+    readiness = readiness_now(settings, load_asset_graph(settings), open_filled_ledger(settings))
     known = readiness.days()
     if not known and not (from_ and to):
         return readiness, []
     return readiness, Window.of_keys(from_ or known[0], to or known[-1]).keys
 
 
-def _print_status(from_: str | None, to: str | None, assets: list[str] | None) -> None:
-    from orchestration.report.verdict_table import not_ready, print_matrix, print_problems
+def _print_status(from_: str | None, to: str | None, assets: list[str] | None) -> bool:
+    """Print the matrix, what is wrong and what is awaited; returns whether no asset has a problem of no partition."""
+    from orchestration.report.verdict_table import print_awaited, print_matrix, print_problems, problems
 
     readiness, days = _readiness(from_, to)
+    nodes = [readiness.graph[name] for name in assets or readiness.graph.nodes]
+    undated = [(node.name, problem) for node in nodes for problem in readiness.warnings.get(node.name, ())]
+    say(*(f"problem: {name}: {problem}; it may hold any day" for name, problem in undated))
     if not days:
         say("nothing has arrived yet; next: omni run")
-        return
-    nodes = [readiness.graph[name] for name in assets or readiness.graph.nodes]
+        return not undated
     print_matrix(Console(highlight=False, markup=False, emoji=False), readiness, days, nodes)
-    problems = not_ready(readiness, days, nodes)
-    print_problems(console, problems)
-    _print_late_days()
-    if not problems:
+    found = problems(readiness, days, nodes)
+    print_problems(console, found)
+    print_awaited(console, readiness, days, nodes)
+    if not found and not undated:
         say("next: everything is ready to consume; `make ui` shows the graph")
-
-
-def _print_late_days() -> None:
-    from datetime import UTC, datetime
-
-    from orchestration.readiness.freshness import read_freshness
-
-    settings = load_settings()
-    judged = read_freshness(settings, open_filled_ledger(settings), datetime.now(UTC))
-    say(*(f"late: {each.message}" for each in judged if each.is_late))
+    return not undated

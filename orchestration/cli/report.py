@@ -34,6 +34,7 @@ def report(
         return
     from lakehouse.ledger.ledger import open_ledger
     from lakehouse.tables.catalog import open_catalog
+    from loaders.manifests.expectation_files import load_expectations
     from orchestration.readiness.asset_graph import load_asset_graph
     from orchestration.report.pages import as_html, as_markdown
     from orchestration.report.report import build_report
@@ -46,6 +47,7 @@ def report(
             load_asset_graph(settings),
             open_ledger(settings),
             open_catalog(settings),
+            expectations=load_expectations(settings),
             generated_at=datetime.now(UTC),
             window=window,
             run_id=run,

@@ -14,10 +14,11 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.as_of import ledger_as_of
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, InvalidPartition, parse_day
-from lakehouse.settings import load_settings
+from lakehouse.settings import LakehouseSettings, load_settings
+from loaders.manifests.expectation_files import load_expectations
 from orchestration.cli.console import JsonOption, console, open_filled_ledger, reported, say
 from orchestration.readiness.asset_graph import AssetGraph, load_asset_graph
-from orchestration.readiness.readiness import Readiness, next_command
+from orchestration.readiness.readiness import Readiness, next_command, readiness_now
 from orchestration.readiness.root_causes import explain as find_causes
 from orchestration.readiness.verdict_json import check_results, verdict_json
 from orchestration.readiness.verdicts import Verdict
@@ -40,9 +41,11 @@ def ready_command(
         settings = load_settings()
         graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
         keys = [_key(graph, asset, text) for text in partitions or [WHOLE]]
-        if as_of is not None:
-            ledger = _known_at(ledger, _past_instant(as_of, wait))
-        verdicts = _wait(graph, ledger, asset, keys, time.monotonic() + wait)
+        verdicts = (
+            _wait(settings, graph, ledger, asset, keys, time.monotonic() + wait)
+            if as_of is None
+            else _said_then(settings, graph, ledger, asset, keys, _past_instant(as_of, wait))
+        )
         if as_json:
             results = check_results(ledger, verdicts)
             found = [verdict_json(graph, verdict, results) for verdict in verdicts]
@@ -64,9 +67,9 @@ def explain_command(
         graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
         key = _key(graph, asset, partition)
         if history:
-            _print_history(graph, ledger, asset, key)
+            _print_history(settings, graph, ledger, asset, key)
             return
-        verdict = Readiness(graph, ledger).verdict(asset, key)
+        verdict = readiness_now(settings, graph, ledger).verdict(asset, key)
         _print(verdict)
         if verdict.is_ready:
             say(*_evidence(verdict))
@@ -107,15 +110,18 @@ def _past_instant(text: str, wait: float) -> datetime:
     return at.astimezone(UTC)
 
 
-def _known_at(ledger: Ledger, at: datetime) -> Ledger:
+def _said_then(
+    settings: LakehouseSettings, graph: AssetGraph, ledger: Ledger, asset: str, keys: list[str], at: datetime
+) -> list[Verdict]:
     known = ledger_as_of(ledger, at)
     if not known.has_admissions():
         raise ConfigurationError(f"at {_utc(at)} no manifest was admitted yet: nothing was known of any partition")
-    return known
+    readiness = Readiness(graph, known, at, load_expectations(settings))
+    return [readiness.verdict(asset, key) for key in keys]
 
 
-def _print_history(graph: AssetGraph, ledger: Ledger, asset: str, key: str) -> None:
-    for moment in verdict_history(graph, ledger, asset, key, _MOMENTS):
+def _print_history(settings: LakehouseSettings, graph: AssetGraph, ledger: Ledger, asset: str, key: str) -> None:
+    for moment in verdict_history(graph, ledger, load_expectations(settings), asset, key, _MOMENTS):
         console.print(f"{_utc(moment.since)} {moment.verdict.status}", style=_style(moment.verdict))
         say(*(f"  {reason}" for reason in moment.verdict.reasons))
         if (item := moment.verdict.evidence.materialization) is not None:
@@ -130,9 +136,11 @@ def _style(verdict: Verdict) -> str:
     return "green" if verdict.is_ready else "red"
 
 
-def _wait(graph: AssetGraph, ledger: Ledger, asset: str, keys: list[str], until: float) -> list[Verdict]:
+def _wait(
+    settings: LakehouseSettings, graph: AssetGraph, ledger: Ledger, asset: str, keys: list[str], until: float
+) -> list[Verdict]:
     while True:
-        readiness = Readiness(graph, ledger)
+        readiness = readiness_now(settings, graph, ledger)
         verdicts = [readiness.verdict(asset, key) for key in keys]
         left = until - time.monotonic()
         if left <= 0 or all(verdict.is_ready for verdict in verdicts):

@@ -39,7 +39,8 @@ def run_dbt(
 ) -> DbtOutcome:
     """Run dbt on a lakehouse, for a run; all it says goes to `OMNI_HOME/dbt/logs/dbt.log`, too."""
     bounds = ["--event-time-start", str(window.first), "--event-time-end", str(window.end)] if window else []
-    environment = {**dbt_environment(settings), "OMNI_RUN_ID": run_id}
+    # What its gate expects is declared among the manifests.
+    environment = {**dbt_environment(settings), "OMNI_RUN_ID": run_id, "OMNI_MANIFESTS": str(settings.manifests)}
     broken, log = set[str](), _log_file(settings)
 
     def note(line: str) -> None:

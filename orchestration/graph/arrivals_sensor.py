@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from lakehouse.contracts.registry import bronze_contracts
-from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from orchestration.graph.bronze_assets import LoadConfig
 from orchestration.graph.partitions import range_tags, window_of_tags
 from orchestration.instance.live_runs import fail_dead_runs
-from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.mendable import state_of, windows_to_mend
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import open_readiness
 
 if TYPE_CHECKING:  # what `dg.define_asset_job` returns: not exported, and no public name stands for it
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -58,7 +56,7 @@ def build_arrivals_sensor(
         problems = refresh(settings).problems
         for problem in problems:
             context.log.warning(problem)
-        readiness = Readiness(load_asset_graph(settings), open_ledger(settings))
+        readiness = open_readiness(settings)
         windows = windows_to_mend(readiness)
         waiting, requests = list[str](), list[dg.RunRequest]()
         for window in windows:

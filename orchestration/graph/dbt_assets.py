@@ -32,7 +32,7 @@ from orchestration.planning.build_plan import BuildPlan, held_back_lines, plan_b
 from orchestration.planning.steps import Step
 from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.gate import Gate
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import readiness_now
 
 DBT_MODELS = "dbt_models"
 """Name of the step that runs dbt."""
@@ -105,7 +105,7 @@ class _Build:
         self.problems += held_back_lines(plan.held_back)
 
     def _plan(self, ledger: Ledger, broken: set[str]) -> BuildPlan:
-        readiness = Readiness(self._graph, ledger)
+        readiness = readiness_now(self._settings, self._graph, ledger)
         done = {target for target, item in readiness.materializations.items() if item.run_id == self._context.run_id}
         gate = Gate(readiness, self._window, self._checks, self._context.run_id, self._is_forced)
         return plan_build(gate, self._models, done, broken)

@@ -1,4 +1,4 @@
-"""The schedules of the daily chain and of freshness, both off until somebody turns them on, as maintenance is."""
+"""The schedules of the daily chain and of arrivals, both off until somebody turns them on, as maintenance is."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,11 +12,11 @@ if TYPE_CHECKING:  # what Dagster's own builders return: not exported, and no pu
     Schedule = dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition
 
 DAILY_SCHEDULE = "daily_schedule"
-FRESHNESS_JOB = "freshness_job"
+ARRIVALS_JOB = "arrivals_job"
 
 
 def build_schedules(
-    ingest_all: "UnresolvedAssetJobDefinition", freshness: Sequence[dg.AssetChecksDefinition]
+    ingest_all: "UnresolvedAssetJobDefinition", arrivals: Sequence[dg.AssetChecksDefinition]
 ) -> "list[Schedule]":
     """Yesterday, every night; and every hour, whether a day is late."""
     daily = dg.build_schedule_from_partitioned_job(
@@ -26,11 +26,11 @@ def build_schedules(
         hour_of_day=3,
         minute_of_hour=15,
     )
-    if not freshness:
+    if not arrivals:
         return [daily]
     job = dg.define_asset_job(
-        FRESHNESS_JOB,
-        selection=dg.AssetSelection.checks(*freshness),
+        ARRIVALS_JOB,
+        selection=dg.AssetSelection.checks(*arrivals),
         description="Says which asset lacks a day that should have arrived by now.",
     )
     return [daily, dg.ScheduleDefinition(job=job, cron_schedule="5 * * * *", execution_timezone="UTC")]

@@ -10,6 +10,8 @@ from orchestration.readiness.verdicts import Status, Verdict
 
 Decision = Literal["proceed", "manual_review", "hold"]
 
+_HELD = (Status.UNKNOWN, Status.PENDING, Status.MISSING, Status.FAILED, Status.BLOCKED)
+
 
 def decide_use(status: Status, *, is_blocked: bool, has_warning: bool) -> Decision:
     """Decide by the strictest of all that is known, not only by the status, which names the first finding.
@@ -17,11 +19,11 @@ def decide_use(status: Status, *, is_blocked: bool, has_warning: bool) -> Decisi
     Args:
         status: Status of the verdict.
         is_blocked: An upstream partition is not ready, or unknown; or someone else has written the partition.
-        has_warning: A `warn` check failed on the current materialization.
+        has_warning: A `warn` check failed on the current materialization, or its asset has a problem of no day.
     """
     if status is Status.EMPTY:
         return "proceed"
-    if is_blocked or status in (Status.MISSING, Status.FAILED, Status.BLOCKED):
+    if is_blocked or status in _HELD:
         return "hold"
     if has_warning or status in (Status.UNCHECKED, Status.STALE):
         return "manual_review"
@@ -32,7 +34,10 @@ def decision_on(verdict: Verdict) -> Decision:
     """Decide on a verdict, with everything that its evidence holds."""
     evidence = verdict.evidence
     is_blocked = bool(evidence.blockers or evidence.unknown_inputs or evidence.foreign_write)
-    return decide_use(verdict.status, is_blocked=is_blocked, has_warning=bool(failed_warnings(verdict)))
+    if verdict.status is Status.EMPTY and evidence.warnings:
+        return "manual_review"
+    has_warning = bool(evidence.warnings or failed_warnings(verdict))
+    return decide_use(verdict.status, is_blocked=is_blocked, has_warning=has_warning)
 
 
 def failed_warnings(verdict: Verdict) -> list[CheckResult]:

@@ -1,23 +1,29 @@
 """From the ledger to verdicts: collects the evidence of asset partitions and judges them in the graph's order.
 
-Reads the ledger and the catalog's rows (five queries whatever the number of partitions, and the checks that failed) and
-dbt's manifest; imports no engine.
+Reads the ledger and the catalog's rows (some queries whatever the number of partitions, and the checks that failed) and
+dbt's manifest; imports no engine. "Now" and the expectations are handed in.
 """
 
 import gc
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from lakehouse.ledger.check_outcomes import current_outcomes
+from lakehouse.ledger.declarations import declarations, undated_problems
 from lakehouse.ledger.evidence import CheckOutcomes, Coverage, Materialization, coverage_version
 from lakehouse.ledger.inputs import AssetVersions, Reach
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import BRONZE
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import LakehouseSettings, load_settings
+from loaders.manifests.expectation_files import load_expectations
+from loaders.manifests.expectations import Expectation
+from orchestration.readiness.arrivals import judge_arrivals, scheduled_days
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode, load_asset_graph
 from orchestration.readiness.foreign_writes import WrittenElsewhere
+from orchestration.readiness.horizon import Horizon, known_horizons, with_scheduled
 from orchestration.readiness.verdicts import PartitionEvidence, Status, Verdict, decide
 
 
@@ -28,21 +34,41 @@ def open_readiness(settings: LakehouseSettings | None = None) -> "Readiness":
     Without settings: the lakehouse that the environment names.
     """
     settings = settings or load_settings()
-    return Readiness(load_asset_graph(settings), open_ledger(settings))
+    return readiness_now(settings, load_asset_graph(settings), open_ledger(settings))
+
+
+def readiness_now(settings: LakehouseSettings, graph: AssetGraph, ledger: Ledger) -> "Readiness":
+    """Verdicts as of now, by the expectations of a lakehouse, where graph and ledger are at hand.
+
+    Raises:
+        ConfigurationError: a file of expectations is none.
+    """
+    return Readiness(graph, ledger, datetime.now(UTC), load_expectations(settings))
 
 
 class Readiness:
     """Verdicts on every partition that is expected or was ever written, judged once, at one reading of the ledger."""
 
-    def __init__(self, graph: AssetGraph, ledger: Ledger) -> None:
-        """Read the ledger and judge."""
+    def __init__(self, graph: AssetGraph, ledger: Ledger, now: datetime, expectations: Iterable[Expectation]) -> None:
+        """Read the ledger and judge, as of an instant (UTC)."""
         with _uncollected():
-            self._read_and_judge(graph, ledger)
+            self._read_and_judge(graph, ledger, now, expectations)
 
-    def _read_and_judge(self, graph: AssetGraph, ledger: Ledger) -> None:
+    def _read_and_judge(
+        self, graph: AssetGraph, ledger: Ledger, now: datetime, expectations: Iterable[Expectation]
+    ) -> None:
         self.graph = graph
         self.coverage = ledger.coverage()
         self.materializations = ledger.current_materializations()
+        self.warnings = undated_problems(ledger)
+        """Asset → what is wrong with it that no partition can be blamed for."""
+        declared = declarations(ledger)
+        collections = {each.manifest_id: each.collection for each in declared}
+        known = known_horizons(self.coverage, declared)
+        scheduled = scheduled_days(expectations, known, now)
+        self._arrivals = judge_arrivals(scheduled, self.coverage, collections, now)
+        self._horizons = with_scheduled(known, scheduled)
+        self._scheduled: dict[str, set[str]] = {}
         self._checks = current_outcomes(ledger)
         self._elsewhere = WrittenElsewhere(ledger)
         self._versions: dict[str, AssetVersions] = {}
@@ -56,7 +82,7 @@ class Readiness:
             self._judge_asset(node, written.get(node.name, {}))
 
     def verdict(self, asset: str, partition: str) -> Verdict:
-        """The verdict on one partition; EMPTY where nothing is expected and nothing was ever written.
+        """The verdict on one partition; EMPTY where nothing is expected and there, UNKNOWN where nothing is known.
 
         Raises:
             UnknownAsset: no such asset.
@@ -77,8 +103,16 @@ class Readiness:
         return [
             key
             for key in self.days()
-            if any(verdicts[key].status is not Status.EMPTY for verdicts in self._verdicts.values() if key in verdicts)
+            if any(not verdicts[key].is_void for verdicts in self._verdicts.values() if key in verdicts)
         ]
+
+    def horizon(self, asset: str) -> Horizon:
+        """The days of an asset that anything is known of.
+
+        Raises:
+            UnknownAsset: no such asset.
+        """
+        return self._horizons[self.graph[asset].name]
 
     def mendable(self) -> list[Verdict]:
         """Verdicts that are not ready and that a run can mend, upstream first."""
@@ -91,11 +125,38 @@ class Readiness:
 
     def _judge_asset(self, node: AssetNode, written: dict[str, Materialization]) -> None:
         self._versions[node.name] = AssetVersions(written.values())
+        self._horizons[node.name] = self._horizon(node, written)
         self._expected[node.name] = self._expected_partitions(node)
-        keys = sorted(self._expected[node.name] | written.keys() | self._elsewhere.partitions(node.name, written))
+        self._scheduled[node.name] = self._scheduled_days(node)
+        foreign = self._elsewhere.partitions(node.name, written)
+        keys = sorted(self._expected[node.name] | self._scheduled[node.name] | written.keys() | foreign)
         judged = {key: decide(self._evidence(node, key)) for key in keys}
         self._verdicts[node.name] = judged
-        self._not_ready[node.name] = [key for key, verdict in judged.items() if not verdict.is_ready]
+        # A day that nothing is known of, and that holds nothing, is not there: whatever reads all days reads it not.
+        self._not_ready[node.name] = [
+            key
+            for key, verdict in judged.items()
+            if not verdict.is_ready and (verdict.status is not Status.UNKNOWN or verdict.evidence.holds_rows)
+        ]
+
+    def _horizon(self, node: AssetNode, written: Mapping[str, Materialization]) -> Horizon:
+        """What is known of it or of what it reads; and days that hold what was withdrawn, or someone else wrote."""
+        found = self._horizons.get(node.name, Horizon()) | Horizon(is_open=bool(node.unknown_inputs))
+        for upstream in node.reach:
+            found |= self._horizons[upstream]
+        foreign = self._elsewhere.partitions(node.name, written)
+        for key in sorted(key for key in written.keys() | foreign if key != WHOLE and not found.covers(key)):
+            coverage = self.coverage.get((node.name, key), ())
+            if key in foreign or self._changed_inputs(node, key, written[key], coverage):
+                found |= Horizon(((key, key),))
+        return found
+
+    def _scheduled_days(self, node: AssetNode) -> set[str]:
+        """Days on which anything is awaited, here or in what a day reads: they are judged, whatever is there."""
+        if node.layer == BRONZE:
+            return self._arrivals.scheduled.get(node.name, set())
+        days = (self._scheduled[upstream] for upstream, reach in node.reach.items() if reach != "all")
+        return set[str]().union(*days) if node.is_partitioned else set()
 
     def _expected_partitions(self, node: AssetNode) -> set[str]:
         if node.layer == BRONZE:
@@ -104,13 +165,20 @@ class Readiness:
                 for (asset, partition), rows in self.coverage.items()
                 if asset == node.name and any(row.rows_expected != 0 for row in rows)
             }
-        days = set().union(*(self._expected[upstream] for upstream in node.reach))
+        days = set[str]().union(*(self._expected[upstream] | self._due(upstream) for upstream in node.reach))
         return days if node.is_partitioned else ({WHOLE} if days or node.unknown_inputs else set())
+
+    def _due(self, asset: str) -> set[str]:
+        """Days that should have come by now and have not: whatever reads them is expected, too."""
+        return self._arrivals.due.get(asset, set())
 
     def _evidence(self, node: AssetNode, partition: str) -> PartitionEvidence:
         item = self.materializations.get((node.name, partition))
         coverage = self.coverage.get((node.name, partition), ())
         checks = self._current_checks(node, item)
+        changed_inputs = self._changed_inputs(node, partition, item, coverage)
+        reads_nothing = node.layer != BRONZE and not node.reach and partition == WHOLE
+        is_known = self._horizons[node.name].covers(partition) or changed_inputs or node.unknown_inputs or reads_nothing
         return PartitionEvidence(
             asset=node.name,
             partition=partition,
@@ -123,13 +191,24 @@ class Readiness:
             unchecked=node.unchecked,
             is_checked=node.layer == BRONZE or node.unchecked is not None or "error" in node.checks.values(),
             source_problems=tuple(sorted({row.problem for row in coverage if row.problem})),
-            changed_inputs=self._changed_inputs(node, partition, item, coverage),
+            changed_inputs=changed_inputs,
             changed_logic=_changed_logic(node, item),
             unknown_inputs=tuple(node.unknown_inputs.values()),
             foreign_write=self._elsewhere.change(node, partition, item),
             needs_comparison=self._elsewhere.is_unsettled(node),
             blockers=tuple(b for up, reach in node.reach.items() for b in self.not_ready(up, reach, partition)),
+            outside=None if is_known else self._outside(node),
+            awaited=self._arrivals.awaited.get((node.name, partition), ()),
+            warnings=self.warnings.get(node.name, ()),
         )
+
+    def _outside(self, node: AssetNode) -> str:
+        horizon = self._horizons[node.name]
+        known = f"outside of what is known of {node.name}, {horizon}"
+        what = known if horizon.ranges else f"nothing is known of {node.name}"
+        if node.layer == BRONZE:
+            return f"{what}: nothing declared, nothing covered"
+        return f"{what}: nothing declared and nothing covered of what it reads"
 
     def _current_checks(self, node: AssetNode, item: Materialization | None) -> CheckOutcomes:
         """Outcomes that still count: of checks that the asset still has."""
@@ -158,13 +237,24 @@ class Readiness:
         return [self.verdict(upstream, partition)]  # nothing is known of it, and someone may have written it
 
     def _known_not_ready(self, upstream: str, reach: Reach, partition: str) -> list[Verdict]:
-        keys = self._not_ready[upstream]
+        """As `not_ready`, but for what nothing is known of.
+
+        Where all days are read, those that are not due yet are not lacking: some day never is.
+        """
+        judged, keys = self._verdicts[upstream], self._not_ready[upstream]
+        if reach == "all":
+            found = [judged[key] for key in reversed(keys)]
+            lacking = [verdict for verdict in found if verdict.status is not Status.PENDING]
+            whole = None if self._horizons[upstream].covers(WHOLE) else self.verdict(upstream, WHOLE)
+            return [*lacking, whole] if whole else lacking
+        own = judged.get(partition)
+        if own is None and not self._horizons[upstream].covers(partition):
+            own = self.verdict(upstream, partition)
+        latest = [] if own is None or own.is_ready else [own]
         if reach == "same_day":
-            verdict = self._verdicts[upstream].get(partition)
-            return [] if verdict is None or verdict.is_ready else [verdict]
-        if reach == "up_to_day":
-            keys = keys[: bisect_right(keys, partition)]
-        return [self._verdicts[upstream][key] for key in reversed(keys)]
+            return latest
+        earlier = keys[: bisect_left(keys, partition)]
+        return [*latest, *(judged[key] for key in reversed(earlier))]
 
 
 def _changed_logic(node: AssetNode, item: Materialization | None) -> str | None:
@@ -200,6 +290,13 @@ def next_command(verdict: Verdict) -> str | None:
         return None
     if verdict.evidence.needs_comparison:
         return "omni verify"
+    if verdict.status in (Status.UNKNOWN, Status.PENDING) and (blockers := verdict.evidence.blockers):
+        return _leading_to(blockers[0])
+    if verdict.status is Status.UNKNOWN:
+        return f"declare what {verdict.asset} should hold: a manifest, or an expectation; then: omni run"
+    if (awaited := verdict.evidence.awaited) and not verdict.is_mendable:
+        bring = f"bring it ({awaited[0].owner} owes it), then: omni run"
+        return bring if awaited[0].is_due else f"wait until {awaited[0].due_at:%Y-%m-%dT%H:%MZ}, or {bring}"
     if unknown := verdict.evidence.unknown_inputs:
         return f"name {', '.join(unknown)} in a contract, or take it out of the dbt model {verdict.asset}"
     if not verdict.evidence.is_checked:
@@ -210,10 +307,16 @@ def next_command(verdict: Verdict) -> str | None:
         is_alone = verdict.partition and not verdict.evidence.blockers
         return f"omni run --partition {verdict.partition}" if is_alone else "omni run"
     if verdict.evidence.blockers and verdict.status is Status.BLOCKED:
-        return f"omni ready {verdict.evidence.blockers[0].name}"
+        return _leading_to(verdict.evidence.blockers[0])
     if verdict.status is Status.FAILED:
         window = f" --partition {verdict.partition}" if verdict.partition else ""
         return f"mend what the check found, then: omni run{window}"
     if verdict.evidence.source_problems:
         return "mend the source named above, then: omni run"
     return f"omni explain {verdict.name}"
+
+
+def _leading_to(blocker: Verdict) -> str | None:
+    """The command that asks for a blocker; of a daily asset that nothing at all is known of, what to do about it."""
+    is_nowhere = blocker.status is Status.UNKNOWN and blocker.partition == WHOLE
+    return next_command(blocker) if is_nowhere else f"omni ready {blocker.name}"

@@ -49,14 +49,14 @@ class Waiting:
 
 
 def explain(verdicts: Iterable[Verdict]) -> tuple[list[RootCause], list[Waiting]]:
-    """Root causes of what is not ready, and what waits for them.
+    """Root causes of what is wrong, and what waits for them; what is unknown or not due yet is only a cause of that.
 
     A partition may wait for one that is not among the verdicts, such as an earlier day: its cause is listed, too.
     """
     search = _Search()
     waiting: dict[str, Waiting] = {}
     for verdict in verdicts:
-        if verdict.is_ready:
+        if not verdict.is_problem:
             continue
         found = search.causes_of(verdict)
         if not _is_cause(verdict):

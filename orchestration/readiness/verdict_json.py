@@ -9,6 +9,7 @@ from typing import Any
 
 from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger
+from orchestration.readiness.arrivals import Awaited
 from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.decisions import decision_on
 from orchestration.readiness.readiness import next_command
@@ -34,6 +35,8 @@ def verdict_json(graph: AssetGraph, verdict: Verdict, results: Mapping[int, Sequ
         "reasons": list(verdict.reasons),
         "next": next_command(verdict),
         "unchecked": verdict.evidence.unchecked,
+        "warnings": list(verdict.evidence.warnings),
+        "awaited": [_awaited(each) for each in verdict.evidence.awaited],
         "rows_expected": verdict.evidence.rows_expected,
         "materialization": None if item is None else _materialization(item),
         "checks": list(_checks(verdict.evidence, results.get(item.id, ()) if item else ())),
@@ -43,6 +46,16 @@ def verdict_json(graph: AssetGraph, verdict: Verdict, results: Mapping[int, Sequ
 def check_results(ledger: Ledger, verdicts: Iterable[Verdict]) -> dict[int, list[CheckResult]]:
     """The results that speak for the materializations of verdicts."""
     return ledger.current_checks([item.id for v in verdicts if (item := v.evidence.materialization)])
+
+
+def _awaited(each: Awaited) -> dict[str, Any]:
+    return {
+        "expectation": each.expectation,
+        "owner": each.owner,
+        "due_at": each.due_at.isoformat(),
+        "records": each.records,
+        "min_records": each.min_records,
+    }
 
 
 def _materialization(item: Materialization) -> dict[str, Any]:

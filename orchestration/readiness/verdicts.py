@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from lakehouse.kinds import Severity
 from lakehouse.ledger.evidence import CheckOutcomes, Materialization
+from orchestration.readiness.arrivals import Awaited
 
 _NAMED_BLOCKERS = 3
 
@@ -16,6 +17,8 @@ _NAMED_BLOCKERS = 3
 class Status(StrEnum):
     """What a verdict says. The first that applies decides, in this order."""
 
+    UNKNOWN = "UNKNOWN"
+    PENDING = "PENDING"
     MISSING = "MISSING"
     FAILED = "FAILED"
     UNCHECKED = "UNCHECKED"
@@ -59,6 +62,17 @@ class PartitionEvidence:
     """Whether it is not known yet which partitions of the table someone else has changed."""
     blockers: Sequence["Verdict"] = ()
     """Verdicts on upstream partitions that are not ready."""
+    outside: str | None = None
+    """Why nothing is known of it: it lies outside of its asset's horizon. None inside."""
+    awaited: Sequence[Awaited] = ()
+    """What should come for it, or should have come, and has not."""
+    warnings: Sequence[str] = ()
+    """What is wrong with its asset and cannot be blamed on any partition: files whose days nobody knows."""
+
+    @property
+    def holds_rows(self) -> bool:
+        """Whether it was written with any row."""
+        return self.materialization is not None and self.materialization.rows.loaded > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,17 @@ class Verdict:
         return self.status in (Status.READY, Status.EMPTY)
 
     @property
+    def is_problem(self) -> bool:
+        """Whether something is wrong: not where nothing is known of it, nor while it is not yet due."""
+        return self.status not in _NO_PROBLEM
+
+    @property
+    def is_void(self) -> bool:
+        """Whether there is nothing to compute: nothing has come for it, and it holds nothing."""
+        is_there = self.evidence.is_expected or self.evidence.holds_rows
+        return self.status in (Status.UNKNOWN, Status.PENDING, Status.EMPTY) and not is_there
+
+    @property
     def name(self) -> str:
         """Asset and partition, as a person types them."""
         return f"{self.asset} {self.partition}".strip()
@@ -91,23 +116,47 @@ def decide(evidence: PartitionEvidence) -> Verdict:
     Returns:
         A verdict listing every unmet requirement, not only the first.
     """
-    item = evidence.materialization
     has_changed = bool(evidence.changed_inputs or evidence.changed_logic or evidence.foreign_write)
-    is_uncertain = has_changed or evidence.unknown_inputs
-    if not evidence.is_expected and (item is None or item.rows.loaded == 0) and not is_uncertain:
+    is_void = not (evidence.is_expected or evidence.holds_rows or has_changed or evidence.unknown_inputs)
+    findings = [*_unknown(evidence), *_awaited(evidence)]
+    if is_void and not findings and not any(blocker.status in _NO_PROBLEM for blocker in evidence.blockers):
         return Verdict(evidence.asset, evidence.partition, Status.EMPTY, (), evidence, True)
-    findings = [*_missing(evidence), *_failed(evidence), *_unchecked(evidence), *_stale(evidence), *_blocked(evidence)]
+    if not is_void:
+        findings += [*_missing(evidence), *_failed(evidence), *_unchecked(evidence), *_stale(evidence)]
+    findings += _blocked(evidence)
     if not findings:
         return Verdict(evidence.asset, evidence.partition, Status.READY, (), evidence, True)
     status = findings[0][0]
     has_bad_source = bool(evidence.source_problems or evidence.unknown_inputs or evidence.needs_comparison)
-    is_sound = (status is not Status.FAILED or has_changed) and not has_bad_source and evidence.is_checked
+    is_there = not evidence.outside and (not evidence.awaited or _brings_news(evidence))
+    is_sound = (status is not Status.FAILED or has_changed) and not has_bad_source and is_there and evidence.is_checked
     is_mendable = is_sound and all(blocker.is_mendable for blocker in evidence.blockers)
     reasons = tuple(reason for _, reason in findings)
     return Verdict(evidence.asset, evidence.partition, status, reasons, evidence, is_mendable)
 
 
+_NO_PROBLEM = (Status.READY, Status.EMPTY, Status.UNKNOWN, Status.PENDING)
+
 Findings = list[tuple[Status, str]]
+
+
+def _brings_news(evidence: PartitionEvidence) -> bool:
+    """Whether some of what is awaited has arrived and is not loaded yet."""
+    return evidence.is_expected and (evidence.materialization is None or bool(evidence.changed_inputs))
+
+
+def _unknown(evidence: PartitionEvidence) -> Findings:
+    return [(Status.UNKNOWN, evidence.outside)] if evidence.outside else []
+
+
+def _awaited(evidence: PartitionEvidence) -> Findings:
+    """Of several expectations the strictest decides; a partition whose day has not come upstream waits like it."""
+    if not evidence.awaited and not evidence.blockers:
+        return []
+    status = Status.MISSING if any(each.is_due for each in evidence.awaited) else Status.PENDING
+    own = [(status, each.reason) for each in evidence.awaited]
+    upstream = [blocker for blocker in evidence.blockers if blocker.status is Status.PENDING]
+    return own + [(Status.PENDING, f"upstream {blocker.name} is not due yet") for blocker in upstream[:_NAMED_BLOCKERS]]
 
 
 def _missing(evidence: PartitionEvidence) -> Findings:
@@ -156,6 +205,7 @@ def _blocked(evidence: PartitionEvidence) -> Findings:
         (Status.BLOCKED, f"upstream {name} is unknown: no contract of this lakehouse names it")
         for name in evidence.unknown_inputs
     ]
-    named = [(Status.BLOCKED, f"upstream {item.name} is {item.status}") for item in evidence.blockers[:_NAMED_BLOCKERS]]
-    more = len(evidence.blockers) - len(named)
+    blockers = [item for item in evidence.blockers if item.status is not Status.PENDING]
+    named = [(Status.BLOCKED, f"upstream {item.name} is {item.status}") for item in blockers[:_NAMED_BLOCKERS]]
+    more = len(blockers) - len(named)
     return unknown + named + ([(Status.BLOCKED, f"{more} more upstream partitions are not ready")] if more else [])

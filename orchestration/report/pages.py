@@ -14,7 +14,9 @@ from orchestration.report.verdict_table import SYMBOLS
 MEANINGS: dict[Status, str] = {
     Status.READY: "safe to consume",
     Status.EMPTY: "nothing expected, nothing there",
-    Status.MISSING: "expected, never materialized",
+    Status.UNKNOWN: "nothing declared, nothing covered",
+    Status.PENDING: "expected, not arrived, not due yet",
+    Status.MISSING: "expected and never materialized, or due and not arrived",
     Status.FAILED: "an error check failed",
     Status.UNCHECKED: "an error check has not run",
     Status.STALE: "its sources or inputs have changed since",

@@ -19,6 +19,7 @@ from lakehouse.ledger.history import Change, changes
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import BRONZE
 from lakehouse.partitions import WHOLE, Window, contiguous_windows
+from loaders.manifests.expectations import Expectation
 from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.decisions import failed_warnings
 from orchestration.readiness.readiness import Readiness
@@ -121,6 +122,10 @@ class Report:
     causes: list[RootCause]
     waiting: list[Waiting]
     warned: list[Warned]
+    awaited: list[Verdict]
+    """Bronze partitions that lack what is expected of them, due or not."""
+    undated: dict[str, tuple[str, ...]]
+    """Asset → why files of it cannot be read of which no partition is known."""
     runs: list[RunChanges]
     kept: list[KeptAsset]
     held: list[HeldCount]
@@ -133,12 +138,12 @@ class Report:
     @property
     def not_ready(self) -> int:
         """Number of partitions that are not ready."""
-        return sum(count for status, count in self.counts.items() if status not in (Status.READY, Status.EMPTY))
+        return sum(len(cause.verdicts) for cause in self.causes)
 
     @property
     def is_empty(self) -> bool:
         """Nothing is expected or there."""
-        return not any(count for status, count in self.counts.items() if status is not Status.EMPTY)
+        return not any(count for status, count in self.counts.items() if status not in (Status.UNKNOWN, Status.EMPTY))
 
 
 def build_report(
@@ -146,6 +151,7 @@ def build_report(
     ledger: Ledger,
     catalog: Catalog,
     *,
+    expectations: Sequence[Expectation],
     generated_at: datetime,
     window: Window | None = None,
     run_id: str | None = None,
@@ -156,6 +162,7 @@ def build_report(
         graph: Declares the assets.
         ledger: What is known.
         catalog: Where Gold and quarantine are.
+        expectations: What should arrive.
         generated_at: The clock (UTC).
         window: Days to report on; default: all that are known.
         run_id: Report on the days that this run wrote, and on what it changed.
@@ -169,7 +176,7 @@ def build_report(
             raise UnknownRun(f"run {run_id!r} materialized nothing that the ledger knows; next: {_latest_runs(ledger)}")
         written = sorted({change.partition for change in done} - {WHOLE})
         window = Window.of_keys(written[0], written[-1]) if written else None
-    readiness = Readiness(graph, ledger)
+    readiness = Readiness(graph, ledger, generated_at, expectations)
     known = readiness.days()
     days = window.keys if window else Window.of_keys(known[0], known[-1]).keys if known and run_id is None else []
     # Before any manifest was admitted, no partition may be called empty, or ready.
@@ -190,6 +197,8 @@ def build_report(
         causes=causes,
         waiting=waiting,
         warned=_warned(verdicts),
+        awaited=[verdict for verdict in verdicts if verdict.evidence.awaited],
+        undated=readiness.warnings,
         runs=_runs(done),
         kept=[
             kept

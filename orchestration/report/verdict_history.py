@@ -13,6 +13,7 @@ from sqlalchemy import Select, func, select, union_all
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.as_of import ledger_as_of
 from lakehouse.ledger.ledger import Ledger
+from loaders.manifests.expectations import Expectation
 from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Verdict
@@ -27,19 +28,22 @@ class Moment:
     verdict: Verdict
 
 
-def verdict_history(graph: AssetGraph, ledger: Ledger, asset: str, partition: str, most: int) -> list[Moment]:
+def verdict_history(
+    graph: AssetGraph, ledger: Ledger, expectations: Sequence[Expectation], asset: str, partition: str, most: int
+) -> list[Moment]:
     """Verdicts on a partition, the oldest first, one for each change of status or reasons.
 
     Args:
         graph: The assets, and what they must pass, as declared now.
         ledger: The record.
+        expectations: What should come, as declared now.
         asset: Name of the asset.
         partition: Its day, or empty.
         most: Instants to look at, the latest; those of one run count as one.
     """
     found: list[Moment] = []
     for at in _instants(ledger, sorted(_built_from(graph, asset)))[-most:]:
-        verdict = Readiness(graph, ledger_as_of(ledger, at)).verdict(asset, partition)
+        verdict = Readiness(graph, ledger_as_of(ledger, at), at, expectations).verdict(asset, partition)
         if not found or _said(found[-1].verdict) != _said(verdict):
             found.append(Moment(at, verdict))
     return found

@@ -16,6 +16,8 @@ from orchestration.readiness.verdicts import Status, Verdict
 SYMBOLS: dict[Status, tuple[str, str]] = {
     Status.READY: ("R", "green"),
     Status.EMPTY: ("·", "dim"),
+    Status.UNKNOWN: ("?", "dim"),
+    Status.PENDING: ("P", "cyan"),
     Status.MISSING: ("M", "bold red"),
     Status.FAILED: ("F", "bold white on red"),
     Status.UNCHECKED: ("U", "yellow"),
@@ -68,14 +70,27 @@ def _listed(partitions: list[str]) -> str:
     return ", ".join(partitions[:_LISTED]) + (f" and {more} more days" if more > 0 else "")
 
 
-def not_ready(readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> list[Verdict]:
-    """Verdicts on some assets that are not ready, on some days and where they are not partitioned, upstream first."""
+def print_awaited(console: Console, readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> None:
+    """Print what is expected on some days and not due yet, the earliest first."""
+    found = [
+        (each.due_at, verdict.name, each.reason)
+        for node in nodes
+        for key, verdict in readiness.verdicts(node.name).items()
+        if key in days and verdict.status is Status.PENDING
+        for each in verdict.evidence.awaited
+    ]
+    for _, name, reason in sorted(found):
+        console.print(Text.assemble(_symbol(Status.PENDING), f" {name}: {reason}"))
+
+
+def problems(readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> list[Verdict]:
+    """Verdicts on some assets where something is wrong: on some days, and where they are not partitioned."""
     wanted = {*days, WHOLE}
     return [
         verdict
         for node in nodes
         for key, verdict in readiness.verdicts(node.name).items()
-        if key in wanted and not verdict.is_ready
+        if key in wanted and verdict.is_problem
     ]
 
 

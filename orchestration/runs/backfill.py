@@ -16,7 +16,7 @@ from lakehouse.partitions import WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
 from orchestration.planning.steps import Step, Target, plan_steps
 from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import Readiness, readiness_now
 from orchestration.readiness.verdicts import Status, Verdict
 
 
@@ -81,7 +81,7 @@ def _chosen(readiness: Readiness, name: str, wanted: Selection) -> Iterator[Verd
         is_inside = wanted.window is None or (
             parse_day(key) in wanted.window if key != WHOLE else bool(wanted.statuses or wanted.assets)
         )
-        is_wanted = verdict.status in wanted.statuses if wanted.statuses else verdict.status is not Status.EMPTY
+        is_wanted = verdict.status in wanted.statuses if wanted.statuses else not verdict.is_void
         if is_inside and is_wanted:
             yield verdict
 
@@ -94,7 +94,7 @@ def _downstream(readiness: Readiness, chosen: set[Target]) -> set[Target]:
             keys = {key for asset, key in reached if asset == up}
             for key, verdict in readiness.verdicts(node.name).items() if keys else ():
                 reads = key in keys or reach == "all" or (reach == "up_to_day" and min(keys) <= key)
-                if reads and verdict.status is not Status.EMPTY:
+                if reads and not verdict.is_void:
                     reached.add((node.name, key))
     return reached - chosen
 
@@ -145,7 +145,7 @@ def run_backfill(settings: LakehouseSettings, backfill: Backfill, progress: Call
 
     ledger, graph = open_ledger(settings), load_asset_graph(settings)
     find_foreign_writes(open_catalog(settings), ledger)
-    readiness = Readiness(graph, ledger)
+    readiness = readiness_now(settings, graph, ledger)
     left = [target for target in backfill.targets if not _is_done(readiness, target, backfill.requested_at)]
     if len(left) < len(backfill.targets):
         progress(f"backfill {backfill.id}: {len(backfill.targets) - len(left)} of {len(backfill.targets)} were done")
@@ -158,7 +158,7 @@ def run_backfill(settings: LakehouseSettings, backfill: Backfill, progress: Call
         tags = {"omni/backfill": backfill.id, "omni/requested_by": backfill.requested_by}
         result = runner.run(step.window, step.assets, is_forced=backfill.is_forced, tags=tags)
         lines += [f"{step.window or step.assets}: {failure}" for failure in result.failures]
-    readiness = Readiness(graph, ledger)
+    readiness = readiness_now(settings, graph, ledger)
     not_ready = [v for target in backfill.targets if not (v := readiness.verdict(*target)).is_ready]
     ledger.finish_backfill(backfill.id, "incomplete" if not_ready else "ready", datetime.now(UTC))
     return BackfillResult(backfill, lines, not_ready)
@@ -168,7 +168,7 @@ def _steps(readiness: Readiness, left: Collection[Target]) -> list[Step]:
     graph = readiness.graph
 
     def is_free(target: Target) -> bool:
-        return graph[target[0]].is_partitioned and readiness.verdict(*target).status is Status.EMPTY
+        return graph[target[0]].is_partitioned and readiness.verdict(*target).is_void
 
     return plan_steps(set(left), list(graph.nodes), is_free=is_free)
 

@@ -47,7 +47,7 @@ def judge(assets: int, days: int) -> float:
         ledger = open_ledger(LakehouseSettings(_env_file=None, home=_made(home)))
         _fill(ledger, names, [str(date(2024, 1, 1) + timedelta(days=n)) for n in range(days)])
         started = cpu_seconds()
-        readiness = Readiness(AssetGraph(nodes), ledger)
+        readiness = Readiness(AssetGraph(nodes), ledger, datetime.now(UTC), [])
         spent = cpu_seconds() - started
         ready = sum(verdict.is_ready for name in names for verdict in readiness.verdicts(name).values())
         if ready != assets * days:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def assert_sound(settings: LakehouseSettings, asset: str, clean: Clean) -> None:
 
 def _statuses(settings: LakehouseSettings, ledger: Ledger, asset: str) -> set[Status]:
     bronze = read_asset_graph({"nodes": {}}, bronze_contracts(settings))
-    return {verdict.status for verdict in Readiness(bronze, ledger).verdicts(asset).values()}
+    return {verdict.status for verdict in Readiness(bronze, ledger, datetime.now(UTC), []).verdicts(asset).values()}
 
 
 def _write_tickets(settings: LakehouseSettings, version: int, days: tuple[str, ...]) -> None:

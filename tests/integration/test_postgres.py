@@ -18,8 +18,7 @@ from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import ensure_table, open_catalog
 from lakehouse.tables.versions import read_versions
 from lakehouse.upkeep.maintenance import maintain
-from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.integration.postgres_server import binaries, postgres
@@ -70,7 +69,7 @@ def test_a_lakehouse_on_postgres_runs_takes_two_writers_and_is_maintained(on_pos
     (on_postgres.manifests / "m.json").write_text(json.dumps(ticket_manifest([source("a", "a.jsonl")])))
 
     outcome = run_main_job(on_postgres, None, lambda _: None)
-    verdicts = Readiness(load_asset_graph(on_postgres), open_ledger(on_postgres)).verdicts("support_kpi_daily")
+    verdicts = open_readiness(on_postgres).verdicts("support_kpi_daily")
     writers = [ingesting(on_postgres, day) for day in ("2026-04-14", "2026-04-15", "2026-04-15")]
     outputs = [writer.communicate()[0] for writer in writers]
     now = datetime.now(UTC)

@@ -5,13 +5,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import find_table
 from loaders.ingest import ingest
-from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import open_readiness
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.integration.dbt.test_dbt import dbt
 from tests.recomputation import ticket_tables
@@ -57,7 +55,7 @@ def _in_order(rows):
 
 
 def evidence(settings, asset, partition):
-    return Readiness(load_asset_graph(settings), open_ledger(settings)).verdict(asset, partition).evidence
+    return open_readiness(settings).verdict(asset, partition).evidence
 
 
 def built(settings, first, end):

@@ -15,7 +15,7 @@ from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest, find_table
 from loaders.ingest import ingest
 from orchestration.readiness.asset_graph import read_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import readiness_now
 from orchestration.readiness.verdicts import Status
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.dbt_shell import build, dbt
@@ -256,7 +256,7 @@ def test_a_load_between_two_models_of_an_invocation_is_not_read_and_makes_them_s
     loaded = open_ledger(week).current_materializations(["raw_ticket_events"])["raw_ticket_events", "2026-04-15"]
     assert loaded.rows.loaded == 5, "the load took place"
     manifest = json.loads((week.dbt_target_dir / "manifest.json").read_text("utf-8"))
-    readiness = Readiness(read_asset_graph(manifest, bronze_contracts(week)), open_ledger(week))
+    readiness = readiness_now(week, read_asset_graph(manifest, bronze_contracts(week)), open_ledger(week))
     for name in ("first", "second"):
         assert readiness.verdict(name, "2026-04-15").status is Status.STALE
         assert readiness.verdict(name, "2026-04-14").status is not Status.STALE

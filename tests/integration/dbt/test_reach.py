@@ -11,7 +11,7 @@ from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.catalog import list_tables, open_catalog
 from loaders.ingest import ingest
 from orchestration.readiness.asset_graph import load_asset_graph, read_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import readiness_now
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.dbt_shell import dbt
 from tests.parsed_project import KEPT
@@ -197,7 +197,7 @@ def test_writer_and_verdict_agree_on_every_reach(project, two_days):
     graph = read_asset_graph(manifest, bronze_contracts(two_days))
     reach = {name: [*graph[name].reach.values()] for name in names[2:]}
     assert reach == {"day_of_days": ["same_day"], "until": ["up_to_day"], "of_whole": ["all"], "of_all": ["all"]}
-    readiness = Readiness(graph, open_ledger(two_days))
+    readiness = readiness_now(two_days, graph, open_ledger(two_days))
     verdicts = [verdict for name in names for verdict in readiness.verdicts(name).values()]
     assert len(verdicts) >= 11 and not [v.name for v in verdicts if v.evidence.changed_inputs]
 

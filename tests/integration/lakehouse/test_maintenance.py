@@ -20,7 +20,7 @@ from lakehouse.upkeep.maintenance import _rewrite, maintain
 from loaders.ingest import ingest
 from orchestration.cli.maintenance import maintain_command
 from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdicts import Status
 from tests.conftest import TICKET_EVENTS
 from tests.integration.lakehouse.maintained_lake import (
@@ -41,7 +41,7 @@ RESTS_S = 60
 def test_a_day_of_many_small_files_becomes_one_with_the_same_content_and_verdict(many_files):
     content, current = digests(many_files, TICKET_EVENTS), open_ledger(many_files).current_materializations()
     _record_checks(many_files)
-    verdicts = Readiness(load_asset_graph(many_files), open_ledger(many_files)).verdicts(TICKET_EVENTS)
+    verdicts = open_readiness(many_files).verdicts(TICKET_EVENTS)
     assert len(files_of_day(many_files)) == 12
 
     report = maintained(many_files, later=timedelta())
@@ -52,7 +52,7 @@ def test_a_day_of_many_small_files_becomes_one_with_the_same_content_and_verdict
     assert digests(many_files, TICKET_EVENTS) == content
     assert recover_ledger(open_catalog(many_files), open_ledger(many_files)) == 0
     assert open_ledger(many_files).current_materializations() == current
-    after = Readiness(load_asset_graph(many_files), open_ledger(many_files)).verdicts(TICKET_EVENTS)
+    after = open_readiness(many_files).verdicts(TICKET_EVENTS)
     assert after == verdicts and {verdict.status for verdict in after.values()} == {Status.READY}
     assert of(maintained(many_files, later=timedelta()), TICKET_EVENTS).compacted == ()
 

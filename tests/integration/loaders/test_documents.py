@@ -15,8 +15,7 @@ from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.catalog import open_catalog
 from loaders.ingest import ingest
 from loaders.snapshots.formats import Description, describe
-from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdicts import Status
 from tests.conftest import DOC_ASSETS, document_manifest, source
 from tests.dbt_shell import build
@@ -49,7 +48,7 @@ def guard(settings, day):
 
 
 def verdicts(settings, day):
-    readiness = Readiness(load_asset_graph(settings), open_ledger(settings))
+    readiness = open_readiness(settings)
     chain = (DOC_ASSETS, "int_doc_assets__listed", "doc_change_feed")
     return [readiness.verdict(asset, day).status for asset in chain]
 

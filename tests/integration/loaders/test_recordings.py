@@ -8,13 +8,11 @@ import shutil
 import pytest
 
 from lakehouse.kinds import SIDECARS
-from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.tables.catalog import open_catalog
 from loaders.ingest import ingest, refresh
 from loaders.snapshots import sidecars as sidecars_module
-from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdicts import Status
 from tests.conftest import DOC_ASSETS, document_manifest, recording_manifest, source
 from tests.dbt_shell import dbt
@@ -60,7 +58,7 @@ def stored(settings, path):
 
 
 def verdict(settings, asset=AUDIO, day=FIRST):
-    return Readiness(load_asset_graph(settings), open_ledger(settings)).verdict(asset, day)
+    return open_readiness(settings).verdict(asset, day)
 
 
 def is_stale(settings):

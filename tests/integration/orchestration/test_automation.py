@@ -1,11 +1,12 @@
 """What Dagster does by itself: the arrivals sensor, the schedules, freshness, retries; and what a killed run leaves."""
 
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
@@ -21,15 +22,13 @@ from loaders.ingest import ingest, refresh
 from orchestration.cli.main import app
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.graph import retries
+from orchestration.graph.arrival_checks import build_arrival_checks
 from orchestration.graph.arrivals_sensor import ARRIVALS_SENSOR, RUN_KEY_TAG
-from orchestration.graph.freshness_checks import build_freshness_checks
-from orchestration.graph.partitions import window_of_tags
-from orchestration.graph.schedules import DAILY_SCHEDULE, FRESHNESS_JOB
+from orchestration.graph.partitions import daily_partitions, window_of_tags
+from orchestration.graph.schedules import ARRIVALS_JOB, DAILY_SCHEDULE
 from orchestration.instance.home import dagster_environment
 from orchestration.instance.live_runs import LiveProcess, fail_dead_runs
-from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.freshness import judge
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 
@@ -40,7 +39,7 @@ def two_days(settings, declare):
     write_lines(settings.manifests / "a.jsonl", [ticket_event(d, f"2026-04-{d}") for d in (14, 15)])
     declare(ticket_manifest([source("a", "a.jsonl")]))
     refresh(settings)
-    return settings.model_copy(update={"expected_within_hours": {"raw_ticket_events": 36}})
+    return settings
 
 
 @pytest.fixture
@@ -79,7 +78,7 @@ def launch(settings, instance, request):
 
 
 def ready_days(settings, asset="support_kpi_daily"):
-    verdicts = Readiness(load_asset_graph(settings), open_ledger(settings)).verdicts(asset)
+    verdicts = open_readiness(settings).verdicts(asset)
     return [key for key, verdict in verdicts.items() if verdict.is_ready]
 
 
@@ -89,6 +88,7 @@ def windows(requests):
 
 # ── the sensor ───────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_the_sensor_asks_for_exactly_the_days_of_a_late_file_and_then_has_nothing_new(two_days, instance, declare):
+    expect(two_days, since="2027-01-01")  # it goes on, and so do the days of Dagster
     first, _ = look(two_days, instance)
     assert launch(two_days, instance, first[0]).success
     after_first, why = look(two_days, instance)
@@ -122,6 +122,7 @@ def test_a_day_before_those_that_dagster_has_loaded_waits_for_a_reload_and_holds
 
 
 def test_a_state_is_asked_for_once_even_if_its_run_failed_and_again_once_a_file_changes(two_days, instance):
+    expect(two_days, since="2027-01-01")
     (request,), _ = look(two_days, instance)
     job = build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB)
     run = instance.create_run_for_job(job, tags={**request.tags, RUN_KEY_TAG: request.run_key})
@@ -160,10 +161,10 @@ def test_what_no_run_can_mend_is_not_asked_for_and_is_named(two_days, instance):
 
 # ── the schedules ────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_everything_that_starts_by_itself_is_off_until_somebody_turns_it_on(two_days):
-    repository = build_definitions(two_days).get_repository_def()
+    repository = build_definitions(expect(two_days)).get_repository_def()
 
     sensors, schedules = repository.sensor_defs, repository.schedule_defs
-    assert {each.name for each in schedules} == {DAILY_SCHEDULE, "maintenance_job_schedule", "freshness_job_schedule"}
+    assert {each.name for each in schedules} == {DAILY_SCHEDULE, "maintenance_job_schedule", "arrivals_job_schedule"}
     assert {each.execution_timezone for each in schedules} == {"UTC"}
     assert {each.default_status for each in sensors} == {dg.DefaultSensorStatus.STOPPED}
     assert {each.default_status for each in schedules} == {dg.DefaultScheduleStatus.STOPPED}
@@ -185,33 +186,20 @@ def test_the_daily_schedule_runs_yesterday_and_no_other_day(two_days, instance):
     assert ready_days(two_days) == ["2026-04-14"]
 
 
-# ── freshness ────────────────────────────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.parametrize(
-    ("now", "due", "is_late"),
-    [
-        (datetime(2026, 4, 17, 11, 59, tzinfo=UTC), date(2026, 4, 14), False),
-        (datetime(2026, 4, 17, 12, 0, tzinfo=UTC), date(2026, 4, 15), True),
-    ],
-)
-def test_a_day_is_late_so_many_hours_after_its_end(now, due, is_late):
-    judged = judge("raw_ticket_events", 36, date(2026, 4, 14), date(2026, 4, 14), now)
-
-    assert (judged.due, judged.is_late) == (due, is_late)
+# ── arrivals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+def expect(settings, **fields):
+    """Write an expectation of tickets: every day, due a day and a half after its end."""
+    told = {"name": "tickets", "asset": "raw_ticket_events", "rhythm": "daily", "due_after_hours": 36}
+    folder = settings.manifests / "expectations"
+    folder.mkdir(exist_ok=True)
+    document = {**told, "since": "2026-04-14", "owner": "support-data", **fields}
+    (folder / f"{document['name']}.json").write_text(json.dumps(document))
+    return settings
 
 
-def test_a_late_day_that_has_arrived_is_told_from_one_that_has_not():
-    now = datetime(2026, 4, 17, 12, tzinfo=UTC)
-
-    arrived = judge("raw_ticket_events", 36, date(2026, 4, 15), None, now)
-    missing = judge("raw_ticket_events", 36, date(2026, 4, 14), date(2026, 4, 14), now)
-
-    assert arrived.is_late and arrived.message.endswith("next: omni run")
-    assert missing.is_late and missing.message.endswith("bring its files, then: omni run")
-
-
-def freshness_of(settings, instance, now):
+def arrivals_of(settings, instance, now):
     """Evaluate the check as its job does, at an instant."""
-    checks = build_freshness_checks(settings, lambda: now)
+    checks = build_arrival_checks(settings, lambda: now)
     definitions = dg.Definitions(
         assets=[each for each in build_definitions(settings).assets or [] if isinstance(each, dg.AssetsDefinition)],
         asset_checks=checks,
@@ -222,50 +210,86 @@ def freshness_of(settings, instance, now):
     return evaluation
 
 
-def test_the_freshness_check_warns_of_a_late_day_by_what_is_loaded(two_days, instance):
-    ingest(two_days)
+def test_the_arrivals_check_warns_of_a_day_that_is_due_and_of_no_other(two_days, instance):
+    expect(two_days)
 
-    fresh = freshness_of(two_days, instance, datetime(2026, 4, 17, 11, tzinfo=UTC))
-    late = freshness_of(two_days, instance, datetime(2026, 4, 18, 12, tzinfo=UTC))
+    timely = arrivals_of(two_days, instance, datetime(2026, 4, 18, 11, 59, tzinfo=UTC))
+    late = arrivals_of(two_days, instance, datetime(2026, 4, 18, 12, tzinfo=UTC))
 
-    assert fresh.passed
+    assert timely.passed
+    assert len(timely.metadata["pending"].value) == 3  # 16 and 17, and the day that it is
     assert (late.passed, late.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "2026-04-16 was expected" in late.metadata["message"].value
+    assert late.metadata["due"].value == [
+        "2026-04-16: due since 2026-04-18T12:00Z, not arrived; owner support-data (tickets)"
+    ]
 
 
-def test_freshness_is_asked_for_by_a_job_of_its_own_and_not_by_the_daily_chain(two_days):
-    definitions = build_definitions(two_days)
+def test_the_arrivals_check_warns_of_an_unreadable_file_whose_days_nobody_knows(two_days, instance, declare):
+    (two_days.manifests / "b.jsonl.gz").write_bytes(b"no gzip")
+    declare(ticket_manifest([source("b", "b.jsonl.gz")], 2))
+    refresh(expect(two_days))
+
+    found = arrivals_of(two_days, instance, datetime(2026, 4, 15, 11, tzinfo=UTC))
+
+    assert not found.passed
+    assert "b.jsonl.gz" in found.metadata["unreadable"].value[0]
+
+
+def test_arrivals_are_asked_for_by_a_job_of_its_own_and_not_by_the_daily_chain(two_days):
+    definitions = build_definitions(expect(two_days))
 
     steps = {
-        name: {node.name for node in definitions.resolve_job_def(name).nodes}
-        for name in (INGEST_ALL_JOB, FRESHNESS_JOB)
+        name: {node.name for node in definitions.resolve_job_def(name).nodes} for name in (INGEST_ALL_JOB, ARRIVALS_JOB)
     }
 
-    assert steps[FRESHNESS_JOB] == {"raw_ticket_events_freshness"}
-    assert "raw_ticket_events_freshness" not in steps[INGEST_ALL_JOB]
+    assert steps[ARRIVALS_JOB] == {"raw_ticket_events_arrivals"}
+    assert "raw_ticket_events_arrivals" not in steps[INGEST_ALL_JOB]
 
 
-def test_an_unknown_asset_in_the_expected_hours_is_refused_with_those_there_are(two_days):
-    unknown = two_days.model_copy(update={"expected_within_hours": {"raw_tickets": 36}})
-
+def test_an_expectation_of_an_unknown_asset_is_refused_with_those_there_are(two_days):
     with pytest.raises(
-        ConfigurationError, match="found raw_tickets, expected Bronze assets: raw_ticket_events, .*next"
+        ConfigurationError, match=r"tickets.json: \$.asset: found 'raw_tickets', allowed: .*raw_ticket_events.*next"
     ):
-        build_definitions(unknown)
+        build_definitions(expect(two_days, asset="raw_tickets"))
 
 
-def test_status_names_a_late_day_of_an_asset_with_a_rhythm(two_days, monkeypatch):
-    ingest(two_days)
-    relaxed = two_days.model_copy(update={"expected_within_hours": {}})
+@pytest.mark.parametrize(("until", "last"), [("2026-04-17", "2026-04-17"), ("2026-04-10", "2026-04-15")])
+def test_the_days_of_dagster_end_where_the_horizon_ends(two_days, until, last):
+    keys = daily_partitions(
+        expect(two_days, since="2026-04-09", until=until), open_ledger(two_days)
+    ).get_partition_keys()
 
-    def lines(settings):
-        monkeypatch.setattr("orchestration.cli.main.load_settings", lambda: settings)
-        return [line for line in CliRunner().invoke(app, ["status"]).output.splitlines() if line.startswith("late")]
+    assert (keys[0], keys[-1]) == ("2026-04-09", last)
 
-    (late,), none = lines(two_days), lines(relaxed)
 
-    assert "2026-04-15 is the latest day that has arrived" in late
-    assert none == []
+def test_the_days_of_dagster_go_on_while_an_expectation_does(two_days):
+    keys = daily_partitions(expect(two_days), open_ledger(two_days)).get_partition_keys()
+
+    assert keys[0] == "2026-04-14"
+    assert keys[-1] >= "2026-11-01"
+
+
+def test_status_names_what_is_due_and_what_is_not_yet_and_whose_it_is(two_days, monkeypatch):
+    ingest(expect(two_days, until="2026-04-16"))
+    expect(two_days, name="patient", since="2026-04-17", until="2026-04-17", due_after_hours=8784)
+    monkeypatch.setattr("orchestration.cli.main.load_settings", lambda: two_days)
+    monkeypatch.setattr("orchestration.readiness.readiness.datetime", Clock)
+
+    lines = CliRunner().invoke(app, ["status", "--asset", "raw_ticket_events"]).output.splitlines()
+
+    assert "M raw_ticket_events 2026-04-16 is MISSING" in lines
+    assert "    due since 2026-04-18T12:00Z, not arrived; owner support-data (tickets)" in lines
+    awaited = "P raw_ticket_events 2026-04-17: expected by patient, due 2027-04-19T00:00Z; owner support-data"
+    assert awaited in lines
+    assert not any("everything is ready" in line for line in lines)
+
+
+class Clock(datetime):
+    """A clock that stands."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime(2026, 4, 20, tzinfo=tz)
 
 
 # ── retries ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -342,7 +366,7 @@ def test_a_failed_check_is_not_tried_again(two_days, instance):
     result = run_bronze(build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB), instance)
 
     failed = [each.check_name for each in result.get_asset_check_evaluations() if not each.passed]
-    assert sorted(failed) == ["freshness", "quarantine_share"]  # the steps behind it ran, and the first says it is late
+    assert failed == ["quarantine_share"]
     assert count(result, dg.DagsterEventType.STEP_RESTARTED) == 0
 
 

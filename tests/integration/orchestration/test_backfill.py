@@ -12,8 +12,7 @@ from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import refresh
-from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdicts import Status
 from orchestration.runs.backfill import Selection, find_unfinished, plan_backfill, request_backfill, run_backfill
 from orchestration.runs.main_job import run_main_job
@@ -33,7 +32,7 @@ def quiet(_):
 
 def planned(settings, **wanted):
     refresh(settings)
-    return plan_backfill(Readiness(load_asset_graph(settings), open_ledger(settings)), Selection(**wanted))
+    return plan_backfill(open_readiness(settings), Selection(**wanted))
 
 
 def execute(settings, plan):
@@ -107,7 +106,7 @@ def test_a_broken_day_fails_alone_and_backfilling_the_failed_makes_all_ready_aga
     # What reads days up to its own is computed from the mended day on, and what reads all of them.
     assert {key for asset, key in plan.targets if asset == "support_backlog_daily"} == {"2026-04-15", "2026-04-16"}
     assert {key for asset, key in plan.targets if asset == "support_kpi_daily"} == {"2026-04-15"}
-    readiness = Readiness(load_asset_graph(filled), open_ledger(filled))
+    readiness = open_readiness(filled)
     assert not readiness.mendable()
 
 

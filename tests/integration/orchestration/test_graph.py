@@ -17,7 +17,7 @@ from orchestration.graph.bronze_assets import LoadConfig
 from orchestration.graph.dbt_assets import BuildConfig
 from orchestration.graph.partitions import range_tags
 from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdicts import Status
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
@@ -102,7 +102,7 @@ def failures(result):
 
 
 def statuses(settings, asset):
-    readiness = Readiness(load_asset_graph(settings), open_ledger(settings))
+    readiness = open_readiness(settings)
     return {key: verdict.status for key, verdict in readiness.verdicts(asset).items()}
 
 

@@ -14,6 +14,7 @@ from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.catalog import open_catalog
 from loaders.ingest import ingest, refresh
+from loaders.manifests.expectation_files import load_expectations
 from orchestration.cli import report as report_command
 from orchestration.cli.main import app
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
@@ -31,7 +32,9 @@ SCHEMA = PROJECT_ROOT / "docs/reference/evidence.schema.json"
 
 def report(settings, **options):
     graph, ledger, catalog = load_asset_graph(settings), open_ledger(settings), open_catalog(settings)
-    return build_report(graph, ledger, catalog, **{"generated_at": NOW, **options})
+    return build_report(
+        graph, ledger, catalog, **{"expectations": load_expectations(settings), "generated_at": NOW, **options}
+    )
 
 
 def pages(settings, **options):
@@ -48,7 +51,8 @@ def whole(filled_sample):
 def test_the_sample_is_told_whole(whole):
     assert (whole.days[0], whole.days[-1], len(whole.days)) == ("2026-04-01", "2026-04-30", 30)
     assert (whole.causes, whole.waiting, whole.absent_tables) == ([], [], [])
-    assert whole.counts["READY"] + whole.counts["EMPTY"] == len(whole.evidence["partitions"])
+    assert (whole.counts["READY"], whole.counts["EMPTY"], whole.counts["UNKNOWN"]) == (190, 59, 84)
+    assert sum(whole.counts.values()) == len(whole.evidence["partitions"]) == 190 + 59 + 84
     events, documents = whole.kept
     assert (events.sums.read, events.sums.loaded, events.sums.quarantined, documents.sums.loaded) == (
         3421,
@@ -215,7 +219,8 @@ def test_the_committed_smoke_report_is_what_a_run_over_the_sample_gives(filled_s
 
 def test_a_smoke_report_names_what_is_missing_failed_or_never_ran(settings, declare):
     write_lines(settings.manifests / "a.jsonl", [ticket_event(1), "broken"])
-    declare(ticket_manifest([source("a", "a.jsonl")]))
+    two_days = {"start_at": "2026-04-15T00:00:00Z", "end_at": "2026-04-17T00:00:00Z"}
+    declare(ticket_manifest([source("a", "a.jsonl")], selection_window=two_days))
     refresh(settings)
     with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
         job = build_definitions(settings).resolve_job_def(INGEST_ALL_JOB)

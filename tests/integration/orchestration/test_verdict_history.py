@@ -11,7 +11,7 @@ from loaders.ingest import ingest
 from orchestration.cli import verdicts as commands
 from orchestration.cli.main import app
 from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import Readiness, readiness_now
 from orchestration.readiness.verdicts import Status
 from orchestration.report.verdict_history import verdict_history
 from tests.conftest import source, write_lines
@@ -36,7 +36,7 @@ def told(settings, declare):
     said: list[tuple[datetime, Status, tuple[str, ...]]] = []
 
     def note() -> None:
-        verdict = Readiness(graph, open_ledger(settings)).verdict(CHATS, DAY)
+        verdict = readiness_now(settings, graph, open_ledger(settings)).verdict(CHATS, DAY)
         said.append((datetime.now(UTC), verdict.status, verdict.reasons))
 
     for name, events in (
@@ -57,14 +57,14 @@ def told(settings, declare):
 def test_a_verdict_of_then_is_what_was_said_then(settings, told):
     ledger, graph = open_ledger(settings), load_asset_graph(settings)
 
-    again = [(at, Readiness(graph, ledger_as_of(ledger, at)).verdict(CHATS, DAY)) for at, _, _ in told]
+    again = [(at, Readiness(graph, ledger_as_of(ledger, at), at, []).verdict(CHATS, DAY)) for at, _, _ in told]
 
     assert [status for _, status, _ in told] == ["READY", "READY", "FAILED", "READY", "STALE"]
     assert [(at, verdict.status, verdict.reasons) for at, verdict in again] == told
 
 
 def test_the_history_of_a_verdict_names_each_change_once_and_in_order(settings, told):
-    moments = verdict_history(load_asset_graph(settings), open_ledger(settings), CHATS, DAY, most=100)
+    moments = verdict_history(load_asset_graph(settings), open_ledger(settings), [], CHATS, DAY, most=100)
 
     said = [(moment.verdict.status, moment.verdict.reasons) for moment in moments]
     seen = iter(said)

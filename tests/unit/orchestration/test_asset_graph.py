@@ -12,7 +12,7 @@ from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE
 from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.decisions import decision_on
-from orchestration.readiness.readiness import Readiness, next_command
+from orchestration.readiness.readiness import next_command, readiness_now
 from orchestration.readiness.root_causes import explain
 from orchestration.readiness.verdicts import Status
 
@@ -72,7 +72,7 @@ def test_a_model_that_reads_what_is_no_asset_is_never_ready(settings, read, rows
         versions = AssetVersions(open_ledger(settings).current_materializations(["customers"]).values())
         build(settings, "report", rows, customers=versions.input_version("all", WHOLE))
 
-    readiness = Readiness(graph, open_ledger(settings))
+    readiness = readiness_now(settings, graph, open_ledger(settings))
     found, below = readiness.verdict("customers", WHOLE), readiness.verdict("report", WHOLE)
 
     assert found.status is (Status.MISSING if rows is None else Status.BLOCKED)
@@ -94,4 +94,4 @@ def test_other_models_are_judged_as_if_it_were_not_there(settings):
 
     assert graph["tickets"] == graph_of(settings, alone, reads)["tickets"]
     assert graph["tickets"].reach == {"raw_ticket_events": "all"}
-    assert Readiness(graph, open_ledger(settings)).verdict("tickets", WHOLE).status is Status.EMPTY
+    assert readiness_now(settings, graph, open_ledger(settings)).verdict("tickets", WHOLE).status is Status.UNKNOWN

@@ -15,7 +15,7 @@ from orchestration.readiness.decisions import decide_use
 from orchestration.readiness.root_causes import explain
 from orchestration.readiness.verdicts import Status
 from orchestration.report.evidence import evidence_document, verdicts_on
-from tests.unit.orchestration.test_readiness import GRAPH, ONE, THREE, TWO, Lake
+from tests.unit.orchestration.test_readiness import GRAPH, ONE, THREE, TWO, Lake, expectation
 
 NOW = datetime(2026, 5, 2, 3, 4, 5, tzinfo=UTC)
 SCHEMA = json.loads((PROJECT_ROOT / "docs/reference/evidence.schema.json").read_text("utf-8"))
@@ -51,6 +51,8 @@ def found(lake, asset, day=ONE):
         (Status.MISSING, False, False, "hold"),
         (Status.FAILED, False, False, "hold"),
         (Status.BLOCKED, True, False, "hold"),
+        (Status.UNKNOWN, False, False, "hold"),
+        (Status.PENDING, False, False, "hold"),
     ],
 )
 def test_a_decision_follows_the_strictest_of_all_that_is_known(status, is_blocked, has_warning, decision):
@@ -83,13 +85,15 @@ def test_every_kind_of_verdict_fits_the_schema(lake):
     lake.check("daily", days[0], passed=False)
     lake.write_unchecked("raw", days[1])
     lake.cover(days[2], file="late.jsonl")
+    lake.cover("2026-04-09", file="later.jsonl")
+    rhythm = expectation(since="2026-04-08", until="2026-04-08", due_after_hours=8784)
 
-    content = document(lake, *days)
+    content = evidence_document(GRAPH, verdicts_on(lake.read(rhythm), [*days, "2026-04-08"]), {}, generated_at=NOW)
 
     assert {item["status"] for item in content["partitions"]} == {str(status) for status in Status}
     assert [error.message for error in VALIDATOR.iter_errors(content)] == []
-    assert (content["first_day"], content["last_day"]) == (days[0], days[-1])
-    assert sum(content["decisions"].values()) == len(content["partitions"]) == 7 * 4 + 2
+    assert (content["first_day"], content["last_day"]) == (days[0], "2026-04-08")
+    assert sum(content["decisions"].values()) == len(content["partitions"]) == 8 * 4 + 2
 
 
 def test_an_empty_document_fits_the_schema_too():

@@ -19,11 +19,13 @@ from lakehouse.ledger.inputs import AssetVersions
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import LakehouseSettings
+from loaders.manifests.expectations import Expectation
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode, UnknownAsset
 from orchestration.readiness.readiness import Readiness, next_command
 from orchestration.readiness.verdicts import Status
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
+NOW = datetime(2026, 5, 2, tzinfo=UTC)
 MUST = {"sound": "error"}
 NODES = [
     AssetNode("raw", "bronze", True, {}, MUST),
@@ -35,6 +37,12 @@ NODES = [
 ]
 GRAPH = AssetGraph({node.name: node for node in NODES})
 ONE, TWO, THREE = "2026-04-01", "2026-04-02", "2026-04-03"
+
+
+def expectation(**fields):
+    """A rhythm of `raw`: every day of April, due with its end."""
+    told = {"name": "raw_daily", "asset": "raw", "rhythm": "daily", "due_after_hours": 0, "owner": "support"}
+    return Expectation.model_validate_json(json.dumps({**told, "since": ONE, "until": "2026-04-30", **fields}))
 
 
 class Lake:
@@ -93,8 +101,8 @@ class Lake:
         item = self.ledger.current_materializations([asset])[asset, day]
         self.ledger.record_materializations([item])
 
-    def read(self):
-        return Readiness(GRAPH, self.ledger)
+    def read(self, *expectations, now=NOW):
+        return Readiness(GRAPH, self.ledger, now, expectations)
 
     def statuses(self, *days):
         """Status of each asset on each day, and of the assets that have no days."""
@@ -111,8 +119,8 @@ def lake(tmp_path):
     return Lake(tmp_path)
 
 
-def test_in_an_empty_ledger_everything_is_empty(lake):
-    assert set(lake.statuses(ONE).values()) == {"EMPTY"}
+def test_in_an_empty_ledger_everything_is_unknown(lake):
+    assert set(lake.statuses(ONE).values()) == {"UNKNOWN"}
     assert (lake.read().days(), lake.read().mendable()) == ([], [])
 
 
@@ -122,7 +130,7 @@ def test_a_chain_that_was_loaded_built_and_checked_is_ready(lake):
 
     assert lake.statuses(ONE, TWO) == {
         "raw": ["READY", "READY"],
-        "other_raw": ["EMPTY", "EMPTY"],
+        "other_raw": ["UNKNOWN", "UNKNOWN"],
         "daily": ["READY", "READY"],
         "running": ["READY", "READY"],
         "whole": "READY",
@@ -138,7 +146,7 @@ def test_what_is_covered_and_was_never_loaded_is_missing_in_the_whole_chain(lake
 
     assert lake.statuses(ONE) == {
         "raw": "MISSING",
-        "other_raw": "EMPTY",
+        "other_raw": "UNKNOWN",
         "daily": "MISSING",
         "running": "MISSING",
         "whole": "MISSING",
@@ -155,7 +163,7 @@ def test_one_missing_day_blocks_that_day_downstream_later_running_days_and_the_w
 
     assert lake.statuses(ONE, TWO, THREE) == {
         "raw": ["READY", "MISSING", "READY"],
-        "other_raw": ["EMPTY"] * 3,
+        "other_raw": ["UNKNOWN"] * 3,
         "daily": ["READY", "MISSING", "READY"],
         "running": ["READY", "MISSING", "BLOCKED"],
         "whole": "BLOCKED",
@@ -173,7 +181,7 @@ def test_changed_coverage_makes_a_loaded_day_stale_and_blocks_what_is_built_from
     assert (verdict.status, verdict.reasons) == (Status.STALE, ("the coverage of its sources has changed since",))
     assert lake.statuses(ONE, TWO) == {
         "raw": ["READY", "STALE"],
-        "other_raw": ["EMPTY", "EMPTY"],
+        "other_raw": ["UNKNOWN", "UNKNOWN"],
         "daily": ["READY", "BLOCKED"],
         "running": ["READY", "BLOCKED"],
         "whole": "BLOCKED",
@@ -199,7 +207,7 @@ def test_a_reload_of_unchanged_sources_makes_nothing_stale(lake):
 
     lake.load(ONE)
 
-    assert set(lake.statuses(ONE).values()) == {"READY", "EMPTY"}
+    assert lake.statuses(ONE) == {**dict.fromkeys(GRAPH.nodes, "READY"), "other_raw": "UNKNOWN"}
 
 
 def test_up_to_day_makes_later_days_stale_and_leaves_earlier_ones(lake):
@@ -317,13 +325,14 @@ def test_a_file_without_rows_for_a_day_expects_nothing_of_it(lake):
     assert lake.read().verdict("raw", ONE).status is Status.EMPTY
 
 
-def test_a_file_without_rows_that_went_away_changes_nothing(lake):
+def test_a_file_without_rows_that_went_away_leaves_a_day_that_nothing_is_known_of(lake):
     lake.cover(ONE, rows=0)
     lake.load(ONE, loaded=0)
+    assert lake.read().verdict("raw", ONE).status is Status.EMPTY
 
     lake.ledger.forget_files("raw", [("m1", "s1", "a.jsonl")])
 
-    assert lake.read().verdict("raw", ONE).status is Status.EMPTY
+    assert lake.read().verdict("raw", ONE).status is Status.UNKNOWN
 
 
 def test_a_day_whose_files_went_away_is_stale_until_it_is_cleared(lake):
@@ -337,7 +346,7 @@ def test_a_day_whose_files_went_away_is_stale_until_it_is_cleared(lake):
     after = lake.statuses(ONE, TWO)
 
     assert (before["raw"], before["daily"]) == (["READY", "STALE"], ["READY", "BLOCKED"])
-    assert (after["raw"], after["daily"]) == (["READY", "EMPTY"], ["READY", "STALE"])
+    assert (after["raw"], after["daily"]) == (["READY", "UNKNOWN"], ["READY", "STALE"])
 
 
 # ── unpartitioned ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -410,7 +419,8 @@ def test_a_failed_check_is_not_mended_by_a_run_nor_is_what_it_blocks(lake):
         ("daily", ONE, f"mend what the check found, then: omni run --partition {ONE}"),
         ("running", ONE, f"omni ready daily {ONE}"),
         ("report", WHOLE, "omni ready whole"),
-        ("raw", THREE, None),
+        ("raw", THREE, "declare what raw should hold: a manifest, or an expectation; then: omni run"),
+        ("daily", THREE, f"omni ready raw {THREE}"),
     ],
 )
 def test_the_next_command_leads_to_what_must_be_mended(lake, asset, partition, command):

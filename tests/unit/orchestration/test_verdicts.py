@@ -8,11 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.ledger.evidence import CheckOutcomes, CheckResult, Materialization, RowCounts
+from orchestration.readiness.arrivals import Awaited
 from orchestration.readiness.verdicts import PartitionEvidence, Status, Verdict, decide
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 DAY = "2026-04-15"
-ORDER = [Status.MISSING, Status.FAILED, Status.UNCHECKED, Status.STALE, Status.BLOCKED, Status.READY]
+ORDER = [
+    Status.UNKNOWN,
+    Status.PENDING,
+    Status.MISSING,
+    Status.FAILED,
+    Status.UNCHECKED,
+    Status.STALE,
+    Status.BLOCKED,
+    Status.READY,
+]
 REQUIRED = {"conservation": "error", "unique": "error", "freshness": "warn"}
 
 
@@ -26,6 +36,10 @@ def check(name="conservation", passed=True, severity="error", message="3 rows lo
 
 def outcomes(*results):
     return CheckOutcomes.of(results)
+
+
+def awaited(is_due, name="tickets"):
+    return Awaited(name, "support", AT, is_due, 0, 1)
 
 
 PASSED = (check("conservation"), check("unique"))
@@ -108,6 +122,61 @@ def upstream(status=Status.FAILED, is_mendable=False, partition=DAY):
             (),
             id="empty day, written",
         ),
+        pytest.param(
+            {"is_expected": False, "materialization": None, "checks": outcomes(), "outside": "nothing covered"},
+            Status.UNKNOWN,
+            ("nothing covered",),
+            id="outside of the horizon",
+        ),
+        pytest.param(
+            {"is_expected": False, "materialization": written(0), "checks": outcomes(), "outside": "nothing covered"},
+            Status.UNKNOWN,
+            ("nothing covered",),
+            id="outside of the horizon, written without rows",
+        ),
+        pytest.param(
+            {"is_expected": False, "materialization": None, "checks": outcomes(), "awaited": [awaited(False)]},
+            Status.PENDING,
+            ("expected by tickets, due 2026-05-01T00:00Z; owner support",),
+            id="not due yet",
+        ),
+        pytest.param(
+            {"is_expected": False, "materialization": written(0), "checks": outcomes(), "awaited": [awaited(True)]},
+            Status.MISSING,
+            ("due since 2026-05-01T00:00Z, not arrived; owner support (tickets)",),
+            id="due, whatever was built meanwhile",
+        ),
+        pytest.param(
+            {"awaited": [awaited(True), awaited(False, "listing")]},
+            Status.MISSING,
+            (
+                "due since 2026-05-01T00:00Z, not arrived; owner support (tickets)",
+                "expected by listing, due 2026-05-01T00:00Z; owner support",
+            ),
+            id="of two expectations the strictest decides",
+        ),
+        pytest.param(
+            {
+                "is_expected": False,
+                "materialization": None,
+                "checks": outcomes(),
+                "blockers": [upstream(Status.PENDING)],
+            },
+            Status.PENDING,
+            (f"upstream upstream {DAY} is not due yet",),
+            id="reads a day that is not due yet",
+        ),
+        pytest.param(
+            {
+                "is_expected": False,
+                "materialization": None,
+                "checks": outcomes(),
+                "blockers": [upstream(Status.UNKNOWN)],
+            },
+            Status.BLOCKED,
+            (f"upstream upstream {DAY} is UNKNOWN",),
+            id="nothing is expected by what is known, and some is unknown",
+        ),
         pytest.param({"is_expected": False}, Status.READY, (), id="holds rows that nothing expects, and is sound"),
         pytest.param(
             {"is_expected": False, "materialization": None, "checks": outcomes(), "foreign_write": "written"},
@@ -146,6 +215,8 @@ def test_ready_and_empty_are_safe_to_consume_and_nothing_else(status):
 
 
 WORSE = {
+    Status.UNKNOWN: {"outside": "nothing declared, nothing covered"},
+    Status.PENDING: {"awaited": [awaited(is_due=False)]},
     Status.MISSING: {"materialization": None, "checks": outcomes()},
     Status.FAILED: {"checks": outcomes(check("conservation", passed=False), check("unique"))},
     Status.UNCHECKED: {"checks": outcomes(check("conservation"))},
@@ -258,9 +329,15 @@ EVIDENCE = st.builds(
     changed_inputs=st.lists(st.sampled_from(["one", "two"]), unique=True),
     foreign_write=st.sampled_from([None, "written by someone else"]),
     needs_comparison=st.booleans(),
-    blockers=st.lists(st.sampled_from([upstream(), upstream(Status.STALE, True)]), max_size=5),
+    blockers=st.lists(
+        st.sampled_from([upstream(), upstream(Status.STALE, True), upstream(Status.UNKNOWN), upstream(Status.PENDING)]),
+        max_size=5,
+    ),
+    outside=st.sampled_from([None, "nothing covered"]),
+    awaited=st.lists(st.sampled_from([awaited(True), awaited(False), awaited(False, "listing")]), max_size=2),
 )
 RANK = {status: rank for rank, status in enumerate([*ORDER, Status.EMPTY])}
+RANK[Status.MISSING] = RANK[Status.PENDING]  # has not come, due or not
 
 
 @given(EVIDENCE)
@@ -274,6 +351,7 @@ def test_nothing_is_ready_with_an_unmet_requirement(known):
         } <= known.checks.passed.keys()
         assert all(known.required_checks.get(c.check, c.severity) == "warn" for c in known.checks.failed)
         assert not (known.source_problems or known.changed_inputs or known.foreign_write or known.blockers)
+        assert not (known.outside or known.awaited)
 
 
 @given(EVIDENCE)
@@ -281,7 +359,8 @@ def test_nothing_is_empty_that_is_expected_or_holds_rows_or_has_changed(known):
     if decide(known).status is Status.EMPTY:
         assert not known.is_expected
         assert known.materialization is None or known.materialization.rows.loaded == 0
-        assert not (known.changed_inputs or known.foreign_write)
+        assert not (known.changed_inputs or known.foreign_write or known.outside or known.awaited)
+        assert not {Status.UNKNOWN, Status.PENDING} & {blocker.status for blocker in known.blockers}
 
 
 @given(EVIDENCE)
@@ -299,6 +378,10 @@ def test_a_verdict_gives_reasons_exactly_where_it_is_not_ready(known):
             {"source_problems": "c.gz: gone"},
             {"changed_inputs": "three"},
             {"blockers": upstream()},
+            {"blockers": upstream(Status.UNKNOWN)},
+            {"blockers": upstream(Status.PENDING)},
+            {"awaited": awaited(True)},
+            {"awaited": awaited(False)},
         ]
     ),
 )
@@ -313,6 +396,14 @@ def test_one_more_failure_never_makes_a_verdict_better_and_silences_no_reason(kn
     # New data make even a failed partition worth computing again.
     assert after.is_mendable <= before.is_mendable or name == "changed_inputs"
     assert _particular(before.reasons) <= _particular(after.reasons)
+
+
+@given(EVIDENCE)
+def test_what_lies_outside_of_the_horizon_is_unknown_whatever_was_built(known):
+    for item in (None, written(0), written(10)):
+        verdict = decide(replace(known, outside="nothing covered", materialization=item))
+
+        assert (verdict.status, verdict.is_mendable, verdict.is_problem) == (Status.UNKNOWN, False, False)
 
 
 def _particular(reasons):
