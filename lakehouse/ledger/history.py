@@ -1,8 +1,9 @@
 """What changed: every materialization beside the one that it replaced. Read from the ledger in one query."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import func, or_, select
 
@@ -31,6 +32,15 @@ class Change:
         if self.version_before is None:
             return "new"
         return "repeated" if self.version == self.version_before else "changed"
+
+
+def first_loads(ledger: Ledger, asset: str, partition: str) -> dict[int, datetime]:
+    """Records that a partition was read with → the instant (UTC) of the first commit that read so many."""
+    m = t.materializations.c
+    query = select(m.rows_read, func.min(m.committed_at)).where(m.asset == asset, m.partition == partition)
+    with ledger.engine.connect() as connection:
+        rows: Iterable[Any] = connection.execute(query.group_by(m.rows_read))
+        return dict(map(tuple, rows))
 
 
 def changes(ledger: Ledger, *, run_id: str | None = None, window: Window | None = None) -> list[Change]:

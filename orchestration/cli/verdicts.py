@@ -12,11 +12,13 @@ import typer
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.as_of import ledger_as_of
+from lakehouse.ledger.history import first_loads
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, InvalidPartition, parse_day
 from lakehouse.settings import LakehouseSettings, load_settings
 from loaders.manifests.expectation_files import load_expectations
 from orchestration.cli.console import JsonOption, console, open_filled_ledger, reported, say
+from orchestration.readiness.arrivals import late_arrivals
 from orchestration.readiness.asset_graph import AssetGraph, load_asset_graph
 from orchestration.readiness.readiness import Readiness, next_command, readiness_now
 from orchestration.readiness.root_causes import explain as find_causes
@@ -72,13 +74,23 @@ def explain_command(
         verdict = readiness_now(settings, graph, ledger).verdict(asset, key)
         _print(verdict)
         if verdict.is_ready:
-            say(*_evidence(verdict))
+            say(*_evidence(verdict), *_late(settings, ledger, verdict))
         else:
             say(*_chain(verdict, "  ", set()))
             causes, _ = find_causes([verdict])
             for cause in causes:
                 days = ", ".join(cause.partitions[:_SHOWN]) + (" …" if len(cause.partitions) > _SHOWN else "")
                 say(f"root cause: {cause.asset} {days} {cause.status}: {cause.reasons[0]}", f"next: {cause.next_step}")
+
+
+def _late(settings: LakehouseSettings, ledger: Ledger, verdict: Verdict) -> Iterator[str]:
+    """How late a day of Bronze came."""
+    expectations = [each for each in load_expectations(settings) if each.asset == verdict.asset]
+    if expectations and verdict.partition != WHOLE:
+        loaded_at = first_loads(ledger, verdict.asset, verdict.partition)
+        day = parse_day(verdict.partition)
+        for late in late_arrivals(expectations, verdict.asset, day, loaded_at, datetime.now(UTC)):
+            yield f"  {late.reason}"
 
 
 def _key(graph: AssetGraph, asset: str, text: str) -> str:
@@ -153,6 +165,7 @@ def _print(verdict: Verdict) -> None:
     say(*(f"  {reason}" for reason in verdict.reasons))
     if verdict.evidence.unchecked:
         say(f"  unchecked: {verdict.evidence.unchecked}")
+    say(*(f"  warning: {warning}; it may hold any day" for warning in verdict.evidence.warnings))
     if (item := verdict.evidence.materialization) is not None:
         batches = ", ".join(item.batch_ids) or "none of its own"
         say(f"  snapshot {item.readable_snapshot_id}, batches {batches}, run {item.run_id}")

@@ -3,7 +3,7 @@
 Pure. A day has arrived when what the expectation speaks of covers it with `min_records` records, loaded or not.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -34,6 +34,20 @@ class Awaited:
             return f"due since {due}, {few if self.records else 'not arrived'}; owner {self.owner} ({self.expectation})"
         arrived = f", {few}" if self.records else ""
         return f"expected by {self.expectation}, due {due}{arrived}; owner {self.owner}"
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A day that has arrived, and was loaded first after it was due."""
+
+    expectation: str
+    loaded_at: datetime
+    hours: float
+
+    @property
+    def reason(self) -> str:
+        """By whose measure, and how late."""
+        return f"arrived {self.hours:,.1f} h late for {self.expectation}: loaded at {self.loaded_at:%Y-%m-%dT%H:%MZ}"
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,26 @@ def judge_arrivals(
         if earliest.is_due:
             due.setdefault(asset, set()).add(key)
     return Arrivals(days_of, awaited, due)
+
+
+def late_arrivals(
+    expectations: Iterable[Expectation], asset: str, day: date, loaded_at: Mapping[int, datetime], now: datetime
+) -> Iterator[Late]:
+    """By which expectations a day came late.
+
+    Args:
+        expectations: Those in force.
+        asset: Bronze asset.
+        day: The partition.
+        loaded_at: Records that the day was loaded with → the instant (UTC) of the first commit that had so many.
+        now: The instant (UTC).
+    """
+    for each in expectations:
+        times = [at for records, at in loaded_at.items() if records >= each.min_records]
+        if each.asset == asset and times and day in each.scheduled(now, day):
+            hours = (min(times) - each.due_at(day)).total_seconds() / 3600
+            if hours > 0:
+                yield Late(each.name, min(times), hours)
 
 
 def _counts(expectation: Expectation, row: Coverage, collections: Mapping[str, str | None]) -> bool:

@@ -15,10 +15,11 @@ from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import LakehouseSettings
 from loaders.manifests.expectations import Expectation
+from orchestration.readiness.arrivals import late_arrivals
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode
 from orchestration.readiness.readiness import Readiness, next_command
 from orchestration.readiness.verdicts import Status
-from tests.unit.orchestration.test_readiness import GRAPH, ONE, THREE, TWO, Lake, expectation
+from tests.unit.orchestration.test_readiness import GRAPH, NOW, ONE, THREE, TWO, Lake, expectation
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 31)
 DAYS = [FIRST + timedelta(days=n) for n in range(-2, 36)]
@@ -261,6 +262,24 @@ def test_a_day_ahead_that_came_early_leaves_no_scheduled_day_before_it_empty(lak
 
     assert readiness.verdict("raw", "2026-04-08").status is Status.PENDING
     assert readiness.verdict("raw", "2026-04-10").status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("loads", "hours"),
+    [
+        ({4: datetime(2026, 4, 2, 6, tzinfo=UTC)}, []),
+        ({2: datetime(2026, 4, 2, 1, tzinfo=UTC), 4: datetime(2026, 4, 2, 9, 30, tzinfo=UTC)}, [3.5]),
+        ({2: datetime(2026, 4, 2, 9, tzinfo=UTC)}, []),
+        ({}, []),
+    ],
+)
+def test_a_day_is_as_late_as_its_first_load_with_enough_records(loads, hours):
+    rhythms = [expectation(due_after_hours=6, min_records=3), expectation(name="monthly", since=TWO)]
+
+    found = list(late_arrivals(rhythms, "raw", date(2026, 4, 1), loads, NOW))
+
+    assert [late.hours for late in found] == hours
+    assert all(late.reason == "arrived 3.5 h late for raw_daily: loaded at 2026-04-02T09:30Z" for late in found)
 
 
 # ── properties ───────────────────────────────────────────────────────────────────────────────────────────────────────

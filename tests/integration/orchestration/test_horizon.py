@@ -1,0 +1,89 @@
+"""What nobody knows is not called empty, and what cannot be read is not called well: through the commands."""
+
+import gzip
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from lakehouse.ledger.ledger import open_ledger
+from lakehouse.tables.catalog import open_catalog
+from loaders.ingest import ingest, refresh
+from orchestration.cli.main import app
+from orchestration.readiness.asset_graph import load_asset_graph
+from orchestration.readiness.readiness import open_readiness
+from orchestration.report.pages import as_html, as_markdown
+from orchestration.report.report import build_report
+from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
+from tests.unit.orchestration.test_readiness import NOW
+
+
+@pytest.fixture
+def one_day(settings, declare, monkeypatch):
+    """Tickets of 2026-04-15, loaded, for the commands."""
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    ingest(settings)
+    for module in ("main", "verdicts"):
+        monkeypatch.setattr(f"orchestration.cli.{module}.load_settings", lambda: settings)
+    return settings
+
+
+def omni(*arguments):
+    done = CliRunner().invoke(app, list(arguments))
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("day", ["2026-04-14", "2026-04-16", "2027-04-15"])
+def test_a_day_that_nothing_is_known_of_is_not_safe(one_day, day):
+    status, text = omni("ready", TICKET_EVENTS, day)
+
+    assert status == 1
+    assert f"{TICKET_EVENTS} {day}: UNKNOWN" in text
+    assert f"outside of what is known of {TICKET_EVENTS}, 2026-04-15: nothing declared, nothing covered" in text
+
+
+def test_the_window_that_a_manifest_declares_is_known_and_empty_where_nothing_is(one_day, declare):
+    window = {"start_at": "2026-04-14T22:00:00-04:00", "end_at": "2026-04-18T00:00:00Z"}
+    declare(ticket_manifest([source("a", "a.jsonl")], selection_window=window))
+
+    refresh(one_day)
+
+    found = {day: open_readiness(one_day).verdict(TICKET_EVENTS, f"2026-04-{day}").status for day in range(14, 19)}
+    assert found == {14: "UNKNOWN", 15: "UNCHECKED", 16: "EMPTY", 17: "EMPTY", 18: "UNKNOWN"}
+
+
+def test_an_unreadable_file_of_unknown_days_is_a_problem_of_its_asset_until_it_is_mended(one_day, declare):
+    before = json.loads(omni("ready", TICKET_EVENTS, "2026-04-15", "--json")[1])
+    (one_day.manifests / "b.jsonl.gz").write_bytes(gzip.compress(b"{}")[:-4])
+    declare(ticket_manifest([source("b", "b.jsonl.gz")], 2))
+
+    assert not ingest(one_day).is_complete
+    status, text = omni("status")
+    after = json.loads(omni("ready", TICKET_EVENTS, "2026-04-15", "--json")[1])
+
+    assert status == 1
+    assert "everything is ready" not in text
+    assert f"problem: {TICKET_EVENTS}: b.jsonl.gz" in text
+    assert (before["warnings"], after["status"]) == ([], before["status"])
+    assert "b.jsonl.gz" in after["warnings"][0]
+    graph, ledger, catalog = load_asset_graph(one_day), open_ledger(one_day), open_catalog(one_day)
+    content = build_report(graph, ledger, catalog, expectations=[], generated_at=NOW)
+    assert "b.jsonl.gz" in as_html(content) and "b.jsonl.gz" in as_markdown(content)
+    assert "Everything is ready" not in as_html(content) + as_markdown(content)
+
+    (one_day.manifests / "b.jsonl.gz").write_bytes(gzip.compress(json.dumps(ticket_event(2)).encode()))
+    ingest(one_day)
+    assert open_readiness(one_day).warnings == {}
+
+
+def test_an_unreadable_file_blocks_the_days_of_its_declared_window(one_day, declare):
+    (one_day.manifests / "b.jsonl.gz").write_bytes(b"no gzip")
+    window = {"start_at": "2026-04-15T08:00:00Z", "end_at": "2026-04-15T17:00:00Z"}
+    declare(ticket_manifest([source("b", "b.jsonl.gz")], 2, selection_window=window))
+
+    ingest(one_day)
+
+    readiness = open_readiness(one_day)
+    assert readiness.warnings == {}
+    assert "b.jsonl.gz" in " ".join(readiness.verdict(TICKET_EVENTS, "2026-04-15").reasons)
