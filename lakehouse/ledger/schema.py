@@ -184,6 +184,23 @@ backfills = Table(
     comment="One row per backfill that was asked for; `targets` are [asset, partition] pairs.",
 )
 
+acceptances = Table(
+    "omni_acceptances",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("materialization_id", Integer, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("partition", Text, nullable=False),
+    Column("accepted_logic", Text),
+    Column("current_logic", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("accepted_by", Text, nullable=False),
+    Column("accepted_at", UtcDateTime, nullable=False),
+    Column("undone_by", Text),
+    Column("undone_at", UtcDateTime),
+    comment="One row per materialization that a person let stand, though its model has another logic by now.",
+)
+
 checks = Table(
     "omni_checks",
     metadata,

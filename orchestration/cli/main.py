@@ -13,6 +13,7 @@ from rich.console import Console
 from lakehouse.errors import ConfigurationError
 from lakehouse.partitions import WHOLE, Window, parse_day
 from lakehouse.settings import PROJECT_ROOT, load_settings
+from orchestration.cli.accept import accept_command
 from orchestration.cli.backfill import backfill_command, backfills_command
 from orchestration.cli.console import (
     FromOption,
@@ -43,6 +44,7 @@ app.command("backfill")(backfill_command)
 app.command("backfills")(backfills_command)
 app.command("ready")(ready_command)
 app.command("explain")(explain_command)
+app.command("accept")(accept_command)
 app.add_typer(report_app, name="report")
 app.command("maintain")(maintain_command)
 app.command("verify")(verify_command)

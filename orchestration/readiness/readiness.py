@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from lakehouse.ledger.acceptances import acceptances
 from lakehouse.ledger.check_outcomes import current_outcomes
 from lakehouse.ledger.declarations import declarations, undated_problems
 from lakehouse.ledger.evidence import CheckOutcomes, Coverage, Materialization, coverage_version
@@ -71,6 +72,7 @@ class Readiness:
         self._scheduled: dict[str, set[str]] = {}
         self._checks = current_outcomes(ledger)
         self._elsewhere = WrittenElsewhere(ledger)
+        self._acceptances = acceptances(ledger)
         self._versions: dict[str, AssetVersions] = {}
         self._expected: dict[str, set[str]] = {}
         self._verdicts: dict[str, dict[str, Verdict]] = {}
@@ -175,7 +177,10 @@ class Readiness:
     def _evidence(self, node: AssetNode, partition: str) -> PartitionEvidence:
         item = self.materializations.get((node.name, partition))
         coverage = self.coverage.get((node.name, partition), ())
-        checks = self._current_checks(node, item)
+        checks, changed_logic = self._current_checks(node, item), _changed_logic(node, item)
+        accepted = self._acceptances.get(item.id) if item and changed_logic else None
+        if accepted and not (accepted.current_logic == node.logic and node.logic_problem is None):
+            accepted = None
         changed_inputs = self._changed_inputs(node, partition, item, coverage)
         reads_nothing = node.layer != BRONZE and not node.reach and partition == WHOLE
         is_known = self._horizons[node.name].covers(partition) or changed_inputs or node.unknown_inputs or reads_nothing
@@ -192,7 +197,8 @@ class Readiness:
             is_checked=node.layer == BRONZE or node.unchecked is not None or "error" in node.checks.values(),
             source_problems=tuple(sorted({row.problem for row in coverage if row.problem})),
             changed_inputs=changed_inputs,
-            changed_logic=_changed_logic(node, item),
+            changed_logic=None if accepted else changed_logic,
+            acceptance=accepted,
             unknown_inputs=tuple(node.unknown_inputs.values()),
             foreign_write=self._elsewhere.change(node, partition, item),
             needs_comparison=self._elsewhere.is_unsettled(node),

@@ -7,6 +7,7 @@ Pure over the verdict and the results of its checks: whatever the ledger does no
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lakehouse.ledger.acceptances import Acceptance
 from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger
 from orchestration.readiness.arrivals import Awaited
@@ -37,6 +38,7 @@ def verdict_json(graph: AssetGraph, verdict: Verdict, results: Mapping[int, Sequ
         "unchecked": verdict.evidence.unchecked,
         "warnings": list(verdict.evidence.warnings),
         "awaited": [_awaited(each) for each in verdict.evidence.awaited],
+        "accepted": _accepted(verdict.evidence.acceptance),
         "rows_expected": verdict.evidence.rows_expected,
         "materialization": None if item is None else _materialization(item),
         "checks": list(_checks(verdict.evidence, results.get(item.id, ()) if item else ())),
@@ -82,6 +84,16 @@ def _materialization(item: Materialization) -> dict[str, Any]:
             "deduplicated": rows.deduplicated,
             "quarantined": rows.quarantined,
         },
+    }
+
+
+def _accepted(acceptance: Acceptance | None) -> dict[str, Any] | None:
+    if acceptance is None:
+        return None
+    return {
+        "by": acceptance.accepted_by,
+        "at": acceptance.accepted_at.isoformat(),
+        "reason": acceptance.reason,
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lakehouse.kinds import Severity
+from lakehouse.ledger.acceptances import Acceptance
 from lakehouse.ledger.evidence import CheckOutcomes, Materialization
 from orchestration.readiness.arrivals import Awaited
 
@@ -54,6 +55,8 @@ class PartitionEvidence:
     """What has changed since it was materialized: sources, upstream assets."""
     changed_logic: str | None = None
     """That it was computed by another logic than its model has now, or by one that is not known."""
+    acceptance: Acceptance | None = None
+    """A person's word that the older logic may stand; then nothing has changed."""
     unknown_inputs: Sequence[str] = ()
     """What it reads and no contract names, as its dbt project calls it: nothing can be known of it."""
     foreign_write: str | None = None

@@ -3,12 +3,18 @@
 import json
 from collections import Counter
 
+import pytest
 from sqlalchemy import update
+from typer.testing import CliRunner
 
+from lakehouse.builds.commit_evidence import read_evidence
 from lakehouse.dbt.declared import declared_path
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE
+from lakehouse.settings import LakehouseSettings
+from lakehouse.tables.catalog import open_catalog
+from orchestration.cli import accept, main
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
@@ -34,18 +40,28 @@ def write(settings, table, values, **where):
         assert connection.execute(update(table).where(*conditions).values(**values)).rowcount
 
 
-def test_what_an_edit_leaves_behind_is_found_and_mended_by_a_run(settings, declare):
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory, parsed_project):
+    """Two days of tickets after `omni run`."""
+    root = tmp_path_factory.mktemp("lake")
+    settings = LakehouseSettings(home=root / "home", manifests=root / "manifests")
+    parsed_project.give_to(settings)
     write_lines(settings.manifests / "a.jsonl", [ticket_event(1, ONE), ticket_event(2, TWO)])
-    declare(ticket_manifest([source("a", "a.jsonl")]))
+    manifest = ticket_manifest([source("a", "a.jsonl")])
+    (settings.manifests / f"{manifest['manifest_id']}.json").write_text(json.dumps(manifest), "utf-8")
     run(settings)
     assert set(statuses(settings).values()) <= {"READY", "EMPTY"}
-    loaded = open_ledger(settings).current_materializations([TICKET_EVENTS])
+    return settings
 
-    write(settings, t.materializations, {"logic": None}, asset="ticket_events", partition=ONE)
-    write(settings, t.materializations, {"logic": "another"}, asset="ticket_fact")
-    write(settings, t.checks, {"definition": "another"}, check_name="kpi_key_unique", partition=ONE)
-    write(settings, t.checks, {"definition": "at most 0.5"}, check_name="quarantine_share", partition=TWO)
-    readiness, found = open_readiness(settings), Counter(statuses(settings).values())
+
+def test_what_an_edit_leaves_behind_is_found_and_mended_by_a_run(lake):
+    loaded = open_ledger(lake).current_materializations([TICKET_EVENTS])
+
+    write(lake, t.materializations, {"logic": None}, asset="ticket_events", partition=ONE)
+    write(lake, t.materializations, {"logic": "another"}, asset="ticket_fact")
+    write(lake, t.checks, {"definition": "another"}, check_name="kpi_key_unique", partition=ONE)
+    write(lake, t.checks, {"definition": "at most 0.5"}, check_name="quarantine_share", partition=TWO)
+    readiness, found = open_readiness(lake), Counter(statuses(lake).values())
 
     assert readiness.verdict("ticket_events", ONE).reasons == ("its SQL is not on record",)
     assert readiness.verdict("ticket_fact", WHOLE).reasons[0] == "its SQL has changed since"
@@ -57,20 +73,81 @@ def test_what_an_edit_leaves_behind_is_found_and_mended_by_a_run(settings, decla
     )
     assert (found["STALE"], found["UNCHECKED"]) == (2, 2)
 
-    run(settings)
+    run(lake)
 
-    assert set(statuses(settings).values()) <= {"READY", "EMPTY"}
+    assert set(statuses(lake).values()) <= {"READY", "EMPTY"}
     # The loaders' check was asked again, and the day was not loaded for it.
-    assert open_ledger(settings).current_materializations([TICKET_EVENTS]) == loaded
+    assert open_ledger(lake).current_materializations([TICKET_EVENTS]) == loaded
 
-    declared = json.loads(declared_path(settings).read_text("utf-8"))
+
+def test_the_logic_is_on_the_snapshot_so_that_a_lost_record_comes_back_with_it(lake):
+    (item,) = open_ledger(lake).current_materializations(["ticket_fact"]).values()
+    table = open_catalog(lake).load_table("silver.ticket_fact")
+
+    (found,) = read_evidence(table.current_snapshot().summary.additional_properties, item.snapshot_id)
+
+    assert item.logic is not None
+    assert found.logic == item.logic
+
+
+def test_a_unit_test_says_nothing_of_what_another_logic_computed(lake):
+    write(lake, t.materializations, {"logic": "another"}, asset="support_kpi_daily", partition=ONE)
+    items = {key: item for (_, key), item in open_ledger(lake).current_materializations(["support_kpi_daily"]).items()}
+    name = "kpi_breaches_are_judged_by_the_last_event_of_the_day"
+
+    def results():
+        found = open_ledger(lake).current_checks([item.id for item in items.values()])
+        return {key: [r.run_id for r in found[item.id] if r.check == name] for key, item in items.items()}
+
+    before = results()
+    assert dbt(lake, "test", "--select", name).returncode == 0
+    after = results()
+    write(lake, t.materializations, {"logic": items[TWO].logic}, asset="support_kpi_daily", partition=ONE)
+
+    assert after[ONE] == before[ONE]
+    assert after[TWO] != before[TWO]
+
+
+@pytest.fixture
+def omni(lake, monkeypatch):
+    monkeypatch.setattr(accept, "load_settings", lambda: lake)
+    return lambda *words: CliRunner().invoke(main.app, list(words))
+
+
+def test_an_acceptance_lets_an_older_logic_stand_for_this_edit_alone(lake, omni):
+    logic = open_readiness(lake).graph["support_kpi_daily"].logic
+    write(lake, t.materializations, {"logic": "another"}, asset="support_kpi_daily")
+
+    assert omni("accept", "support_kpi_daily").exit_code == 2
+    assert omni("accept", "support_kpi_daily", "--partition", ONE, "--reason", "same rows").exit_code == 0
+    accepted = open_readiness(lake).verdict("support_kpi_daily", ONE)
+    assert (accepted.status, accepted.evidence.acceptance.reason) == ("READY", "same rows")
+    assert open_readiness(lake).verdict("support_kpi_daily", TWO).status == "STALE"
+
+    write(lake, t.acceptances, {"current_logic": "of a later edit"}, asset="support_kpi_daily")
+    assert open_readiness(lake).verdict("support_kpi_daily", ONE).status == "STALE"
+    write(lake, t.acceptances, {"current_logic": logic}, asset="support_kpi_daily")
+
+    write(lake, t.checks, {"passed": False, "severity": "error"}, check_name="kpi_key_unique", partition=ONE)
+    assert open_readiness(lake).verdict("support_kpi_daily", ONE).status == "FAILED"
+    write(lake, t.checks, {"passed": True}, check_name="kpi_key_unique", partition=ONE)
+
+    assert "1 taken back" in omni("accept", "support_kpi_daily", "--undo").stdout
+    assert open_readiness(lake).verdict("support_kpi_daily", ONE).status == "STALE"
+    write(lake, t.materializations, {"logic": logic}, asset="support_kpi_daily")
+    assert "0 accepted" in omni("accept", "support_kpi_daily", "--reason", "nothing to accept").stdout
+
+
+def test_sql_that_the_project_does_not_say_is_refused_before_it_is_written(lake):
+    declared = json.loads(declared_path(lake).read_text("utf-8"))
     declared["logic"]["ticket_fact"] = "what the project compiles to, whatever the run"
-    declared_path(settings).write_text(json.dumps(declared), "utf-8")
-    before = open_ledger(settings).current_materializations(["ticket_fact"])
-    refused = dbt(settings, "build", "--select", "ticket_fact", "--vars", "threshold: 5")
+    declared_path(lake).write_text(json.dumps(declared), "utf-8")
+    before = open_ledger(lake).current_materializations(["ticket_fact"])
+
+    refused = dbt(lake, "build", "--select", "ticket_fact", "--vars", "threshold: 5")
 
     assert refused.returncode == 1
     said = " ".join(refused.stdout.split())
     assert "ticket_fact: its SQL depends on this run, compiled for itself it is another" in said
     assert "nothing was written; next: take is_incremental, run_started_at" in said
-    assert open_ledger(settings).current_materializations(["ticket_fact"]) == before
+    assert open_ledger(lake).current_materializations(["ticket_fact"]) == before

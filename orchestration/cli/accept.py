@@ -1,0 +1,76 @@
+"""`omni accept`: let stand what an older logic of a model computed, on record."""
+
+import getpass
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.ledger.acceptances import Acceptance, record_acceptances, undo_acceptances
+from lakehouse.ledger.ledger import Ledger
+from lakehouse.partitions import WHOLE, Window, parse_day
+from lakehouse.settings import load_settings
+from orchestration.cli.console import (
+    FromOption,
+    PartitionOption,
+    ToOption,
+    open_filled_ledger,
+    reported,
+    say,
+    window_of,
+)
+from orchestration.readiness.asset_graph import load_asset_graph
+from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.verdicts import Verdict
+
+
+def accept_command(
+    asset: str,
+    reason: Annotated[str, typer.Option("--reason", help="Why: it is recorded, and shown with the verdict.")] = "",
+    partition: PartitionOption = None,
+    from_: FromOption = None,
+    to: ToOption = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take it back.")] = False,
+    by: Annotated[str | None, typer.Option("--by", help="Default: the user of this machine.")] = None,
+) -> None:
+    """Let stand what a model's SQL computed before it was edited: for this edit, not for the next one.
+
+    Only its SQL: a failed check or a changed input is no less in the way.
+    """
+    with reported():
+        settings = load_settings()
+        graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
+        readiness, window, who = Readiness(graph, ledger), window_of(partition, from_, to), by or getpass.getuser()
+        if window is not None and not graph[asset].is_partitioned:
+            raise ConfigurationError(f"{asset} is not partitioned; next: leave the days out")
+        verdicts = [v for key, v in readiness.verdicts(asset).items() if _is_inside(key, window)]
+        if undo:
+            _undo(ledger, verdicts, who)
+        else:
+            _accept(readiness, ledger, verdicts, reason.strip(), who)
+
+
+def _accept(readiness: Readiness, ledger: Ledger, verdicts: list[Verdict], reason: str, by: str) -> None:
+    if not reason:
+        raise ConfigurationError("an acceptance needs its reason; nothing was accepted; next: --reason '…'")
+    found = []
+    for verdict in verdicts:
+        item, logic = verdict.evidence.materialization, readiness.graph[verdict.asset].logic
+        if verdict.evidence.changed_logic and item and logic:
+            about = (item.id, verdict.asset, verdict.partition, item.logic, logic)
+            found.append(Acceptance(*about, reason, by, datetime.now(UTC)))
+    record_acceptances(ledger, found)
+    say(*(f"accepted {item.asset} {item.partition}".rstrip() for item in found), f"{len(found)} accepted")
+    if not found:
+        say("nothing there was computed by another SQL than the model has now")
+
+
+def _undo(ledger: Ledger, verdicts: list[Verdict], by: str) -> None:
+    found = [verdict.evidence.acceptance for verdict in verdicts if verdict.evidence.acceptance]
+    undo_acceptances(ledger, found, by, datetime.now(UTC))
+    say(*(f"taken back {item.asset} {item.partition}".rstrip() for item in found), f"{len(found)} taken back")
+
+
+def _is_inside(key: str, window: Window | None) -> bool:
+    return window is None or key == WHOLE or parse_day(key) in window
