@@ -13,7 +13,6 @@ from rich.console import Console
 from lakehouse.errors import ConfigurationError
 from lakehouse.partitions import WHOLE, Window, parse_day
 from lakehouse.settings import PROJECT_ROOT, load_settings
-from orchestration.cli.accept import accept_command
 from orchestration.cli.backfill import backfill_command, backfills_command
 from orchestration.cli.console import (
     FromOption,
@@ -28,6 +27,7 @@ from orchestration.cli.console import (
     window_of,
 )
 from orchestration.cli.contracts import contract_app
+from orchestration.cli.edits import accept_command, plan_command
 from orchestration.cli.maintenance import maintain_command
 from orchestration.cli.manifests import manifests_app
 from orchestration.cli.quarantine import quarantine_app
@@ -45,6 +45,7 @@ app.command("backfills")(backfills_command)
 app.command("ready")(ready_command)
 app.command("explain")(explain_command)
 app.command("accept")(accept_command)
+app.command("plan")(plan_command)
 app.add_typer(report_app, name="report")
 app.command("maintain")(maintain_command)
 app.command("verify")(verify_command)

@@ -10,9 +10,12 @@ import shutil
 from typing import NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from orchestration.cli import edits as commands
+from orchestration.cli import main
 from orchestration.readiness.readiness import open_readiness
 
 READERS = {
@@ -345,6 +348,20 @@ def test_the_verdict_says_what_has_changed(edited):
         "check fact_life_consistent is defined otherwise since it ran",
     )
     assert {verdict.asset for verdict in readiness.mendable()} == {"support_kpi_daily", "ticket_fact"}
+
+
+def test_a_plan_lists_what_an_edit_touches_and_what_it_was_before(edited, lake, monkeypatch):
+    monkeypatch.setattr(commands, "load_settings", lambda: lake)
+    untouched = CliRunner().invoke(main.app, ["plan"])
+    edited(LOGIC[0], CHECKS[-1])
+    touched = CliRunner().invoke(main.app, ["plan"])
+
+    assert (untouched.exit_code, touched.exit_code) == (0, 1)
+    assert untouched.stdout.startswith("no edit touches any partition")
+    said = " ".join(touched.stdout.split())
+    assert "ticket_fact: READY → UNCHECKED: check fact_life_consistent is defined otherwise since it ran" in said
+    assert "support_kpi_daily 2026-04-01" in said and ": READY → STALE: its SQL has changed since" in said
+    assert "30 STALE" in said and "1 UNCHECKED" in said
 
 
 def test_a_model_that_cannot_be_compiled_is_stale_and_says_why_and_the_others_are_judged(edited, before):

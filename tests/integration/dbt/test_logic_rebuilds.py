@@ -14,7 +14,7 @@ from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
-from orchestration.cli import accept, main
+from orchestration.cli import edits, main
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
@@ -110,7 +110,7 @@ def test_a_unit_test_says_nothing_of_what_another_logic_computed(lake):
 
 @pytest.fixture
 def omni(lake, monkeypatch):
-    monkeypatch.setattr(accept, "load_settings", lambda: lake)
+    monkeypatch.setattr(edits, "load_settings", lambda: lake)
     return lambda *words: CliRunner().invoke(main.app, list(words))
 
 

@@ -1,6 +1,7 @@
-"""`omni accept`: let stand what an older logic of a model computed, on record."""
+"""`omni plan` and `omni accept`: what an edit of the dbt project means for what is there, and a person's word on it."""
 
 import getpass
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,20 +10,64 @@ import typer
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.acceptances import Acceptance, record_acceptances, undo_acceptances
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.partitions import WHOLE, Window, parse_day
+from lakehouse.partitions import WHOLE, Window, contiguous_windows, parse_day
 from lakehouse.settings import load_settings
 from orchestration.cli.console import (
     FromOption,
+    JsonOption,
     PartitionOption,
     ToOption,
+    console,
     open_filled_ledger,
     reported,
     say,
     window_of,
 )
 from orchestration.readiness.asset_graph import load_asset_graph
+from orchestration.readiness.edits import Touched, touched, unedited
 from orchestration.readiness.readiness import Readiness
-from orchestration.readiness.verdicts import Verdict
+from orchestration.readiness.verdicts import Status, Verdict
+
+
+def plan_command(as_json: JsonOption = False) -> None:
+    """Say which partitions an edit of the dbt project or of a threshold touches, and why; computes nothing.
+
+    Exit 0: none. Exit 1: some are to be computed, checked or accepted.
+    """
+    with reported():
+        settings = load_settings()
+        graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
+        found = list(touched(Readiness(unedited(graph), ledger), Readiness(graph, ledger)))
+        if as_json:
+            console.print_json(data=[_as_json(each) for each in found])
+        else:
+            say(*map(_line, found), _summary(found))
+    raise typer.Exit(1 if found else 0)
+
+
+def _line(group: Touched) -> str:
+    days = ", ".join(map(str, contiguous_windows(group.partitions))) if group.partitions != [WHOLE] else ""
+    return f"{group.asset} {days}".strip() + f": {group.before} → {group.after}: {group.reason}"
+
+
+def _summary(found: list[Touched]) -> str:
+    if not found:
+        return "no edit touches any partition: everything is computed and checked as the project says"
+    counts = Counter[Status]()
+    for group in found:
+        counts[group.after] += len(group.partitions)
+    said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    return f"{said}; next: omni run, or omni accept ASSET --reason '…'"
+
+
+def _as_json(group: Touched) -> dict[str, object]:
+    return {
+        "asset": group.asset,
+        "partitions": [key or None for key in group.partitions],
+        "before": group.before.value,
+        "after": group.after.value,
+        "reason": group.reason,
+    }
 
 
 def accept_command(
