@@ -1,4 +1,4 @@
-{# Refuses to build or test what no table of the lake can be made of (lakehouse/dbt/kept_models.py), before the first model. #}
+{# Refuses to build or test what no table of the lake can be made of (lakehouse/dbt/doors/kept_models.py), before the first model. #}
 {% macro refuse_what_no_table_keeps() %}
   {%- if execute and flags.WHICH in ('build', 'run', 'test') -%}
     {%- set relation = api.Relation.create(schema=target.schema, identifier='doors') -%}

@@ -11,6 +11,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 from pyiceberg.table import Table
 
+from lakehouse.namespaces import NAMESPACES
 from lakehouse.tables.duck import scan_sql
 
 _FOUND = """
@@ -24,7 +25,10 @@ class LakeViews:
     """Views over snapshots, made and looked after."""
 
     def __init__(self, connection: DuckDBPyConnection) -> None:
-        """Start with none."""
+        """Start with none: a connection may have served another target."""
+        for namespace in NAMESPACES:
+            connection.execute(f'drop schema if exists "{namespace}" cascade')
+            connection.execute(f'create schema "{namespace}"')
         self._connection = connection
         self._lock = threading.RLock()
         self._made: dict[tuple[str, str], set[str]] = defaultdict(set)

@@ -5,6 +5,7 @@ loads go on. Out: `store` has a model's table built, its rows computed by dbt's 
 the model's side of the contract is in docs/reference/dbt.md.
 """
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,6 @@ from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 from dbt_common.invocation import get_invocation_id
 from duckdb import DuckDBPyConnection
-from pyiceberg.catalog import Catalog
-from pyiceberg.table import Table
 
 from lakehouse.builds.build import Builder
 from lakehouse.builds.chunks import Chunk
@@ -26,17 +25,16 @@ from lakehouse.builds.staging import Staging
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.dbt.declared import Declared, read_declared, stamp_of
 from lakehouse.dbt.definitions import unit_test_definition
-from lakehouse.dbt.development import Development
-from lakehouse.dbt.doors import BUILDING, DEVELOPMENT, TESTING, Invocation, refuse_a_record, refuse_a_wrong_door
-from lakehouse.dbt.kept_models import refuse_a_model, refuse_what_no_table_keeps
-from lakehouse.dbt.lake_views import LakeViews
-from lakehouse.dbt.results import Tests, record_results
-from lakehouse.dbt.unnamed_reads import refuse_unnamed_reads
-from lakehouse.dbt.unstable_logic import refuse_another_logic
+from lakehouse.dbt.doors.kept_models import refuse_a_model, refuse_what_no_table_keeps
+from lakehouse.dbt.doors.unnamed_reads import refuse_unnamed_reads
+from lakehouse.dbt.doors.unstable_logic import refuse_another_logic
+from lakehouse.dbt.doors.ways_in import BUILDING, DEVELOPMENT, TESTING, Invocation, refuse_a_record, refuse_a_wrong_door
+from lakehouse.dbt.lake import Lake
+from lakehouse.dbt.results import Tests
 from lakehouse.errors import ConfigurationError
-from lakehouse.ledger.ledger import Ledger, open_ledger
-from lakehouse.namespaces import NAMESPACES, QUARANTINE
-from lakehouse.settings import LakehouseSettings, load_settings
+from lakehouse.ledger.ledger import open_ledger
+from lakehouse.namespaces import QUARANTINE
+from lakehouse.settings import load_settings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, open_catalog
 from lakehouse.tables.duck import load_iceberg_extension, quoted
@@ -56,7 +54,8 @@ class Plugin(BasePlugin):
         self._catalog = open_catalog(self._settings)
         self._ledger = open_ledger(self._settings)
         self._connection: DuckDBPyConnection | None = None
-        self._lake: _Lake | None = None
+        self._lake: Lake | None = None
+        self._lock = threading.RLock()  # dbt opens its first connections from several threads
         for name in (*bronze_contracts(self._settings), QUARANTINE):
             definition = bronze_table(self._settings, name)
             ensure_table(self._catalog, definition.identifier, definition.schema, definition.partition_by)
@@ -64,8 +63,6 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Prepare the process's DuckDB."""
         load_iceberg_extension(conn)
-        for namespace in NAMESPACES:
-            conn.execute(f'create schema if not exists "{namespace}"')
         # What does not fit goes to disk; without it, the order of the rows would be kept in memory, too.
         spill = quoted(str(self._settings.home / "scratch" / "duckdb"))
         conn.execute(f"set global temp_directory = {spill}")
@@ -81,15 +78,15 @@ class Plugin(BasePlugin):
         """
         if self._connection is None:
             return
-        target = _adapter().config.target_name
-        if self._lake is None or self._lake.target != target:
-            _refuse_a_wrong_door(target)
-            self._lake = self._open(self._connection, target)
-        if self._lake.builder.invocation_id != get_invocation_id():
-            _refuse_a_wrong_door(target)
-            self._stamp = stamp_of(self._settings.dbt_project_dir)
-            self._lake.builder.pin(get_invocation_id())
-        self._lake.views.refuse_others(cursor)
+        target, invocation_id = _adapter().config.target_name, get_invocation_id()
+        with self._lock:
+            if self._lake is None or self._lake.target != target or self._lake.builder.invocation_id != invocation_id:
+                _refuse_a_wrong_door(target)
+                if self._lake is None or self._lake.target != target:
+                    self._lake = Lake(target, self._settings, self._catalog, self._ledger, self._connection)
+                self._stamp = stamp_of(self._settings.dbt_project_dir)
+                self._lake.builder.pin(invocation_id)
+            self._lake.views.refuse_others(cursor)
 
     def store(self, target_config: TargetConfig) -> None:
         """Replace the window of a model's table and record it; or what else a macro hands over."""
@@ -104,7 +101,7 @@ class Plugin(BasePlugin):
             refuse_a_record(command, TESTING, "results of tests")
             lake.record(cursor, Tests(config, _unit_tests(), self._logic(lake.builder)))
         elif handed_over == DROP:
-            lake.drop()
+            logger.info("dropped {}", ", ".join(lake.drop()) or "nothing: no table was built")
         else:
             refuse_a_record(command, BUILDING, "rows")
             for node in (config["node"], *config["upstream"]):
@@ -113,13 +110,7 @@ class Plugin(BasePlugin):
             refuse_unnamed_reads(model, cursor)
             if lake.target != DEVELOPMENT:  # where variables may be tried
                 refuse_another_logic(model, self._declared())
-            lake.build(model)
-
-    def _open(self, connection: DuckDBPyConnection, target: str) -> "_Lake":
-        development = None
-        if target == DEVELOPMENT:
-            development = Development(self._settings, self._catalog, self._ledger)
-        return _Lake(target, self._settings, self._catalog, self._ledger, LakeViews(connection), development)
+            lake.build(model, _compute)
 
     def _declared(self) -> Declared | None:
         """What the project says, where it is this one that runs, and as it is now."""
@@ -131,47 +122,6 @@ class Plugin(BasePlugin):
         declared = self._declared()
         is_same = declared is not None and declared.stamp == self._stamp
         return {**(declared.logic if declared and is_same else {}), **builder.built}
-
-
-class _Lake:
-    """What a target reads and writes."""
-
-    def __init__(
-        self,
-        target: str,
-        settings: LakehouseSettings,
-        catalog: Catalog,
-        ledger: Ledger,
-        views: LakeViews,
-        development: Development | None,
-    ) -> None:
-        self.target, self.views = target, views
-        self._development = development
-        self._ledger = development.ledger if development else ledger
-        layers = development.layers if development else {}
-
-        def show(table: Table) -> None:
-            namespace = table.name()[-2]
-            views.show(table, layers.get(namespace, namespace))
-
-        self.builder = Builder(settings, catalog, self._ledger, show, (*NAMESPACES, *layers))
-
-    def build(self, model: Model) -> None:
-        self.builder.build(self._development.moved(model, self.builder) if self._development else model, _compute)
-
-    def record(self, cursor: DuckDBPyConnection, tests: Tests) -> None:
-        items = self.builder.materializations
-        items = self._development.own(items) if self._development else items
-        record_results(cursor, self._ledger, items, self.builder.run_id, tests)
-
-    def drop(self) -> None:
-        if self._development is None:
-            raise ConfigurationError(
-                f"found target {self.target}, whose tables are production; expected --target {DEVELOPMENT}; nothing "
-                f"was dropped; next: dbt run-operation drop_development --target {DEVELOPMENT}"
-            )
-        dropped = self._development.drop()
-        logger.info("dropped %s", ", ".join(dropped) or "nothing: no table was built")
 
 
 def _refuse_a_wrong_door(target: str) -> None:

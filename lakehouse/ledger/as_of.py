@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, create_engine, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, case, create_engine, insert, or_, select
 from sqlalchemy.pool import StaticPool
 
 from lakehouse.ledger import schema as t
@@ -21,6 +21,8 @@ RECORDED_AT: Mapping[str, str] = {
     t.quarantine_actions.name: "acted_at",
     t.backfills.name: "requested_at",
     t.checks.name: "observed_at",
+    t.foreign_writes.name: "found_at",
+    t.acceptances.name: "accepted_at",
 }
 """Table whose rows stay as they were recorded → its instant."""
 
@@ -47,7 +49,7 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterator[dict[str, Any]
 def _known(table: Table, at: datetime) -> list[Select[Any]]:
     """What to read of a table, and of what it said before."""
     if table.name in RECORDED_AT:
-        return [select(table).where(table.c[RECORDED_AT[table.name]] <= at)]
+        return [select(*_not_yet_undone(table, at)).where(table.c[RECORDED_AT[table.name]] <= at)]
     if table.name in t.past_of:
         past = t.past_of[table.name]
         before = [past.c[column.name] for column in table.columns]
@@ -61,6 +63,15 @@ def _known(table: Table, at: datetime) -> list[Select[Any]]:
     if table in t.past_of.values():
         return []
     raise KeyError(table.name)
+
+
+def _not_yet_undone(table: Table, at: datetime) -> list[ColumnElement[Any]]:
+    """Columns of a table; what was taken back later had not been."""
+    undone = {name: table.c[name] for name in ("undone_at", "undone_by") if name in table.c}
+    if not undone:
+        return list(table.c)
+    had_been = undone["undone_at"] <= at
+    return [case((had_been, column)).label(column.name) if column.name in undone else column for column in table.c]
 
 
 def _since(table: Table, at: datetime) -> Any:

@@ -12,6 +12,7 @@ from lakehouse.ledger.acceptances import Acceptance, record_acceptances, undo_ac
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, Window, contiguous_windows, parse_day
 from lakehouse.settings import load_settings
+from loaders.manifests.expectation_files import load_expectations
 from orchestration.cli.console import (
     FromOption,
     JsonOption,
@@ -23,9 +24,9 @@ from orchestration.cli.console import (
     say,
     window_of,
 )
+from orchestration.planning.edits import Touched, touched, unedited
 from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.edits import Touched, touched, unedited
-from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.readiness import Readiness, readiness_now
 from orchestration.readiness.verdicts import Status, Verdict
 
 
@@ -37,7 +38,9 @@ def plan_command(as_json: JsonOption = False) -> None:
     with reported():
         settings = load_settings()
         graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
-        found = list(touched(Readiness(unedited(graph), ledger), Readiness(graph, ledger)))
+        now, expectations = datetime.now(UTC), load_expectations(settings)
+        before, after = (Readiness(each, ledger, now, expectations) for each in (unedited(graph), graph))
+        found = list(touched(before, after))
         if as_json:
             console.print_json(data=[_as_json(each) for each in found])
         else:
@@ -86,7 +89,8 @@ def accept_command(
     with reported():
         settings = load_settings()
         graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
-        readiness, window, who = Readiness(graph, ledger), window_of(partition, from_, to), by or getpass.getuser()
+        readiness, window = readiness_now(settings, graph, ledger), window_of(partition, from_, to)
+        who = by or getpass.getuser()
         if window is not None and not graph[asset].is_partitioned:
             raise ConfigurationError(f"{asset} is not partitioned; next: leave the days out")
         verdicts = [v for key, v in readiness.verdicts(asset).items() if _is_inside(key, window)]

@@ -11,6 +11,7 @@ import pytest
 
 from lakehouse.settings import PROJECT_ROOT
 from orchestration.dbt_process.forks import end_servers
+from orchestration.dbt_process.manifest import dbt_environment
 from orchestration.dbt_process.process import run_dbt
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -78,6 +79,18 @@ def test_each_invocation_ends_as_it_does_in_a_fork_of_one_server_that_has_one_th
     end_servers()
     assert not any(stat(pid) for pid in said.servers)
     assert "a run Running with dbt" in (settings.home / "dbt" / "logs" / "dbt.log").read_text("utf-8")
+
+
+@pytest.mark.parametrize("prefix", ["DBT_", "DBT_ENGINE_"])
+def test_a_variable_of_the_shell_leads_no_run_to_another_target_or_folder(settings, monkeypatch, prefix):
+    for name in ("TARGET", "TARGET_PATH", "PROFILE"):
+        monkeypatch.setenv(f"{prefix}{name}", "dev")
+    monkeypatch.setenv(f"{prefix}EMPTY", "1")
+
+    environment = dbt_environment(settings)
+
+    assert environment["DBT_TARGET_PATH"] == str(settings.dbt_target_dir) and environment[f"{prefix}EMPTY"] == "1"
+    assert "dev" not in environment.values()
 
 
 @pytest.fixture

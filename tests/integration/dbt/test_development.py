@@ -1,7 +1,11 @@
 """dbt's target dev: reads production, writes beside it, and never counts for a verdict."""
 
+import os
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -16,9 +20,15 @@ from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.dbt_shell import dbt
 
 ANNA = {"OMNI_DEV_NAMESPACE": "anna", "DBT_TARGET": "dev"}
-WINDOW = "{start: 2026-04-15, end: 2026-04-16}"
 DAY = ("--event-time-start", "2026-04-15", "--event-time-end", "2026-04-16")
-KPI = ("--select", "support_kpi_daily")
+
+SHOWS_BOTH = """
+from dbt.cli.main import dbtRunner
+sql = "select sum(events) as n from {{ ref('support_kpi_daily') }} where kpi_date = date '2026-04-15'"
+for target in ("dev", "duckdb"):  # in one process
+    done = dbtRunner().invoke(["--quiet", "show", "--target", target, "--output", "json", "--inline", sql])
+    assert done.success, done.exception
+"""
 
 
 @pytest.fixture
@@ -58,15 +68,18 @@ def test_a_change_is_built_and_tested_beside_production_which_sees_nothing_of_it
     before, catalog = state(production), open_catalog(production)
     good = content_digest(find_table(catalog, "support_kpi_daily"))
 
-    built = dbt(production, "run", *KPI, *DAY, cwd=changed, **ANNA)
-    tested = dbt(
-        production, "test", "--select", "kpi_events_conserved", "ticket_events", "--vars", WINDOW, cwd=changed, **ANNA
-    )
-    shown = dbt(production, "--quiet", "show", "--inline", "select sum(events) as n from {{ ref('support_kpi_daily') }}", cwd=changed, **ANNA)  # fmt: skip
+    anna = {**ANNA, "DBT_TARGET_PATH": str(changed / "target")}  # a parse of its own
+    selected = ("--select", "support_kpi_daily", "event_rows_conserved", "--exclude", "test_type:unit")
+    built = dbt(production, "build", *selected, *DAY, cwd=changed, **anna)
+    shown = subprocess.run(
+        [sys.executable, "-c", SHOWS_BOTH],
+        cwd=changed, env={**os.environ, **anna, "OMNI_HOME": str(production.home), "PYTHONPATH": str(PROJECT_ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
-    assert built.returncode == 0, built.stdout
-    assert tested.returncode == 1 and "FAIL 1 kpi_events_conserved" in tested.stdout, tested.stdout
-    assert "| 2 |" in shown.stdout, shown.stdout
+    said = built.stdout
+    assert "FAIL 1 kpi_events_conserved" in said and "PASS event_rows_conserved" in said, said
+    assert re.findall(r'"n": (\d+)', shown.stdout) == ["2", "1"], shown.stdout + shown.stderr
     assert state(production) == before
     assert list_tables(catalog, "dev_anna_gold") == ["dev_anna_gold.support_kpi_daily"]
     with sqlite3.connect(production.home / "dev" / "anna" / "ledger.db") as ledger:
@@ -80,7 +93,7 @@ def test_a_change_is_built_and_tested_beside_production_which_sees_nothing_of_it
     assert content_digest(find_table(catalog, "support_kpi_daily")) == good
 
     refused = dbt(production, "run-operation", "drop_development")
-    dropped = dbt(production, "run-operation", "drop_development", **ANNA)
+    dropped = dbt(production, "run-operation", "drop_development", cwd=changed, **anna)
 
     assert refused.returncode != 0 and "whose tables are production" in " ".join(refused.stdout.split())
     assert dropped.returncode == 0 and "dropped dev_anna_gold.support_kpi_daily" in dropped.stdout, dropped.stdout

@@ -23,7 +23,6 @@ from tests.dbt_shell import dbt
 
 LATE = "2026-04-14"
 WINDOW = ("--event-time-start", LATE, "--event-time-end", "2026-04-15")
-AS_VARIABLES = "{start: 2026-04-14, end: 2026-04-15}"
 FOREIGN = {
     "seeds/codes.csv": "code\n1\n",
     "snapshots/kept.sql": "{% snapshot kept %}{{ config(strategy='check', check_cols='all', unique_key='x') }}select 1 as x{% endsnapshot %}",
@@ -120,7 +119,7 @@ def test_what_a_shell_leaves_is_late_until_it_is_built_and_tested_and_then_what_
 
     ran = lake.dbt("run", *WINDOW)
     untested = lake.ready()
-    tested = lake.dbt("test", "--vars", AS_VARIABLES, "--fail-fast")
+    tested = lake.dbt("test", "--fail-fast")
 
     assert ran.returncode == 0 and tested.returncode == 0, ran.stdout + tested.stdout
     assert ("ticket_events", LATE) not in untested
@@ -161,7 +160,7 @@ def test_a_door_that_is_shut_is_refused_with_its_reason_before_anything_is_writt
     own = tmp_path / "profiles"
     own.mkdir()
     profiles = (PROJECT_ROOT / "dbt_project" / "profiles.yml").read_text("utf-8")
-    (own / "profiles.yml").write_text(profiles.replace("duckdb:\n      type", "staging:\n      type", 1), "utf-8")
+    (own / "profiles.yml").write_text(profiles.replace("duckdb: &lake", "staging: &lake"), "utf-8")
     project = tmp_path / "project"
     shutil.copytree(PROJECT_ROOT / "dbt_project", project, ignore=shutil.ignore_patterns("gold", "silver"))
     elsewhere = ("--project-dir", str(project), "--target-path", str(tmp_path / "target"))
@@ -171,11 +170,10 @@ def test_a_door_that_is_shut_is_refused_with_its_reason_before_anything_is_writt
     before = lake.state()
     cases = [
         (["build", "--full-refresh", *WINDOW], {}, "a window replaces its own days"),
-        (["run", "--vars", AS_VARIABLES], {"DBT_ENGINE_FULL_REFRESH": "1"}, "a window replaces its own days"),
+        (["run", *WINDOW], {"DBT_ENGINE_FULL_REFRESH": "1"}, "a window replaces its own days"),
         (["build", "--defer", "--state", state], {}, "another manifest names"),
         (["test", "--state", state], {"DBT_DEFER": "1"}, "another manifest names"),
         (["run"], {"DBT_ENGINE_FAVOR_STATE": "1"}, "another manifest names"),
-        (["build", "--vars", "{day: 1}"], {}, "others than the project says"),
         (["test", "--vars", "{force: true, day: 1}"], {}, "others than the project says"),
         (["test", "--profiles-dir", str(own), "--target", "staging"], {}, "no lake is declared"),
         (["build"], {"DBT_TARGET": "nowhere"}, "does not have a target named 'nowhere'"),
@@ -196,7 +194,7 @@ def test_what_only_shows_records_nothing(lake, tmp_path):
     before = lake.state()
 
     for arguments in (
-        ["compile", "--full-refresh", *("--vars", "{day: 1}")],
+        ["compile", "--full-refresh"],
         ["show", "--inline-direct", "create or replace view silver.ticket_events as select 1 as x"],
         ["show", "--inline", "select count(*) from {{ ref('ticket_events') }}"],
         ["ls", "--defer", "--state", str(lake.settings.dbt_target_dir)],

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from lakehouse.dbt.kept_models import refuse_a_model
+from lakehouse.dbt.doors.kept_models import refuse_a_model
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT

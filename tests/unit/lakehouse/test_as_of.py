@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lakehouse.ledger import schema
+from lakehouse.ledger.acceptances import Acceptance, acceptances, record_acceptances, undo_acceptances
 from lakehouse.ledger.as_of import RECORDED_AT, ledger_as_of
 from lakehouse.ledger.evidence import Coverage, ManifestVersion, Release, SourceAdmission, SourceFileRecord
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
-from tests.unit.lakehouse.test_ledger import AT, BATCH, JUDGED, checked, covering, looked_at, written
+from tests.unit.lakehouse.test_ledger import ASSET, AT, BATCH, JUDGED, checked, covering, looked_at, written
 
 HOUR = timedelta(hours=1)
 
@@ -79,6 +80,16 @@ def test_a_row_of_an_earlier_version_without_its_instant_was_always_known(ledger
             connection.execute(schema.metadata.tables[name].update().values(since=None))
 
     assert coverage(ledger_as_of(ledger, AT - 1000 * HOUR)) == [covering("a")]
+
+
+def test_an_acceptance_that_was_taken_back_later_stood_until_then(ledger):
+    (item,) = ledger.record_materializations([written()])
+    record_acceptances(ledger, [Acceptance(item, ASSET, "2026-04-15", "old", "new", "the same rows", "ana", AT)])
+    undo_acceptances(ledger, acceptances(ledger).values(), "bo", AT + 2 * HOUR)
+
+    stood = [bool(acceptances(ledger_as_of(ledger, AT + apart))) for apart in (-HOUR, HOUR, 3 * HOUR)]
+
+    assert stood == [False, True, False]
 
 
 def test_what_is_asked_of_then_changes_nothing(ledger):

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from dbt.cli.main import cli
 
-from lakehouse.dbt.doors import (
+from lakehouse.dbt.doors.kept_models import REFUSED_CONFIGURATIONS
+from lakehouse.dbt.doors.ways_in import (
     COMMANDS,
     HARMLESS_OPTIONS,
     REFUSED_OPTIONS,
@@ -15,7 +16,6 @@ from lakehouse.dbt.doors import (
     Invocation,
     refuse_a_wrong_door,
 )
-from lakehouse.dbt.kept_models import REFUSED_CONFIGURATIONS
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import PROJECT_ROOT
 
@@ -64,4 +64,19 @@ def test_a_command_that_a_later_dbt_has_is_refused_until_somebody_knows_of_it():
 
 def test_a_window_alone_and_the_variables_of_the_project_are_let_in():
     for flags in ({"EVENT_TIME_START": "2026-04-14"}, {"VARS": {"start": 1, "end": 2, "force": True}}, {"VARS": None}):
+        refuse_a_wrong_door(Invocation("build", "duckdb", flags))
+
+
+@pytest.mark.parametrize("window", [{"EVENT_TIME_END": "2026-04-15"}, {"VARS": {"start": "2026-04-14"}}])
+@pytest.mark.parametrize("command", ["build", "run"])
+def test_a_full_refresh_of_a_window_is_refused_however_the_window_is_said(command, window):
+    with pytest.raises(ConfigurationError, match="a window replaces its own days"):
+        refuse_a_wrong_door(Invocation(command, "duckdb", {"FULL_REFRESH": True, **window}))
+
+
+def test_variables_of_a_change_are_let_in_in_development_alone():
+    flags = {"VARS": {"day": 1, "start": 2, "end": 3}}
+
+    refuse_a_wrong_door(Invocation("build", "dev", flags))
+    with pytest.raises(ConfigurationError, match="others than the project says"):
         refuse_a_wrong_door(Invocation("build", "duckdb", flags))

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from lakehouse.builds.model import Model
-from lakehouse.dbt.unnamed_reads import refuse_unnamed_reads
+from lakehouse.dbt.doors.unnamed_reads import refuse_unnamed_reads
 from lakehouse.errors import ConfigurationError
 
 EVENTS = '"memory"."bronze"."raw_ticket_events"'

@@ -2,7 +2,7 @@
 
 One table; `docs/reference/dbt.md` shows it, and a test holds it to every command and option that dbt has. What an
 invocation says of itself is judged by `lakehouse.dbt.plugin` when dbt opens the database, past which no hook, macro or
-model can step; what it would build, by `lakehouse.dbt.kept_models`. Imports no dbt.
+model can step; what it would build, by `lakehouse.dbt.doors.kept_models`. Imports no dbt.
 """
 
 from collections.abc import Callable, Mapping
