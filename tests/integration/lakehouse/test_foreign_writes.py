@@ -137,9 +137,9 @@ def append(settings):
     table.append(rows_of_day(table, TWO))
 
 
-def overwrite(settings):
-    table = foreign(settings)
-    table.overwrite(rows_of_day(table, TWO), day_filter(table, Window.of_keys(TWO, TWO)))
+def overwrite(settings, name=f"bronze.{EVENTS}", day=TWO):
+    table = foreign(settings, name)
+    table.overwrite(rows_of_day(table, day), day_filter(table, Window.of_keys(day, day)))
 
 
 def delete(settings):
@@ -170,8 +170,17 @@ def test_what_someone_else_writes_over_is_unsafe_at_once_and_then_its_day_alone(
     assert (statuses(lake), statuses(lake, KPI)) == (SECOND_STALE, ["READY", "BLOCKED", "READY"])
 
 
+def test_the_table_of_a_model_is_guarded_like_bronze_and_what_reads_it_is_blocked(lake):
+    overwrite(lake, "silver.ticket_events")
+
+    assert (statuses(lake, "ticket_events"), statuses(lake)) == (ALL_STALE, ["READY"] * 3)
+    assert look(lake) == []
+    assert (statuses(lake, "ticket_events"), statuses(lake, FACT, [WHOLE])) == (SECOND_STALE, ["BLOCKED"])
+
+
 def test_a_run_mends_what_someone_else_wrote_over(lake, clean):
     overwrite(lake)
+    overwrite(lake, "silver.ticket_events", ONE)
     next_step = next_command(open_readiness(lake).verdict(EVENTS, ONE))
 
     outcome = run(lake)
@@ -179,17 +188,6 @@ def test_a_run_mends_what_someone_else_wrote_over(lake, clean):
     assert (next_step, outcome.is_complete) == ("omni verify", True)
     assert (unsafe(lake), digests(lake)) == ([], clean)
     assert verify(open_catalog(lake), open_ledger(lake), lake, asset=EVENTS).findings == []
-
-
-def test_the_table_of_a_model_is_guarded_like_bronze_and_what_reads_it_is_blocked(lake, clean):
-    table = foreign(lake, "silver.ticket_events")
-    table.overwrite(rows_of_day(table, TWO), day_filter(table, Window.of_keys(TWO, TWO)))
-
-    assert (statuses(lake, "ticket_events"), statuses(lake)) == (ALL_STALE, ["READY"] * 3)
-    assert look(lake) == []
-    assert (statuses(lake, "ticket_events"), statuses(lake, FACT, [WHOLE])) == (SECOND_STALE, ["BLOCKED"])
-    assert run(lake).is_complete
-    assert (unsafe(lake), digests(lake)) == ([], clean)
 
 
 def test_rows_on_a_day_that_we_never_wrote_are_not_taken_for_an_empty_day(lake, clean):
@@ -319,11 +317,12 @@ def test_a_table_that_someone_drops_and_creates_is_not_ours_whatever_we_load_int
     catalog.drop_table(f"bronze.{EVENTS}")
     catalog.create_table(f"bronze.{EVENTS}", schema, partition_spec=spec).append(rows)
 
-    assert statuses(lake) == ALL_STALE
+    at_once = statuses(lake)
     look(lake)
-    assert statuses(lake) == ALL_STALE
-    assert run(lake).is_complete
-    assert (unsafe(lake), digests(lake)) == ([], clean)
+
+    assert (at_once, statuses(lake)) == (ALL_STALE, ALL_STALE)
+    ingest(lake)
+    assert (written_elsewhere(lake), events_are(lake, clean)) == ([], True)
 
 
 def test_a_table_that_someone_renames_away_and_back_is_not_lost(lake):
