@@ -25,7 +25,7 @@ def model(sql: str) -> Model:
     node = {"resource_type": "model", "name": "past", "schema": "silver", "alias": "past", "checksum": {"checksum": ""}}
     config = {"name": "past", "namespace": "silver", "sql": sql, "lo": None, "hi": None, "full_refresh": False}
     for each in (node, *upstream):
-        each["config"] = {"meta": {}}
+        each |= {"config": {"meta": {}}, "columns": {}}
     return Model.from_config(config | {"node": node, "upstream": upstream, "forced": False})
 
 
