@@ -64,6 +64,7 @@ class ManifestVersion:
     declared: dict[str, Any] | None
     """The manifest without its sources."""
     admitted_at: datetime
+    """When it was let in; of a version that came back after a later one, when it did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,10 @@ class Ledger:
                 where = (b.c.manifest_id == version.manifest_id, b.c.manifest_sha256 == version.manifest_sha256)
                 lacking = {name: getattr(version, name) for name in ("declared", "declared_at", "load_mode")}
                 connection.execute(update(b).where(*where, b.c.declared_at.is_(None)).values(lacking))
+                later = select(b.c.manifest_sha256).where(b.c.manifest_id == version.manifest_id)
+                own = select(b.c.admitted_at).where(*where).scalar_subquery()
+                if connection.execute(later.where(b.c.admitted_at > own)).first():  # what was declared before is back
+                    connection.execute(update(b).where(*where).values(admitted_at=version.admitted_at))
         return is_new
 
     def manifest_versions(self, manifest_id: str | None = None) -> list[ManifestVersion]:

@@ -6,7 +6,7 @@ that they hold back out of a range, dbt from a shell (`orchestration.dbt_gate`) 
 A partition that failed a check, or that someone else has written, holds back whatever reads it, wherever it lies.
 Inside the window that is built, so does one that is missing, stale or not yet checked by its loader: the build would be
 thrown away. Outside of it these do not: a day can be built before its neighbours, and the verdict on the result says
-what is lacking.
+what is lacking. Nor does that nothing is known of one, or that it is not due yet.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -17,6 +17,7 @@ from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Status, Verdict, decide
 
 _IN_WINDOW = (Status.MISSING, Status.STALE)
+_NOT_THERE = (Status.UNKNOWN, Status.PENDING)
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,14 @@ class Gate:
         pending = set(self.pending.get(verdict.asset, ())) - evidence.checks.of_run(self.run_id)
         required = {name: severity for name, severity in evidence.required_checks.items() if name not in pending}
         checks = evidence.checks.only(evidence.checks.names - pending)
-        return decide(replace(evidence, required_checks=required, checks=checks))
+        evidence = replace(evidence, required_checks=required, checks=checks)
+        if verdict.status in _NOT_THERE:  # what is there of it is judged as if nothing else were to come
+            blockers = [blocker for blocker in evidence.blockers if blocker.status not in _NOT_THERE]
+            evidence = replace(evidence, outside=None, awaited=(), blockers=blockers)
+        return decide(evidence)
 
     def _hinders(self, verdict: Verdict) -> bool:
-        if verdict.status is Status.FAILED or verdict.evidence.foreign_write:
+        if verdict.evidence.failed_errors or verdict.evidence.foreign_write:
             return True
         if verdict.status is Status.BLOCKED:
             return any(self._hindering(blocker) for blocker in verdict.evidence.blockers)

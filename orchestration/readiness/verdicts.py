@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from lakehouse.kinds import Severity
 from lakehouse.ledger.acceptances import Acceptance
-from lakehouse.ledger.evidence import CheckOutcomes, Materialization
+from lakehouse.ledger.evidence import CheckOutcomes, CheckResult, Materialization
 from orchestration.readiness.arrivals import Awaited
 
 _NAMED_BLOCKERS = 3
@@ -73,6 +73,12 @@ class PartitionEvidence:
     """What is wrong with its asset and cannot be blamed on any partition: files whose days nobody knows."""
 
     @property
+    def failed_errors(self) -> Sequence[CheckResult]:
+        """Failed checks that keep it from being ready: by the severity that the asset requires now."""
+        required = self.required_checks
+        return [c for c in self.checks.failed if required.get(c.check, c.severity) == "error"]
+
+    @property
     def holds_rows(self) -> bool:
         """Whether it was written with any row."""
         return self.materialization is not None and self.materialization.rows.loaded > 0
@@ -98,8 +104,8 @@ class Verdict:
 
     @property
     def is_problem(self) -> bool:
-        """Whether something is wrong: not where nothing is known of it, nor while it is not yet due."""
-        return self.status not in _NO_PROBLEM
+        """Whether something is wrong: not that nothing is known of it, nor that it is not due yet."""
+        return self.status not in _NO_PROBLEM or bool(self.evidence.failed_errors)
 
     @property
     def is_void(self) -> bool:
@@ -173,10 +179,7 @@ def _missing(evidence: PartitionEvidence) -> Findings:
 
 
 def _failed(evidence: PartitionEvidence) -> Findings:
-    # By the severity that the asset requires now, whatever it was when the check ran.
-    required = evidence.required_checks
-    failed = (c for c in evidence.checks.failed if required.get(c.check, c.severity) == "error")
-    return [(Status.FAILED, f"check {check.check} failed: {check.message}") for check in failed]
+    return [(Status.FAILED, f"check {check.check} failed: {check.message}") for check in evidence.failed_errors]
 
 
 def _unchecked(evidence: PartitionEvidence) -> Findings:

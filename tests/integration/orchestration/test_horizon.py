@@ -53,6 +53,15 @@ def test_the_window_that_a_manifest_declares_is_known_and_empty_where_nothing_is
     assert found == {14: "UNKNOWN", 15: "UNCHECKED", 16: "EMPTY", 17: "EMPTY", 18: "UNKNOWN"}
 
 
+def test_a_window_that_a_manifest_declares_no_more_is_not_known_any_more(one_day, declare):
+    window = {"start_at": "2026-04-15T00:00:00Z", "end_at": "2026-04-18T00:00:00Z"}
+    for narrow_or_wide in ({}, {"selection_window": window}, {}):
+        declare(ticket_manifest([source("a", "a.jsonl")], **narrow_or_wide))
+        refresh(one_day)
+
+    assert open_readiness(one_day).verdict(TICKET_EVENTS, "2026-04-16").status == "UNKNOWN"
+
+
 def test_an_unreadable_file_of_unknown_days_is_a_problem_of_its_asset_until_it_is_mended(one_day, declare):
     before = json.loads(omni("ready", TICKET_EVENTS, "2026-04-15", "--json")[1])
     (one_day.manifests / "b.jsonl.gz").write_bytes(gzip.compress(b"{}")[:-4])

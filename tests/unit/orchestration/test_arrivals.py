@@ -12,11 +12,12 @@ from lakehouse.kinds import CONSERVATION
 from lakehouse.ledger.evidence import CheckResult, Coverage, Materialization, RowCounts, SourceFileRecord
 from lakehouse.ledger.evidence import coverage_version as version_of
 from lakehouse.ledger.ledger import open_ledger
-from lakehouse.partitions import WHOLE
+from lakehouse.partitions import WHOLE, Window
 from lakehouse.settings import LakehouseSettings
 from loaders.manifests.expectations import Expectation
 from orchestration.readiness.arrivals import late_arrivals
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode
+from orchestration.readiness.gate import Gate
 from orchestration.readiness.readiness import Readiness, next_command
 from orchestration.readiness.verdicts import Status
 from tests.unit.orchestration.test_readiness import GRAPH, NOW, ONE, THREE, TWO, Lake, expectation
@@ -232,6 +233,29 @@ def test_too_few_records_are_loaded_and_the_day_has_not_arrived_for_all_that(lak
     assert verdict.reasons[0].startswith("due since 2026-04-02T00:00Z, 2 of at least 3 records arrived")
     assert after.verdict("daily", ONE).status is Status.BLOCKED
     assert after.mendable() == []
+
+
+def test_a_failed_check_of_a_day_that_is_not_due_yet_is_a_problem_and_holds_back_what_would_be_built(lake):
+    lake.cover(ONE)
+    lake.build_all(ONE)
+    lake.check("raw", ONE, passed=False)
+
+    readiness = lake.read(expectation(until=ONE, min_records=3, due_after_hours=900), now=AFTER_TWO)
+
+    verdict = readiness.verdict("raw", ONE)
+    assert (verdict.status, verdict.is_problem) == (Status.PENDING, True)
+    held = Gate(readiness, Window.of_keys(ONE, ONE)).obstacles("daily", ONE, lambda _: False)
+    assert [each.status for each in held] == [Status.FAILED]
+
+
+@pytest.mark.parametrize("fields", [{"due_after_hours": 900}, {"since": "2026-04-05", "until": "2026-04-05"}])
+def test_nothing_is_held_back_by_a_day_that_is_not_due_or_not_known(lake, fields):
+    lake.cover(ONE)
+    readiness = lake.read(expectation(**{"until": TWO, **fields}), now=datetime(2026, 4, 6, tzinfo=UTC))
+
+    assert readiness.verdict("raw", TWO).status is (Status.EMPTY if "since" in fields else Status.PENDING)
+    assert Gate(readiness, Window.of_keys(TWO, THREE)).obstacles("daily", TWO, lambda _: False) == []
+    assert Gate(readiness, Window.of_keys(TWO, THREE)).obstacles("daily", "2026-04-09", lambda _: False) == []
 
 
 @pytest.mark.parametrize(("source", "status"), [("s1", Status.READY), ("s2", Status.MISSING)])
