@@ -43,7 +43,8 @@ class Plugin(BasePlugin):
             UpstreamNotReady: it would read what is not ready, and no force was asked for.
         """
         config: dict[str, Any] = target_config.config
-        found = _obstacles(config, config["selected"], config["lo"], config["hi"])
+        declared = _declared(load_settings())
+        found = _obstacles(config, declared) if config["builds"] else []
         if not found:
             return
         shown = "; ".join(f"{v.name} is {v.status} ({v.reasons[0]})" for v in found[:_SHOWN])
@@ -63,14 +64,16 @@ def _declared(settings: LakehouseSettings) -> Declared | None:
     return ensure_declared(settings) if is_ours else None
 
 
-def _obstacles(manifest: dict[str, Any], selected: list[str], lo: str | None, hi: str | None) -> list[Verdict]:
+def _obstacles(manifest: dict[str, Any], declared: Declared | None) -> list[Verdict]:
     """Upstream partitions that hold the selection back, each once."""
     settings, nodes = load_settings(), manifest["nodes"]
-    chosen = {key: nodes[key] for key in selected if key in nodes}
+    lo: str | None = manifest["lo"]
+    hi: str | None = manifest["hi"]
+    chosen = {key: nodes[key] for key in manifest["selected"] if key in nodes}
     models = [node["name"] for node in chosen.values() if node["resource_type"] == "model"]
     if not models:
         return []
-    graph = read_asset_graph(manifest, bronze_contracts(settings), _declared(settings), settings)
+    graph = read_asset_graph(manifest, bronze_contracts(settings), declared, settings)
     readiness = readiness_now(settings, graph, open_ledger(settings))
     window = Window(parse_day(lo), parse_day(hi)) if lo and hi else None
     tests = {node["name"] for node in chosen.values() if node["resource_type"] == "test"}

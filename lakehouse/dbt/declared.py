@@ -64,12 +64,18 @@ def write_declared(path: Path, declared: Declared) -> None:
 
 
 def stamp_of(project: Path) -> str:
-    """Tells whether a file of the project has changed, without reading any: by inode, size and time of each."""
+    """Tells whether a file of the project has changed, without reading any: by inode, size and times of each."""
     lakehouse = PROJECT_ROOT / "lakehouse"
-    files = [*(lakehouse / name for name in _FORM), *(path for path in sorted(project.rglob("*")) if path.is_file())]
-    seen = [[str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns] for path in files for stat in [path.stat()]]
+    # As dbt looks for them: behind links, too.
+    own = sorted(Path(folder, name) for folder, _, names in os.walk(project, followlinks=True) for name in names)
+    seen = [[str(path), *_stamp(path)] for path in [*(lakehouse / name for name in _FORM), *own] if path.exists()]
     by = {name: version(name) for name in _WRITTEN_BY}
     return hashlib.sha256(json.dumps([seen, by]).encode()).hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def hash_of_variable(name: str) -> str:

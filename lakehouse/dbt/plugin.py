@@ -99,7 +99,9 @@ class Plugin(BasePlugin):
             refuse_what_no_table_keeps(config["nodes"], config["sources"], config["selected"])
         elif handed_over == RESULTS:
             refuse_a_record(command, TESTING, "results of tests")
-            lake.record(cursor, Tests(config, _unit_tests(), self._logic(lake.builder)))
+            said = self._said_from_the_start()
+            logic = {**said.logic, **lake.builder.built}
+            lake.record(cursor, Tests(config, _unit_tests(), said.definitions, logic))
         elif handed_over == DROP:
             logger.info("dropped {}", ", ".join(lake.drop()) or "nothing: no table was built")
         else:
@@ -117,11 +119,10 @@ class Plugin(BasePlugin):
         is_ours = Path(_flags()["PROJECT_DIR"]).resolve() == self._settings.dbt_project_dir
         return read_declared(self._settings) if is_ours else None
 
-    def _logic(self, builder: Builder) -> dict[str, str]:
-        """Model → the logic that this invocation parsed, of those that it built, or that the project says unchanged."""
+    def _said_from_the_start(self) -> Declared:
+        """What the project says, where it has not changed since the invocation began; else nothing."""
         declared = self._declared()
-        is_same = declared is not None and declared.stamp == self._stamp
-        return {**(declared.logic if declared and is_same else {}), **builder.built}
+        return declared if declared and declared.stamp == self._stamp else Declared(self._stamp)
 
 
 def _refuse_a_wrong_door(target: str) -> None:
@@ -145,6 +146,12 @@ def _flags() -> dict[str, Any]:
 
 def _compute(staging: Staging, chunk: Chunk) -> None:
     staging.add(chunk, _execute, _cursor())
+
+
+def _unit_tests() -> dict[str, str]:
+    """Unit test → its definition, as this invocation has parsed it."""
+    tests = _adapter().get_macro_resolver().unit_tests
+    return {key: unit_test_definition(test.to_dict()) for key, test in tests.items()}
 
 
 def _adapter() -> Any:

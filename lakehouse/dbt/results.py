@@ -4,6 +4,7 @@ A pass over a window is a pass for each of its days. A failure is attributed to 
 compiled test runs again for each day, with the text between its window markers (macros/window.sql) narrowed to the day.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, Window, parse_day
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Tests:
@@ -26,6 +29,8 @@ class Tests:
     """See macros/results.sql: the window, and per test its asset, status, failures and compiled SQL."""
     unit_tests: Mapping[str, str]
     """Unit test → its definition."""
+    declared: Mapping[str, str]
+    """Test → the definition that the project says; empty where that is not known."""
     logic: Mapping[str, str]
     """Model → the logic that its unit tests judged, as far as it is known."""
 
@@ -64,6 +69,8 @@ def record_results(
             items = {key: item for key, item in items.items() if tests.judged(item)}
         else:
             definition = data_test_definition(test["sql"], test["config"])
+            if tests.declared and definition != tests.declared.get(test["id"]):
+                logger.warning("test %s: its SQL depends on this run; its result counts for no verdict", test["name"])
         failing = _failing_partitions(cursor, test, sorted(items))
         for key, item in items.items():
             checks.append(_check(test, item, failing.get(key, 0), run_id, definition))
