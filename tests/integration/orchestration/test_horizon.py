@@ -6,6 +6,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.tables.catalog import open_catalog
 from loaders.ingest import ingest, refresh
@@ -14,6 +15,7 @@ from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import open_readiness
 from orchestration.report.pages import as_html, as_markdown
 from orchestration.report.report import build_report
+from orchestration.runs.main_job import run_main_job
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
 from tests.unit.orchestration.test_readiness import NOW
 
@@ -96,3 +98,15 @@ def test_an_unreadable_file_blocks_the_days_of_its_declared_window(one_day, decl
     readiness = open_readiness(one_day)
     assert readiness.warnings == {}
     assert "b.jsonl.gz" in " ".join(readiness.verdict(TICKET_EVENTS, "2026-04-15").reasons)
+
+
+def test_a_run_with_an_expectation_that_is_none_loads_nothing_and_says_why(settings, declare):
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    (settings.manifests / "expectations").mkdir()
+    (settings.manifests / "expectations" / "tickets.json").write_text('{"name": "tickets"}')
+
+    with pytest.raises(ConfigurationError, match=r"tickets.json: \$.asset: .*; next: mend it, omni manifests check"):
+        run_main_job(settings, None, lambda _: None)
+
+    assert open_ledger(settings).current_materializations() == {}
