@@ -28,7 +28,7 @@ class Model:
     reach: dict[str, Reach]
     """Source or model that it reads → which of its partitions a partition reads."""
     tables: frozenset[tuple[str, str]]
-    """Schema and table of each of these, and of the model itself: all that its SQL may read."""
+    """Schema and table of each of these: all that its SQL may read. Not its own: its rows follow from earlier runs."""
     is_partitioned: bool
     time_column: str | None
     """Column whose UTC day is the partition; None for a model that is replaced whole."""
@@ -64,9 +64,7 @@ class Model:
             sql=config["sql"],
             logic=logic_of(config["sql"], node, config["upstream"]),
             reach={upstream["name"]: reach_of(node, upstream) for upstream in config["upstream"]},
-            tables=frozenset(
-                (each["schema"], each.get("identifier") or each["alias"]) for each in (*config["upstream"], node)
-            ),
+            tables=frozenset((each["schema"], each.get("identifier") or each["alias"]) for each in config["upstream"]),
             is_partitioned=is_partitioned,
             time_column=time_column if is_partitioned else None,
             window=Window(date.fromisoformat(lo), date.fromisoformat(hi)) if lo and is_partitioned else None,

@@ -18,7 +18,6 @@ from dbt_common.exceptions import DbtRuntimeError
 from dbt_common.invocation import get_invocation_id
 from duckdb import DuckDBPyConnection
 
-from lakehouse.builds.build import Builder
 from lakehouse.builds.chunks import Chunk
 from lakehouse.builds.model import Model
 from lakehouse.builds.staging import Staging
@@ -132,12 +131,6 @@ def _refuse_a_wrong_door(target: str) -> None:
         refuse_a_wrong_door(Invocation(flags["WHICH"], target, flags))
     except ConfigurationError as error:
         raise DbtRuntimeError(str(error)) from error  # dbt's own: printed without a traceback
-
-
-def _unit_tests() -> dict[str, str]:
-    """Unit test → its definition, as this invocation has parsed it."""
-    tests = _adapter().get_macro_resolver().unit_tests
-    return {key: unit_test_definition(test.to_dict()) for key, test in tests.items()}
 
 
 def _flags() -> dict[str, Any]:
