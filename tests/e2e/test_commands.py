@@ -12,6 +12,7 @@ from lakehouse.settings import PROJECT_ROOT
 from tests.conftest import recording_manifest, source, ticket_event, ticket_manifest, write_lines
 
 BIN = Path(sys.executable).parent
+MEDIA = ("raw_audio_assets", "raw_video_assets")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,9 @@ def lakehouse(tmp_path_factory):
     root = tmp_path_factory.mktemp("a place")
     manifests = root / "manifests"
     write_lines(manifests / "a.jsonl", [ticket_event(1), ticket_event(2, "2026-04-16"), "broken"])
-    (manifests / "m.json").write_text(json.dumps(ticket_manifest([source("a", "a.jsonl")])))
+    three_days = {"start_at": "2026-04-14T00:00:00Z", "end_at": "2026-04-17T00:00:00Z"}
+    declared = ticket_manifest([source("a", "a.jsonl")], selection_window=three_days)
+    (manifests / "m.json").write_text(json.dumps(declared))
     home = {"OMNI_HOME": str(root / "home"), "OMNI_MANIFESTS": str(manifests), "OMNI_MAX_QUARANTINED_SHARE": "0.5"}
     return lambda *command, cwd=PROJECT_ROOT, **env: subprocess.run(
         [BIN / command[0], *command[1:]],
@@ -91,13 +94,15 @@ def test_dlt_loads_recordings_with_their_sidecars_and_refuses_one_whose_sidecar_
 
 
 def test_ready_answers_0_ready_1_not_ready_2_error(loaded, tmp_path):
-    empty = loaded("omni", "ready", "raw_ticket_events", "2026-04-01", cwd=tmp_path)
+    empty = loaded("omni", "ready", "raw_ticket_events", "2026-04-14", cwd=tmp_path)
+    beyond = loaded("omni", "ready", "raw_ticket_events", "2026-04-17", cwd=tmp_path)
     unchecked = loaded("omni", "ready", "raw_ticket_events", "2026-04-15", "--json", cwd=tmp_path)
     missing = loaded("omni", "ready", "ticket_events", "2026-04-15", "2026-04-16", "--wait", "0.1")
     unknown = loaded("omni", "ready", "nope", "2026-04-15")
     no_day = loaded("omni", "ready", "raw_ticket_events", "yesterday")
 
-    assert [r.returncode for r in (empty, unchecked, missing, unknown, no_day)] == [0, 1, 1, 2, 2]
+    assert [r.returncode for r in (empty, beyond, unchecked, missing, unknown, no_day)] == [0, 1, 1, 1, 2, 2]
+    assert "raw_ticket_events 2026-04-17: UNKNOWN" in beyond.stdout
     assert json.loads(unchecked.stdout)["status"] == "UNCHECKED"
     assert "ticket_events 2026-04-15: MISSING" in missing.stdout and "next: omni run" in missing.stdout
     assert "expected one UTC day such as 2026-04-15" in no_day.stderr
@@ -139,7 +144,10 @@ def test_the_main_job_mends_everything_and_a_second_run_changes_nothing(loaded):
     assert {v["asset"] for v in verdicts} >= {"raw_ticket_events", "ticket_fact", "support_kpi_daily"}
     one = json.loads(loaded("omni", "status", "--asset", "ticket_fact", "--json").stdout)
     assert one == [v for v in verdicts if v["asset"] == "ticket_fact"]
-    assert all(v["ready"] for v in verdicts)
+    assert {(v["status"], "doc" in v["asset"] or v["asset"] in MEDIA) for v in verdicts if not v["ready"]} == {
+        ("UNKNOWN", True)
+    }
+    assert all(v["ready"] for v in verdicts if "ticket" in v["asset"] or "support" in v["asset"])
     explained = loaded("omni", "explain", "raw_ticket_events", "2026-04-16").stdout
     assert "2 rows read = 1 loaded + 0 deduplicated + 1 quarantined" in explained and "checks passed" in explained
     both = loaded("omni", "ready", "support_kpi_daily", "2026-04-15", "2026-04-16", "--json")
