@@ -384,7 +384,7 @@ def test_a_model_that_cannot_be_compiled_is_stale_and_says_why_and_the_others_ar
     [
         ({"quarantine_share": {"at_most": 0.01}}, "UNCHECKED"),
         ({"quarantine_share": {"at_most": 0.05}}, "READY"),
-        ({"conservation": {"severity": "warn"}}, "READY"),
+        ({"quarantine_share": {"severity": "error"}}, "READY"),
     ],
 )
 def test_a_threshold_in_a_contract_is_part_of_the_check(lake, before, tmp_path, checks, status):
