@@ -299,18 +299,27 @@ def statuses(settings):
 
 
 def predicted(before, edits):
-    """By the readers alone: what was written is hit by the edit, whoever reads a day that is hit is blocked."""
+    """By the readers alone: what was written is hit by the edit, whoever reads a day that is hit is blocked.
+
+    Of what was unknown nothing more is known.
+    """
     stale = {asset for edit in edits for asset in edit.stale}
     unchecked = {asset for edit in edits for asset in hit_checks(edit)}
     after = dict(before)
     for asset, key in before:
+        if before[asset, key] == "UNKNOWN":
+            continue
         if asset in stale:
             after[asset, key] = "STALE"
         elif asset in unchecked and before[asset, key] != "EMPTY":
             after[asset, key] = "UNCHECKED"
     for asset in READERS:  # upstream first
         for reader, reach in READERS[asset].items():
-            hit = [key for (name, key), status in after.items() if name == asset and status not in ("READY", "EMPTY")]
+            hit = [
+                key
+                for (name, key), status in after.items()
+                if name == asset and status in ("STALE", "UNCHECKED", "BLOCKED")
+            ]
             for name, key in before:
                 days = [day for day in hit if reach == "all" or day == key or (reach == "up_to_day" and day <= key)]
                 if name == reader and days and after[name, key] == "READY":
@@ -326,8 +335,8 @@ def differences(found, expected):
     }
 
 
-def test_before_any_edit_everything_is_safe(before):
-    assert set(before.values()) == {"READY", "EMPTY"}
+def test_before_any_edit_everything_that_is_known_is_safe(before):
+    assert set(before.values()) == {"READY", "EMPTY", "UNKNOWN"}
     assert len([key for _, key in before if key == WHOLE]) == 3
 
 
