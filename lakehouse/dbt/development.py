@@ -4,6 +4,7 @@ dbt calls the tables as in production: what was built in development stands in t
 verdict, run, graph or production build looks at these namespaces or at this ledger. Called by `lakehouse.dbt.plugin`.
 """
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
@@ -51,6 +52,7 @@ class Development:
         self.layers = {f"dev_{name}_{layer}": layer for layer in (SILVER, GOLD)}
         """Namespace of development → the one of production that it stands in for."""
         self._catalog, self._folder = catalog, settings.home / "dev" / name
+        self._warehouse = settings.warehouse_url
         self.ledger = DevelopmentLedger(open_ledger(_with_ledger(settings, self._folder)), production)
 
     def moved(self, model: Model, builder: Builder) -> Model:
@@ -70,10 +72,10 @@ class Development:
         for table in tables:
             self._catalog.purge_table(table)
         for namespace in self.layers:
-            try:
+            with contextlib.suppress(NoSuchNamespaceError):
                 self._catalog.drop_namespace(namespace)
-            except NoSuchNamespaceError:
-                continue
+            # Where the warehouse is a folder, purging leaves those of the tables, empty.
+            shutil.rmtree(Path(self._warehouse.removeprefix("file://")) / namespace, ignore_errors=True)
         self.ledger.engine.dispose()
         shutil.rmtree(self._folder)
         return tables

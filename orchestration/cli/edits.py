@@ -2,8 +2,10 @@
 
 import getpass
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +24,7 @@ from orchestration.cli.console import (
     open_filled_ledger,
     reported,
     say,
+    show_progress,
     window_of,
 )
 from orchestration.planning.edits import Touched, touched, unedited
@@ -29,9 +32,15 @@ from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import Readiness, readiness_now
 from orchestration.readiness.verdicts import Status, Verdict
 
+if TYPE_CHECKING:  # opens the engines
+    from orchestration.runs.trial import AssetDifference
 
-def plan_command(as_json: JsonOption = False) -> None:
-    """Say which partitions an edit of the dbt project or of a threshold touches, and why; computes nothing.
+
+def plan_command(
+    diff: Annotated[bool, typer.Option("--diff", help="Build them into scratch, and say which rows differ.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which partitions an edit of the dbt project or of a threshold touches, and why; writes nothing.
 
     Exit 0: none. Exit 1: some are to be computed, checked or accepted.
     """
@@ -41,10 +50,17 @@ def plan_command(as_json: JsonOption = False) -> None:
         now, expectations = datetime.now(UTC), load_expectations(settings)
         before, after = (Readiness(each, ledger, now, expectations) for each in (unedited(graph), graph))
         found = list(touched(before, after))
+        rows: list[AssetDifference] | None = None
+        lines: list[str] = []
+        if diff:
+            from orchestration.runs.trial import difference_lines, try_edit  # opens the engines
+
+            rows = try_edit(settings, after, ledger, found, show_progress)
+            lines = [line for each in rows for line in difference_lines(each)]
         if as_json:
-            console.print_json(data=[_as_json(each) for each in found])
+            console.print_json(data=[_as_json(each, rows) for each in found])
         else:
-            say(*map(_line, found), _summary(found))
+            say(*map(_line, found), *lines, _summary(found))
     raise typer.Exit(1 if found else 0)
 
 
@@ -63,13 +79,15 @@ def _summary(found: list[Touched]) -> str:
     return f"{said}; next: omni run, or omni accept ASSET --reason '…'"
 
 
-def _as_json(group: Touched) -> dict[str, object]:
+def _as_json(group: Touched, rows: Sequence["AssetDifference"] | None) -> dict[str, object]:
+    found = [each for of in rows or () if of.asset == group.asset for each in of.differences]
     return {
         "asset": group.asset,
         "partitions": [key or None for key in group.partitions],
         "before": group.before.value,
         "after": group.after.value,
         "reason": group.reason,
+        "rows": None if rows is None else [asdict(each) for each in found if each.partition in group.partitions],
     }
 
 

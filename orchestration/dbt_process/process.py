@@ -6,7 +6,7 @@ each run. Not in this process, because dbt keeps state in the process and Dagste
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from typing import Any
@@ -36,11 +36,14 @@ def run_dbt(
     window: Window | None,
     run_id: str,
     on_event: Callable[[Event], None],
+    environment: Mapping[str, str] | None = None,
 ) -> DbtOutcome:
-    """Run dbt on a lakehouse, for a run; all it says goes to `OMNI_HOME/dbt/logs/dbt.log`, too."""
+    """Run dbt on a lakehouse, for a run; all it says goes to `OMNI_HOME/dbt/logs/dbt.log`, too.
+
+    `environment` leads it elsewhere than to production.
+    """
     bounds = ["--event-time-start", str(window.first), "--event-time-end", str(window.end)] if window else []
-    # What its gate expects is declared among the manifests.
-    environment = {**dbt_environment(settings), "OMNI_RUN_ID": run_id, "OMNI_MANIFESTS": str(settings.manifests)}
+    variables = {**dbt_environment(settings), "OMNI_RUN_ID": run_id, **(environment or {})}
     broken, log = set[str](), _log_file(settings)
 
     def note(line: str) -> None:
@@ -51,7 +54,7 @@ def run_dbt(
         on_event(event)
 
     try:
-        status = invoke_dbt(["--log-format", "json", "--no-use-colors", *arguments, *bounds], environment, note)
+        status = invoke_dbt(["--log-format", "json", "--no-use-colors", *arguments, *bounds], variables, note)
     finally:
         log.close()
     return DbtOutcome(status == 0, frozenset(broken))
