@@ -69,11 +69,17 @@ def ensure_declared(settings: LakehouseSettings) -> Declared:
 def dbt_environment(settings: LakehouseSettings) -> dict[str, str]:
     """The environment of this process, but that dbt's works on this lakehouse, in production.
 
-    OMNI_HOME is named only where it differs: dbt parses the whole project again when it changes from unset to set, and
-    where an option names the target that it takes anyway.
+    What its gate and its plugins go by is named only where it differs from what they find by themselves: dbt parses the
+    whole project again when OMNI_HOME changes from unset to set, and where an option names the target that it takes
+    anyway.
     """
     led = {f"{prefix}{name}" for prefix in ("DBT_", "DBT_ENGINE_") for name in _LED_ELSEWHERE}
-    home = {} if settings.home == load_settings().home else {"OMNI_HOME": str(settings.home)}
+    found = load_settings()
+    given = {
+        f"OMNI_{name.upper()}": str(getattr(settings, name))
+        for name in ("home", "manifests", "max_quarantined_share")
+        if getattr(settings, name) != getattr(found, name)
+    }
     # dbt_project.yml silences these, but only after the project is read, which is what they are about.
     silence = json.dumps({"silence": ["ConfigTargetPathDeprecation", "ConfigLogPathDeprecation"]})
     folders = {
@@ -86,5 +92,5 @@ def dbt_environment(settings: LakehouseSettings) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if name not in led},
         **{name: str(folder) for name, folder in folders.items()},
         "DBT_WARN_ERROR_OPTIONS": silence,
-        **home,
+        **given,
     }

@@ -1,6 +1,7 @@
 """What another logic or another check has left behind, `omni run` finds and mends; what no project says is not built."""
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -12,9 +13,11 @@ from lakehouse.dbt.declared import declared_path
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE
-from lakehouse.settings import LakehouseSettings
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
+from lakehouse.tables.digest import content_digest
 from orchestration.cli import edits, main
+from orchestration.dbt_process.manifest import ensure_declared
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
@@ -50,7 +53,7 @@ def lake(tmp_path_factory, parsed_project):
     manifest = ticket_manifest([source("a", "a.jsonl")])
     (settings.manifests / f"{manifest['manifest_id']}.json").write_text(json.dumps(manifest), "utf-8")
     run(settings)
-    assert set(statuses(settings).values()) <= {"READY", "EMPTY"}
+    assert set(statuses(settings).values()) <= {"READY", "EMPTY", "UNKNOWN"}
     return settings
 
 
@@ -75,7 +78,7 @@ def test_what_an_edit_leaves_behind_is_found_and_mended_by_a_run(lake):
 
     run(lake)
 
-    assert set(statuses(lake).values()) <= {"READY", "EMPTY"}
+    assert set(statuses(lake).values()) <= {"READY", "EMPTY", "UNKNOWN"}
     # The loaders' check was asked again, and the day was not loaded for it.
     assert open_ledger(lake).current_materializations([TICKET_EVENTS]) == loaded
 
@@ -114,6 +117,45 @@ def omni(lake, monkeypatch):
     return lambda *words: CliRunner().invoke(main.app, list(words))
 
 
+def test_a_trial_says_which_rows_an_edit_changes_and_leaves_nothing_behind(lake, omni, tmp_path, monkeypatch):
+    project = shutil.copytree(PROJECT_ROOT / "dbt_project", tmp_path / "dbt_project")
+    model = project / "models" / "gold" / "support_kpi_daily.sql"
+    model.write_text(model.read_text().replace("count(*) as events,", "count(*) + 1 as events,"))
+    monkeypatch.setattr(LakehouseSettings, "dbt_project_dir", project)
+
+    def left():
+        tables = [table for of in open_catalog(lake).list_namespaces() for table in open_catalog(lake).list_tables(of)]
+        folders = sorted(path.name for path in (lake.home / "warehouse").iterdir())
+        found = {t: content_digest(open_catalog(lake).load_table(t)) for t in tables}
+        return found, folders, open_ledger(lake).current_materializations(), list((lake.home / "dev").glob("*"))
+
+    before = left()
+    done = omni("plan", "--diff", "--json")
+    said = omni("plan", "--diff")
+
+    assert (done.exit_code, said.exit_code) == (1, 1), done.output
+    (group,) = json.loads(done.stdout)
+    assert (group["asset"], group["after"], group["partitions"]) == ("support_kpi_daily", "STALE", [ONE, TWO])
+    counts = [(each["partition"], each["added"], each["removed"], each["changed"]) for each in group["rows"]]
+    assert counts == [(ONE, 0, 0, 1), (TWO, 0, 0, 1)]
+    assert group["rows"][0]["examples"][0].endswith("events 1 → 2")
+    assert f"support_kpi_daily {ONE}: 0 added, 0 removed, 1 changed" in said.stdout
+    assert left() == before
+
+
+def test_a_trial_of_an_edit_that_dbt_does_not_build_says_so_and_leaves_nothing(lake, omni, tmp_path, monkeypatch):
+    project = shutil.copytree(PROJECT_ROOT / "dbt_project", tmp_path / "dbt_project")
+    model = project / "models" / "gold" / "support_kpi_daily.sql"
+    model.write_text(model.read_text().replace("count(*) as events,", "no_such_column as events,"))
+    monkeypatch.setattr(LakehouseSettings, "dbt_project_dir", project)
+
+    done = omni("plan", "--diff")
+
+    assert done.exit_code == 2
+    assert "dbt does not build support_kpi_daily" in done.output and "no_such_column" in done.output
+    assert list((lake.home / "dev").glob("*")) == []
+
+
 def test_an_acceptance_lets_an_older_logic_stand_for_this_edit_alone(lake, omni):
     logic = open_readiness(lake).graph["support_kpi_daily"].logic
     write(lake, t.materializations, {"logic": "another"}, asset="support_kpi_daily")
@@ -139,12 +181,13 @@ def test_an_acceptance_lets_an_older_logic_stand_for_this_edit_alone(lake, omni)
 
 
 def test_sql_that_the_project_does_not_say_is_refused_before_it_is_written(lake):
+    ensure_declared(lake)
     declared = json.loads(declared_path(lake).read_text("utf-8"))
     declared["logic"]["ticket_fact"] = "what the project compiles to, whatever the run"
     declared_path(lake).write_text(json.dumps(declared), "utf-8")
     before = open_ledger(lake).current_materializations(["ticket_fact"])
 
-    refused = dbt(lake, "build", "--select", "ticket_fact", "--vars", "threshold: 5")
+    refused = dbt(lake, "build", "--select", "ticket_fact")
 
     assert refused.returncode == 1
     said = " ".join(refused.stdout.split())
