@@ -73,6 +73,7 @@ def test_check_ends_with_0_where_all_is_admitted_and_needs_no_source_file_and_no
                 "reasons": ["warn: checksum_sha256 is missing, so changed bytes would go unnoticed"],
             },
         ],
+        "expectations": [],
     }
     assert not (settings.home / "catalog.db").exists()
 

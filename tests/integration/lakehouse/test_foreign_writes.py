@@ -114,7 +114,7 @@ def unsafe(settings):
         verdict.name
         for asset in readiness.graph.nodes
         for verdict in readiness.verdicts(asset).values()
-        if not verdict.is_ready
+        if verdict.is_problem
     )
 
 
@@ -200,7 +200,7 @@ def test_rows_on_a_day_that_we_never_wrote_are_not_taken_for_an_empty_day(lake, 
     assert statuses(lake, EVENTS, [before, *DAYS]) == ["STALE", "READY", "READY", "STALE"]
     assert daily_partitions(lake, open_ledger(lake)).start.date().isoformat() == before
     ingest(lake)
-    assert statuses(lake, EVENTS, [before, *DAYS]) == ["EMPTY", "READY", "READY", "UNCHECKED"]
+    assert statuses(lake, EVENTS, [before, *DAYS]) == ["UNKNOWN", "READY", "READY", "UNCHECKED"]
     assert events_are(lake, clean)
     assert daily_partitions(lake, open_ledger(lake)).start.date().isoformat() == ONE
 
