@@ -22,10 +22,16 @@ _ONLY_WHOLE = ("--select", "config.meta.omni.partitioned:whole")
 
 
 def fill(home: str, folder: str) -> None:
-    """Load a manifest folder into a lakehouse."""
-    settings = LakehouseSettings(_env_file=None, home=Path(home), manifests=Path(folder))
+    """Load a manifest folder into a lakehouse, which from then on finds it beside itself."""
+    manifests_of(home).symlink_to(folder)
+    settings = LakehouseSettings(_env_file=None, home=Path(home), manifests=manifests_of(home))
     if not ingest(settings).is_complete:
         raise RuntimeError(f"{folder}: not loaded whole; next: find the bug before the cost")
+
+
+def manifests_of(home: str) -> Path:
+    """The manifest folder of a lakehouse that `fill` has filled: what is expected of it is declared there."""
+    return Path(home, "manifests")
 
 
 def build_history(home: str) -> None:
@@ -87,7 +93,11 @@ def _window(first: str, days: int) -> tuple[str, ...]:
 
 def _build(home: str, *arguments: str) -> float:
     """One `dbt build` in this process: its CPU seconds, without the imports."""
-    os.environ |= {"OMNI_HOME": home, "DBT_LOG_PATH": str(Path(home, "logs"))}
+    os.environ |= {
+        "OMNI_HOME": home,
+        "OMNI_MANIFESTS": str(manifests_of(home)),
+        "DBT_LOG_PATH": str(Path(home, "logs")),
+    }
     from dbt.cli.main import dbtRunner  # after OMNI_HOME: the plugin reads its settings once per process
 
     project = str(PROJECT_ROOT / "dbt_project")

@@ -29,6 +29,7 @@ from orchestration.readiness.readiness import Readiness, open_readiness
 from orchestration.readiness.verdicts import Status
 from orchestration.runs.backfill import Selection, plan_backfill, request_backfill, run_backfill
 from orchestration.runs.main_job import run_main_job
+from tests.bench.dbt_jobs import manifests_of
 from tests.bench.measuring import cpu_seconds
 
 _BRONZE = "raw_ticket_events"
@@ -143,5 +144,6 @@ def load_definitions(home: str) -> float:
 def _process(home: str, *command: str) -> float:
     """CPU seconds of a process alone: this one has imported much more."""
     started = cpu_seconds()
-    subprocess.run(command, env={**os.environ, "OMNI_HOME": home}, check=True, stdout=subprocess.DEVNULL)
+    named = {"OMNI_HOME": home, "OMNI_MANIFESTS": str(manifests_of(home))}
+    subprocess.run(command, env={**os.environ, **named}, check=True, stdout=subprocess.DEVNULL)
     return cpu_seconds() - started
