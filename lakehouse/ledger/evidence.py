@@ -262,11 +262,6 @@ class CheckOutcomes:
         failed = tuple(result for result in self.failed if result.check in names)
         return CheckOutcomes(passed, failed, self.definitions)
 
-    def defined_as(self, wanted: Mapping[str, str]) -> "CheckOutcomes":
-        """Outcomes of checks as they are defined now."""
-        others = self.defined_otherwise(wanted)
-        return self.only(self.names - others) if others else self
-
     def defined_otherwise(self, wanted: Mapping[str, str]) -> set[str]:
         """Checks that have run, by another definition than is wanted."""
         ran = self.definitions

@@ -69,8 +69,8 @@ class ForeignWrites:
 
     def of(self, asset: str, partition: str, item: Materialization | None) -> ForeignWrite | None:
         """The latest that speaks of a partition with this materialization."""
-        found = (each for each in reversed(self._found.get((asset, partition), ())) if each.speaks_of(item))
-        return next(found, None)
+        found = self._found.get((asset, partition))
+        return next((each for each in reversed(found) if each.speaks_of(item)), None) if found else None
 
     def partitions(self, asset: str) -> set[str]:
         """Partitions of an asset that any was ever found of."""

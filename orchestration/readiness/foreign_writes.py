@@ -18,7 +18,8 @@ class WrittenElsewhere:
 
     def __init__(self, ledger: Ledger) -> None:
         """Read the catalog's rows, then what was found: this is recorded before a row moves."""
-        self._versions = read_versions(ledger.catalog_engine) if ledger.catalog_engine else None
+        found = read_versions(ledger.catalog_engine) if ledger.catalog_engine else None
+        self._versions = None if found is None else {(each.namespace, each.name): each for each in found.values()}
         self._found = ForeignWrites(ledger)
 
     def is_unsettled(self, node: AssetNode) -> bool:
@@ -42,7 +43,7 @@ class WrittenElsewhere:
         return {key for key in self._found.partitions(asset) if self._found.of(asset, key, written.get(key))}
 
     def _version(self, node: AssetNode) -> TableVersion | None:
-        return (self._versions or {}).get(f"{node.layer}.{node.name}")
+        return None if self._versions is None else self._versions.get((node.layer, node.name))
 
 
 def _suspicion(version: TableVersion) -> str:

@@ -181,6 +181,7 @@ class Readiness:
         accepted = self._acceptances.get(item.id) if item and changed_logic else None
         if accepted and not (accepted.current_logic == node.logic and node.logic_problem is None):
             accepted = None
+        redefined = checks.defined_otherwise(node.definitions)
         changed_inputs = self._changed_inputs(node, partition, item, coverage)
         reads_nothing = node.layer != BRONZE and not node.reach and partition == WHOLE
         is_known = self._horizons[node.name].covers(partition) or changed_inputs or node.unknown_inputs or reads_nothing
@@ -191,8 +192,8 @@ class Readiness:
             rows_expected=sum(row.rows_expected or 0 for row in coverage) if node.layer == BRONZE else None,
             materialization=item,
             required_checks=node.checks,
-            checks=checks.defined_as(node.definitions),
-            redefined_checks=checks.defined_otherwise(node.definitions),
+            checks=checks.only(checks.names - redefined) if redefined else checks,
+            redefined_checks=redefined,
             unchecked=node.unchecked,
             is_checked=node.layer == BRONZE or node.unchecked is not None or "error" in node.checks.values(),
             source_problems=tuple(sorted({row.problem for row in coverage if row.problem})),
