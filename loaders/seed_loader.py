@@ -15,6 +15,7 @@ from typing import Any
 
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import OmniError
+from lakehouse.ledger.declarations import record_expectations
 from lakehouse.ledger.evidence import ManifestVersion, Release, SourceAdmission
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
@@ -124,6 +125,9 @@ def admit_manifests(
             version, sources = _version_of(file), sources_of[file.path]
             if ledger.record_admission(version, sources) and (found := changes_since(ledger, version, sources)):
                 changes[version.manifest_id] = found
+    if not any(file.breaches for file in judged.expectations):  # else what was expected before still is
+        expected = [file.expectation for file in judged.expectations if file.expectation is not None]
+        record_expectations(ledger, [each.model_dump(mode="json", by_alias=True) for each in expected])
     released = ledger.releases()
     admissions = [_let_in(admission, released.get(_version_key(admission))) for admission in judged.admissions]
     return AdmissionReport(judged.files, admissions, changes, judged.expectations)

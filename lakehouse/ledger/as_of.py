@@ -16,6 +16,7 @@ from lakehouse.ledger.ledger import Ledger
 
 RECORDED_AT: Mapping[str, str] = {
     t.batches.name: "admitted_at",
+    t.expectations.name: "recorded_at",
     t.releases.name: "released_at",
     t.materializations.name: "committed_at",
     t.quarantine_actions.name: "acted_at",

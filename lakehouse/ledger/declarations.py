@@ -1,14 +1,14 @@
-"""What the manifests of the looked-at sources declare, and which of their files no day can be blamed for.
+"""What the last look at the manifests found declared, of sources and of what should come; and files of no known day.
 
-Read for the verdicts (`orchestration.readiness`), in two queries.
+Read for the verdicts (`orchestration.readiness`), in a few queries.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, insert, select
 
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.ledger import Ledger
@@ -40,6 +40,22 @@ def declarations(ledger: Ledger) -> list[Declaration]:
         Declaration(asset, manifest_id, source_id, *said.get(manifest_id, (None, None)))
         for asset, manifest_id, source_id in sources
     ]
+
+
+def record_expectations(ledger: Ledger, declared: Sequence[dict[str, Any]]) -> None:
+    """Record the expectations that a look at the manifests found, as JSON objects, where they differ from before."""
+    if list(declared) != recorded_expectations(ledger):
+        row = {"declared": list(declared), "recorded_at": datetime.now(UTC)}
+        with ledger.engine.begin() as connection:
+            connection.execute(insert(t.expectations).values(row))
+
+
+def recorded_expectations(ledger: Ledger) -> list[dict[str, Any]]:
+    """The expectations that the last look at the manifests found, as JSON objects."""
+    query = select(t.expectations.c.declared).order_by(t.expectations.c.id.desc()).limit(1)
+    with ledger.engine.connect() as connection:
+        found: list[dict[str, Any]] = connection.execute(query).scalar() or []
+    return found
 
 
 def undated_problems(ledger: Ledger) -> dict[str, tuple[str, ...]]:

@@ -48,6 +48,15 @@ batches = Table(
     comment="One row per admitted version of a manifest; `declared` is the manifest without its sources.",
 )
 
+expectations = Table(
+    "omni_expectations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("declared", JSON, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    comment="One row per look at the manifests that found other expectations than the one before; all of them.",
+)
+
 admissions = Table(
     "omni_admissions",
     metadata,

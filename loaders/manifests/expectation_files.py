@@ -17,6 +17,8 @@ from pydantic import ValidationError
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.contracts.rules import type_breaches
 from lakehouse.errors import ConfigurationError
+from lakehouse.ledger.declarations import recorded_expectations
+from lakehouse.ledger.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
 from lakehouse.strict_json import Breach, load_json
 from loaders.manifests.expectations import Expectation
@@ -36,7 +38,7 @@ class ExpectationFile:
 
 
 def load_expectations(settings: LakehouseSettings) -> list[Expectation]:
-    """The expectations in force.
+    """The expectations of the manifest folder.
 
     Raises:
         ConfigurationError: a file is no expectation.
@@ -46,6 +48,21 @@ def load_expectations(settings: LakehouseSettings) -> list[Expectation]:
     if refused:
         raise ConfigurationError(f"expectations {' | '.join(refused)}; next: mend it, omni manifests check")
     return [file.expectation for file in files if file.expectation is not None]
+
+
+def expectations_in_force(settings: LakehouseSettings, ledger: Ledger) -> list[Expectation]:
+    """The expectations of the manifest folder, and those that the last look at the manifests found beside them.
+
+    So in another folder, or where it is gone, no day is called empty that should have come. What is taken out on
+    purpose is expected no more after the next look.
+
+    Raises:
+        ConfigurationError: a file is no expectation.
+    """
+    found = load_expectations(settings)
+    names = {each.name for each in found}
+    recorded = map(Expectation.model_validate_json, map(json.dumps, recorded_expectations(ledger)))
+    return [*found, *(each for each in recorded if each.name not in names)]
 
 
 def read_expectations(settings: LakehouseSettings) -> list[ExpectationFile]:

@@ -14,7 +14,7 @@ from lakehouse.ledger.acceptances import Acceptance, record_acceptances, undo_ac
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, Window, contiguous_windows, parse_day
 from lakehouse.settings import load_settings
-from loaders.manifests.expectation_files import load_expectations
+from loaders.manifests.expectation_files import expectations_in_force
 from orchestration.cli.console import (
     FromOption,
     JsonOption,
@@ -47,7 +47,7 @@ def plan_command(
     with reported():
         settings = load_settings()
         graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
-        now, expectations = datetime.now(UTC), load_expectations(settings)
+        now, expectations = datetime.now(UTC), expectations_in_force(settings, ledger)
         before, after = (Readiness(each, ledger, now, expectations) for each in (unedited(graph), graph))
         found = list(touched(before, after))
         rows: list[AssetDifference] | None = None

@@ -34,7 +34,7 @@ def report(
         return
     from lakehouse.ledger.ledger import open_ledger
     from lakehouse.tables.catalog import open_catalog
-    from loaders.manifests.expectation_files import load_expectations
+    from loaders.manifests.expectation_files import expectations_in_force
     from orchestration.readiness.asset_graph import load_asset_graph
     from orchestration.report.pages import as_html, as_markdown
     from orchestration.report.report import build_report
@@ -43,11 +43,12 @@ def report(
         settings, window = load_settings(), window_of(None, from_, to)
         if run is not None and window is not None:
             raise ConfigurationError("--run names its own days; next: leave out --from and --to")
+        ledger = open_ledger(settings)
         content = build_report(
             load_asset_graph(settings),
-            open_ledger(settings),
+            ledger,
             open_catalog(settings),
-            expectations=load_expectations(settings),
+            expectations=expectations_in_force(settings, ledger),
             generated_at=datetime.now(UTC),
             window=window,
             run_id=run,

@@ -16,7 +16,7 @@ from lakehouse.ledger.history import first_loads
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, InvalidPartition, parse_day
 from lakehouse.settings import LakehouseSettings, load_settings
-from loaders.manifests.expectation_files import load_expectations
+from loaders.manifests.expectation_files import expectations_in_force
 from orchestration.cli.console import JsonOption, console, open_filled_ledger, reported, say
 from orchestration.readiness.arrivals import late_arrivals
 from orchestration.readiness.asset_graph import AssetGraph, load_asset_graph
@@ -85,7 +85,7 @@ def explain_command(
 
 def _late(settings: LakehouseSettings, ledger: Ledger, verdict: Verdict) -> Iterator[str]:
     """How late a day of Bronze came."""
-    expectations = [each for each in load_expectations(settings) if each.asset == verdict.asset]
+    expectations = [each for each in expectations_in_force(settings, ledger) if each.asset == verdict.asset]
     if expectations and verdict.partition != WHOLE:
         loaded_at = first_loads(ledger, verdict.asset, verdict.partition)
         day = parse_day(verdict.partition)
@@ -128,12 +128,12 @@ def _said_then(
     known = ledger_as_of(ledger, at)
     if not known.has_admissions():
         raise ConfigurationError(f"at {_utc(at)} no manifest was admitted yet: nothing was known of any partition")
-    readiness = Readiness(graph, known, at, load_expectations(settings))
+    readiness = Readiness(graph, known, at, expectations_in_force(settings, ledger))
     return [readiness.verdict(asset, key) for key in keys]
 
 
 def _print_history(settings: LakehouseSettings, graph: AssetGraph, ledger: Ledger, asset: str, key: str) -> None:
-    for moment in verdict_history(graph, ledger, load_expectations(settings), asset, key, _MOMENTS):
+    for moment in verdict_history(graph, ledger, expectations_in_force(settings, ledger), asset, key, _MOMENTS):
         console.print(f"{_utc(moment.since)} {moment.verdict.status}", style=_style(moment.verdict))
         say(*(f"  {reason}" for reason in moment.verdict.reasons))
         if (item := moment.verdict.evidence.materialization) is not None:

@@ -12,7 +12,7 @@ import dagster as dg
 
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
-from loaders.manifests.expectation_files import load_expectations
+from loaders.manifests.expectation_files import expectations_in_force, load_expectations
 from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import Readiness
 
@@ -38,8 +38,9 @@ def _check(settings: LakehouseSettings, asset: str, clock: Callable[[], datetime
         description="No day lacks that an expectation says is due, and no file is unreadable whose days nobody knows.",
     )
     def arrivals() -> dg.AssetCheckResult:
-        expectations = load_expectations(settings)
-        readiness = Readiness(load_asset_graph(settings), open_ledger(settings), clock(), expectations)
+        ledger = open_ledger(settings)
+        expectations = expectations_in_force(settings, ledger)
+        readiness = Readiness(load_asset_graph(settings), ledger, clock(), expectations)
         awaited = [
             (verdict.partition, each)
             for verdict in readiness.verdicts(asset).values()

@@ -10,7 +10,7 @@ from lakehouse.ledger.foreign_writes import standing_foreign_writes
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import ONE_DAY, Window
 from lakehouse.settings import LakehouseSettings
-from loaders.manifests.expectation_files import load_expectations
+from loaders.manifests.expectation_files import expectations_in_force
 from orchestration.readiness.arrivals import scheduled_days
 from orchestration.readiness.horizon import Horizon, known_horizons, span, with_scheduled
 
@@ -26,7 +26,7 @@ def daily_partitions(settings: LakehouseSettings, ledger: Ledger) -> dg.DailyPar
     A day that someone else has written counts, too: a run must be able to write it anew. Where an expectation goes on,
     the days do, up to yesterday or the last day of the horizon; so they do before anything is known.
     """
-    now, expectations = datetime.now(UTC), load_expectations(settings)
+    now, expectations = datetime.now(UTC), expectations_in_force(settings, ledger)
     known = known_horizons(ledger.coverage(), declarations(ledger))
     foreign = Horizon.spanning(each.partition for each in standing_foreign_writes(ledger) if each.partition)
     horizon = span([*with_scheduled(known, scheduled_days(expectations, known, now)).values(), foreign])

@@ -19,7 +19,7 @@ from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import BRONZE
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import LakehouseSettings, load_settings
-from loaders.manifests.expectation_files import load_expectations
+from loaders.manifests.expectation_files import expectations_in_force
 from loaders.manifests.expectations import Expectation
 from orchestration.readiness.arrivals import judge_arrivals, scheduled_days
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode, load_asset_graph
@@ -44,7 +44,7 @@ def readiness_now(settings: LakehouseSettings, graph: AssetGraph, ledger: Ledger
     Raises:
         ConfigurationError: a file of expectations is none.
     """
-    return Readiness(graph, ledger, datetime.now(UTC), load_expectations(settings))
+    return Readiness(graph, ledger, datetime.now(UTC), expectations_in_force(settings, ledger))
 
 
 class Readiness:

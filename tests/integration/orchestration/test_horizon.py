@@ -110,3 +110,31 @@ def test_a_run_with_an_expectation_that_is_none_loads_nothing_and_says_why(setti
         run_main_job(settings, None, lambda _: None)
 
     assert open_ledger(settings).current_materializations() == {}
+
+
+@pytest.mark.parametrize("elsewhere", ["another folder", "a folder that is not there"])
+def test_what_should_have_come_is_not_forgotten_in_another_folder(settings, declare, tmp_path, elsewhere):
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1), ticket_event(2, "2026-04-17")])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    expected = settings.manifests / "expectations" / "tickets.json"
+    expected.parent.mkdir()
+    rhythm = {
+        "asset": TICKET_EVENTS,
+        "rhythm": "daily",
+        "due_after_hours": 1,
+        "since": "2026-04-15",
+        "until": "2026-04-17",
+    }
+    expected.write_text(json.dumps({"name": "tickets", "owner": "support", **rhythm}), "utf-8")
+    ingest(settings)
+    other = tmp_path / elsewhere
+    if elsewhere == "another folder":
+        other.mkdir()
+
+    lost = open_readiness(settings.model_copy(update={"manifests": other})).verdict(TICKET_EVENTS, "2026-04-16")
+    expected.unlink()
+    before, _ = open_readiness(settings).verdict(TICKET_EVENTS, "2026-04-16").status, ingest(settings)
+
+    assert (lost.status, before) == ("MISSING", "MISSING")
+    assert lost.reasons[0].endswith("not arrived; owner support (tickets)")
+    assert open_readiness(settings).verdict(TICKET_EVENTS, "2026-04-16").status == "EMPTY"
