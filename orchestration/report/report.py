@@ -119,6 +119,8 @@ class Report:
     whole: list[Verdict]
     counts: dict[Status, int]
     decisions: dict[str, int]
+    not_ready: int
+    """Partitions where something is wrong: not those of which nothing is known, or that are not due yet."""
     causes: list[RootCause]
     waiting: list[Waiting]
     warned: list[Warned]
@@ -134,11 +136,6 @@ class Report:
     untrusted_days: dict[str, set[str]]
     """Gold table → days that are not ready."""
     evidence: dict[str, Any]
-
-    @property
-    def not_ready(self) -> int:
-        """Number of partitions that are not ready."""
-        return sum(len(cause.verdicts) for cause in self.causes)
 
     @property
     def is_empty(self) -> bool:
@@ -194,6 +191,7 @@ def build_report(
         whole=[verdict for verdict in verdicts if verdict.partition == WHOLE],
         counts={status: sum(v.status is status for v in verdicts) for status in Status},
         decisions=evidence["decisions"],
+        not_ready=sum(verdict.is_problem for verdict in verdicts),
         causes=causes,
         waiting=waiting,
         warned=_warned(verdicts),

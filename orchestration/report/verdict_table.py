@@ -72,11 +72,12 @@ def _listed(partitions: list[str]) -> str:
 
 def print_awaited(console: Console, readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> None:
     """Print what is expected on some days and not due yet, the earliest first."""
+    wanted = {*days}
     found = [
         (each.due_at, verdict.name, each.reason)
         for node in nodes
         for key, verdict in readiness.verdicts(node.name).items()
-        if key in days and verdict.status is Status.PENDING
+        if key in wanted and verdict.status is Status.PENDING
         for each in verdict.evidence.awaited
     ]
     for _, name, reason in sorted(found):

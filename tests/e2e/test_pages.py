@@ -152,6 +152,8 @@ def test_the_report_says_what_the_command_says(environment, page, tmp_path):
     (written,) = tmp_path.rglob("*.html")
     page.goto(written.as_uri())
     not_ready = [v for v in verdicts if not v["ready"]]
+    wrong = sum(v["status"] != "UNKNOWN" for v in not_ready)
+    expect(page.get_by_text(f"{wrong} partitions are not ready")).to_be_visible()
     for verdict in not_ready:
         expect(page.get_by_text(verdict["asset"]).first).to_be_visible()
         assert verdict["status"].lower() in page.inner_text("body").lower()

@@ -147,6 +147,9 @@ def test_broken_sources_are_root_causes_with_their_next_step(broken):
     assert any("matches no file any more" in reason for reason in gone.reasons)
     assert (late.status, late.next_step) == ("UNCHECKED", "omni run --partition 2026-04-15")
     assert {group.asset for group in content.waiting} >= {"ticket_events", "support_kpi_daily", "ticket_fact"}
+    waiting = sum(len(group.partitions) for group in content.waiting)
+    assert content.not_ready == 2 + waiting > 10
+    assert f"<strong>{content.not_ready} partitions are not ready</strong>, for 2 causes" in as_html(content)
     assert [kept.partition for kept in content.kept[0].broken] == ["2026-04-16"]
     assert [(c.partition, c.rows_before, c.rows_loaded) for c in content.runs[0].moved] == [("2026-04-15", 1, 2)]
     assert content.absent_tables == ["support_kpi_daily", "support_backlog_daily"]
