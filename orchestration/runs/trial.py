@@ -52,7 +52,8 @@ def try_edit(
     """
     graph = readiness.graph
     targets = {(group.asset, key) for group in found if group.after in _BUILT for key in group.partitions}
-    targets = {target for target in targets if _can_be_built(readiness, targets, target)}
+    torn = _torn(readiness, targets)
+    targets = {(asset, key) for asset, key in targets if not torn & graph[asset].reach.keys()}
     with _scratch(settings, ledger) as (trial, development):
         for step in plan_steps(targets, list(graph.nodes)):
             progress(f"builds {', '.join(step.assets)} {step.window or ''} into scratch".rstrip())
@@ -72,15 +73,11 @@ def try_edit(
 _BUILT = (Status.STALE, Status.BLOCKED)
 
 
-def _can_be_built(readiness: Readiness, targets: set[tuple[str, str]], target: tuple[str, str]) -> bool:
-    """Whether it would read in scratch what it would read in production: an upstream asset is there whole, or not."""
-    asset, _ = target
-    for upstream in readiness.graph[asset].reach:
-        touched = {key for of, key in targets if of == upstream}
-        written = {key for (of, key), item in readiness.materializations.items() if of == upstream and item.rows.loaded}
-        if touched and not written <= touched:
-            return False
-    return True
+def _torn(readiness: Readiness, targets: set[tuple[str, str]]) -> set[str]:
+    """Assets of which only some rows would be in scratch: what reads them would read there what production does not."""
+    built = {asset for asset, _ in targets}
+    written = {target for target, item in readiness.materializations.items() if item.rows.loaded}
+    return {asset for asset, key in written - targets if asset in built}
 
 
 @contextmanager
