@@ -7,7 +7,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-stamp
-PARSE_DBT := from lakehouse.settings import load_settings as s; from orchestration.dbt_process.manifest import ensure_dbt_manifest as e; e(s())
+PARSE_DBT := from lakehouse.settings import load_settings as s; from orchestration.dbt_launcher.manifest import ensure_dbt_manifest as e; e(s())
 
 run: setup
 	@$(BIN)/omni run

@@ -18,7 +18,7 @@ from lakehouse.errors import OmniError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings, load_settings
-from orchestration.dbt_process.manifest import ensure_declared
+from orchestration.dbt_launcher.manifest import ensure_declared
 from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.gate import Gate
 from orchestration.readiness.readiness import readiness_now

@@ -10,7 +10,7 @@ import dagster as dg
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
-from orchestration.dbt_process.forks import end_servers
+from orchestration.dbt_launcher.forks import end_servers
 from orchestration.graph.arrival_checks import build_arrival_checks
 from orchestration.graph.arrivals_sensor import build_arrivals_sensor
 from orchestration.graph.bronze_assets import build_bronze_asset, build_seed_manifests

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
-from orchestration.dbt_process.manifest import ensure_dbt_manifest
+from orchestration.dbt_launcher.manifest import ensure_dbt_manifest
 from tests.parsed_project import ParsedProject
 
 CREATED_AT = "2026-05-01T00:00:00Z"

@@ -1,6 +1,6 @@
 """dbt as a shell runs it, in the project's folder with nothing but OMNI_HOME set.
 
-Each invocation is a fork of the server that the graph's invocations are forks of (`orchestration.dbt_process.server`), which
+Each invocation is a fork of the server that the graph's invocations are forks of (`orchestration.dbt_launcher.server`), which
 saves the imports, half of what dbt costs here. The installed `dbt` command is tested in tests/e2e/test_commands.py.
 """
 
@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from orchestration.dbt_process.forks import invoke_dbt
+from orchestration.dbt_launcher.forks import invoke_dbt
 
 
 def dbt(

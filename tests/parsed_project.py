@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lakehouse.dbt.declared import declared_path
 from lakehouse.settings import LakehouseSettings
-from orchestration.dbt_process.manifest import PARSE
+from orchestration.dbt_launcher.manifest import PARSE
 
 KEPT = PARSE
 

@@ -7,7 +7,7 @@ sqlglot writes of its tree: that merges what DuckDB tells apart, such as `a ~ 'b
 safe partition stale, one too few an unsafe partition READY.
 
 One function for the two sides that must agree: the build records the logic of the SQL that it ran, the declaration
-(`orchestration.dbt_process.declared`) has that of the SQL that the project compiles to today.
+(`lakehouse.dbt.declared`) has that of the SQL that the project compiles to today.
 """
 
 import hashlib

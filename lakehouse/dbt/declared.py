@@ -1,6 +1,6 @@
 """What the dbt project says today: the logic of each model, the definition of each test; read from one file.
 
-`orchestration.dbt_process.declaring` compiles the project and writes the file; here it is read, and told whether it
+`orchestration.dbt_launcher.declaring` compiles the project and writes the file; here it is read, and told whether it
 still speaks of the project as it is. Imports no dbt.
 """
 

@@ -15,7 +15,7 @@ from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import BRONZE
 from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
-from orchestration.dbt_process.process import DbtOutcome, Event, run_dbt
+from orchestration.dbt_launcher.process import DbtOutcome, Event, run_dbt
 from orchestration.graph.column_lineage import column_lineage
 from orchestration.graph.dagster_events import (
     WRITES,

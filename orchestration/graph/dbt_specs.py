@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from lakehouse.settings import LakehouseSettings
-from orchestration.dbt_process.manifest import ensure_dbt_manifest
+from orchestration.dbt_launcher.manifest import ensure_dbt_manifest
 from orchestration.graph.dagster_events import OWNERS
 from orchestration.readiness.asset_graph import AssetGraph
 

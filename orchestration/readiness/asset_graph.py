@@ -19,7 +19,7 @@ from lakehouse.kinds import Severity
 from lakehouse.ledger.inputs import Reach
 from lakehouse.namespaces import BRONZE
 from lakehouse.settings import LakehouseSettings
-from orchestration.dbt_process.manifest import ensure_dbt_manifest, ensure_declared
+from orchestration.dbt_launcher.manifest import ensure_dbt_manifest, ensure_declared
 
 
 class UnknownAsset(OmniError):

@@ -16,7 +16,7 @@ from lakehouse.partitions import Window
 from lakehouse.proof.row_differences import RowDifference, row_differences
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import load_table_if_exists, open_catalog
-from orchestration.dbt_process.process import Event, run_dbt
+from orchestration.dbt_launcher.process import Event, run_dbt
 from orchestration.planning.edits import Touched
 from orchestration.planning.steps import plan_steps
 from orchestration.readiness.readiness import Readiness

@@ -20,9 +20,9 @@ from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import ingest, refresh
-from orchestration.dbt_process.forks import end_servers
-from orchestration.dbt_process.manifest import ensure_dbt_manifest
-from orchestration.dbt_process.process import run_dbt
+from orchestration.dbt_launcher.forks import end_servers
+from orchestration.dbt_launcher.manifest import ensure_dbt_manifest
+from orchestration.dbt_launcher.process import run_dbt
 from orchestration.planning.steps import plan_steps
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode
 from orchestration.readiness.readiness import Readiness, open_readiness

@@ -17,7 +17,7 @@ from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest
 from orchestration.cli import edits, main
-from orchestration.dbt_process.manifest import ensure_declared
+from orchestration.dbt_launcher.manifest import ensure_declared
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines

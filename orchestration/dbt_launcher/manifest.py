@@ -1,7 +1,7 @@
 """What dbt makes of its project, anew when that has changed: its manifest, what it declares; and dbt's environment.
 
 Imports no dbt: it is parsed in a process of its own. Called by whoever reads the manifest, and by
-`orchestration.dbt_process.process`.
+`orchestration.dbt_launcher.process`.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from lakehouse.dbt.declared import Declared, declared_path, read_declared
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings, load_settings
-from orchestration.dbt_process.forks import DECLARE, invoke_dbt
+from orchestration.dbt_launcher.forks import DECLARE, invoke_dbt
 
 _OPTIONS = {
     prefix + name

@@ -1,6 +1,6 @@
-"""dbt, imported once per process that needs it: `orchestration.dbt_process.forks` starts this module as a program.
+"""dbt, imported once per process that needs it: `orchestration.dbt_launcher.forks` starts this module as a program.
 
-Its input is one invocation per line: arguments of dbt, or a wish to declare (`orchestration.dbt_process.declaring`),
+Its input is one invocation per line: arguments of dbt, or a wish to declare (`orchestration.dbt_launcher.declaring`),
 environment, working directory. Each is a fork of this process, so that
 dbt's state ends with the invocation; what dbt prints is followed by a line that gives the exit status. Imports are half
 of what dbt costs on a few days. It ends with its input.
@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from orchestration.dbt_process.forks import DECLARE
+from orchestration.dbt_launcher.forks import DECLARE
 
 IMPORTED = (
     "dbt.adapters.sql",
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _declare(project: Path, path: Path) -> None:
-    from orchestration.dbt_process.declaring import declare
+    from orchestration.dbt_launcher.declaring import declare
 
     declare(project, path)
     sys.exit()

@@ -13,8 +13,8 @@ from typing import Any
 
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
-from orchestration.dbt_process.forks import invoke_dbt
-from orchestration.dbt_process.manifest import dbt_environment
+from orchestration.dbt_launcher.forks import invoke_dbt
+from orchestration.dbt_launcher.manifest import dbt_environment
 
 Event = dict[str, Any]
 """A line of dbt's JSON log: `info` and `data`."""

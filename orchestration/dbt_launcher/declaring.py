@@ -1,7 +1,8 @@
 """Compiles the dbt project and says what it declares (`lakehouse.dbt.declared`), without a database.
 
-A program's half: runs in a fork of `orchestration.dbt_process.server`, since dbt keeps state in its process. One parse,
-one compile over it. Nothing of `target/` is touched but what a parse writes: `dbt retry` reads the results there.
+A program's half: runs in a fork of `orchestration.dbt_launcher.server`, since dbt keeps state in its process. One
+parse, one compile over it. Nothing of `target/` is touched but what a parse writes: `dbt retry` reads the results
+there.
 """
 
 import sys

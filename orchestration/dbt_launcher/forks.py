@@ -1,4 +1,4 @@
-"""dbt in processes of their own, forks of one that has imported it (`orchestration.dbt_process.server`).
+"""dbt in processes of their own, forks of one that has imported it (`orchestration.dbt_launcher.server`).
 
 For who runs dbt again and again: the steps of a build, the runs of a backfill, a parse and then a build.
 """
@@ -61,7 +61,7 @@ def _free_server() -> subprocess.Popen[str]:
             return server
     atexit.register(end_servers)
     return subprocess.Popen(
-        [sys.executable, "-m", "orchestration.dbt_process.server"],
+        [sys.executable, "-m", "orchestration.dbt_launcher.server"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

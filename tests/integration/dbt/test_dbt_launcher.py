@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lakehouse.settings import PROJECT_ROOT
-from orchestration.dbt_process.forks import end_servers
-from orchestration.dbt_process.manifest import dbt_environment
-from orchestration.dbt_process.process import run_dbt
+from orchestration.dbt_launcher.forks import end_servers
+from orchestration.dbt_launcher.manifest import dbt_environment
+from orchestration.dbt_launcher.process import run_dbt
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -128,7 +128,7 @@ def test_a_server_that_died_fails_the_invocation_and_not_the_next_one(settings):
 
 def test_a_server_ends_with_the_process_that_started_it(settings):
     program = (
-        "from lakehouse.settings import load_settings; from orchestration.dbt_process.process import run_dbt; from orchestration.dbt_process.forks import _idle; "
+        "from lakehouse.settings import load_settings; from orchestration.dbt_launcher.process import run_dbt; from orchestration.dbt_launcher.forks import _idle; "
         "run_dbt(load_settings(), ['ls'], window=None, run_id='', on_event=lambda _: None); print(_idle[0].pid)"
     )
     environment = {**os.environ, "OMNI_HOME": str(settings.home), "PYTHONPATH": str(PROJECT_ROOT)}
