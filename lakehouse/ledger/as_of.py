@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, case, create_engine, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, create_engine, false, insert, or_, select
 from sqlalchemy.pool import StaticPool
 
 from lakehouse.ledger import schema as t
@@ -28,16 +28,21 @@ RECORDED_AT: Mapping[str, str] = {
 """Table whose rows stay as they were recorded → its instant."""
 
 
-def ledger_as_of(ledger: Ledger, at: datetime) -> Ledger:
+def ledger_as_of(ledger: Ledger, at: datetime, only: Mapping[str, str | None] | None = None) -> Ledger:
     """What a ledger knew at an instant (UTC), in memory; to be read, not written.
 
     What was recorded by an earlier version of this project without its instant counts as known from the beginning.
+
+    Args:
+        ledger: The record.
+        at: The instant.
+        only: Assets whose materializations and check results are wanted, and of which partition; None: of all.
     """
     engine = create_engine("sqlite://", poolclass=StaticPool)
     t.metadata.create_all(engine)
     with ledger.engine.connect() as source, engine.begin() as target:
         for table in t.metadata.sorted_tables:
-            rows = [row for query in _known(table, at) for row in _rows(source, query)]
+            rows = [row for query in _known(table, at, only) for row in _rows(source, query)]
             if rows:
                 target.execute(insert(table), rows)
     return Ledger(engine)
@@ -47,10 +52,13 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterator[dict[str, Any]
     return (dict(row) for row in connection.execute(query).mappings())
 
 
-def _known(table: Table, at: datetime) -> list[Select[Any]]:
+def _known(table: Table, at: datetime, only: Mapping[str, str | None] | None) -> list[Select[Any]]:
     """What to read of a table, and of what it said before."""
     if table.name in RECORDED_AT:
-        return [select(*_not_yet_undone(table, at)).where(table.c[RECORDED_AT[table.name]] <= at)]
+        recorded = select(*_not_yet_undone(table, at)).where(table.c[RECORDED_AT[table.name]] <= at)
+        if only is not None and table in (t.materializations, t.checks):
+            recorded = recorded.where(_among(table, only))
+        return [recorded]
     if table.name in t.past_of:
         past = t.past_of[table.name]
         before = [past.c[column.name] for column in table.columns]
@@ -64,6 +72,14 @@ def _known(table: Table, at: datetime) -> list[Select[Any]]:
     if table in t.past_of.values():
         return []
     raise KeyError(table.name)
+
+
+def _among(table: Table, only: Mapping[str, str | None]) -> ColumnElement[bool]:
+    asset, partition = table.c.asset, table.c.partition
+    return or_(
+        false(),
+        *(asset == name if key is None else and_(asset == name, partition == key) for name, key in only.items()),
+    )
 
 
 def _not_yet_undone(table: Table, at: datetime) -> list[ColumnElement[Any]]:

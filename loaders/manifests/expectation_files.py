@@ -61,8 +61,12 @@ def expectations_in_force(settings: LakehouseSettings, ledger: Ledger) -> list[E
     """
     found = load_expectations(settings)
     names = {each.name for each in found}
-    recorded = map(Expectation.model_validate_json, map(json.dumps, recorded_expectations(ledger)))
-    return [*found, *(each for each in recorded if each.name not in names)]
+    return [*found, *(each for each in expectations_on_record(ledger) if each.name not in names)]
+
+
+def expectations_on_record(ledger: Ledger) -> list[Expectation]:
+    """The expectations that the last look at the manifests found."""
+    return [Expectation.model_validate_json(json.dumps(each)) for each in recorded_expectations(ledger)]
 
 
 def read_expectations(settings: LakehouseSettings) -> list[ExpectationFile]:

@@ -16,7 +16,7 @@ from lakehouse.ledger.history import first_loads
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, InvalidPartition, parse_day
 from lakehouse.settings import LakehouseSettings, load_settings
-from loaders.manifests.expectation_files import expectations_in_force
+from loaders.manifests.expectation_files import expectations_in_force, expectations_on_record
 from orchestration.cli.console import JsonOption, console, open_filled_ledger, reported, say
 from orchestration.readiness.arrivals import late_arrivals
 from orchestration.readiness.asset_graph import AssetGraph, load_asset_graph
@@ -46,7 +46,7 @@ def ready_command(
         verdicts = (
             _wait(settings, graph, ledger, asset, keys, time.monotonic() + wait)
             if as_of is None
-            else _said_then(settings, graph, ledger, asset, keys, _past_instant(as_of, wait))
+            else _said_then(graph, ledger, asset, keys, _past_instant(as_of, wait))
         )
         if as_json:
             results = check_results(ledger, verdicts)
@@ -69,7 +69,7 @@ def explain_command(
         graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
         key = _key(graph, asset, partition)
         if history:
-            _print_history(settings, graph, ledger, asset, key)
+            _print_history(graph, ledger, asset, key)
             return
         verdict = readiness_now(settings, graph, ledger).verdict(asset, key)
         _print(verdict)
@@ -122,18 +122,16 @@ def _past_instant(text: str, wait: float) -> datetime:
     return at.astimezone(UTC)
 
 
-def _said_then(
-    settings: LakehouseSettings, graph: AssetGraph, ledger: Ledger, asset: str, keys: list[str], at: datetime
-) -> list[Verdict]:
+def _said_then(graph: AssetGraph, ledger: Ledger, asset: str, keys: list[str], at: datetime) -> list[Verdict]:
     known = ledger_as_of(ledger, at)
     if not known.has_admissions():
         raise ConfigurationError(f"at {_utc(at)} no manifest was admitted yet: nothing was known of any partition")
-    readiness = Readiness(graph, known, at, expectations_in_force(settings, ledger))
+    readiness = Readiness(graph, known, at, expectations_on_record(known))
     return [readiness.verdict(asset, key) for key in keys]
 
 
-def _print_history(settings: LakehouseSettings, graph: AssetGraph, ledger: Ledger, asset: str, key: str) -> None:
-    for moment in verdict_history(graph, ledger, expectations_in_force(settings, ledger), asset, key, _MOMENTS):
+def _print_history(graph: AssetGraph, ledger: Ledger, asset: str, key: str) -> None:
+    for moment in verdict_history(graph, ledger, asset, key, datetime.now(UTC), _MOMENTS):
         console.print(f"{_utc(moment.since)} {moment.verdict.status}", style=_style(moment.verdict))
         say(*(f"  {reason}" for reason in moment.verdict.reasons))
         if (item := moment.verdict.evidence.materialization) is not None:

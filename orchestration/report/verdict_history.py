@@ -13,7 +13,8 @@ from sqlalchemy import Select, func, select, union_all
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.as_of import ledger_as_of
 from lakehouse.ledger.ledger import Ledger
-from loaders.manifests.expectations import Expectation
+from lakehouse.partitions import WHOLE, parse_day
+from loaders.manifests.expectation_files import expectations_on_record
 from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Verdict
@@ -29,21 +30,24 @@ class Moment:
 
 
 def verdict_history(
-    graph: AssetGraph, ledger: Ledger, expectations: Sequence[Expectation], asset: str, partition: str, most: int
+    graph: AssetGraph, ledger: Ledger, asset: str, partition: str, now: datetime, most: int
 ) -> list[Moment]:
     """Verdicts on a partition, the oldest first, one for each change of status or reasons.
 
     Args:
         graph: The assets, and what they must pass, as declared now.
         ledger: The record.
-        expectations: What should come, as declared now.
         asset: Name of the asset.
         partition: Its day, or empty.
+        now: The instant (UTC).
         most: Instants to look at, the latest; those of one run count as one.
     """
     found: list[Moment] = []
-    for at in _instants(ledger, sorted(_built_from(graph, asset)))[-most:]:
-        verdict = Readiness(graph, ledger_as_of(ledger, at), at, expectations).verdict(asset, partition)
+    reads = _reads(graph, asset, partition)
+    above = AssetGraph({name: node for name, node in graph.nodes.items() if name in reads})
+    for at in _instants(ledger, sorted(reads), partition, now)[-most:]:
+        known = ledger_as_of(ledger, at, reads)
+        verdict = Readiness(above, known, at, expectations_on_record(known)).verdict(asset, partition)
         if not found or _said(found[-1].verdict) != _said(verdict):
             found.append(Moment(at, verdict))
     return found
@@ -53,16 +57,25 @@ def _said(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
     return verdict.status, verdict.reasons
 
 
-def _built_from(graph: AssetGraph, asset: str) -> set[str]:
-    """An asset and all that it is built from."""
-    return {asset}.union(*(_built_from(graph, upstream) for upstream in graph[asset].reach))
+def _reads(graph: AssetGraph, asset: str, partition: str | None) -> dict[str, str | None]:
+    """What a verdict hangs on: asset → the one partition of it; None where more of them."""
+    found: dict[str, str | None] = {asset: partition}
+    for upstream, reach in graph[asset].reach.items():
+        for name, key in _reads(graph, upstream, partition if reach == "same_day" else None).items():
+            found[name] = key if found.get(name, key) == key else None
+    return found
 
 
-def _instants(ledger: Ledger, assets: Sequence[str]) -> list[datetime]:
-    """When anything was learned of some assets: the end of each run, each look at their sources."""
+def _instants(ledger: Ledger, assets: Sequence[str], partition: str, now: datetime) -> list[datetime]:
+    """When anything was learned of some assets: the end of each run, each look at their sources; or a day fell due."""
     with ledger.engine.connect() as connection:
-        found = {row[0] for query in _queries(assets) for row in connection.execute(query)}
-    return sorted(at for at in found if at)  # none: of a row of an earlier version
+        learned = {row[0] for query in _queries(assets) for row in connection.execute(query)}
+    found = {at for at in learned if at}  # none: of a row of an earlier version
+    if partition != WHOLE:
+        day = parse_day(partition)
+        expected = [each for each in expectations_on_record(ledger) if each.asset in assets]
+        found |= {each.due_at(day) for each in expected if day in each.scheduled(now, day)}
+    return sorted(at for at in found if at <= now)
 
 
 def _queries(assets: Sequence[str]) -> Iterator[Select[Any]]:
@@ -72,6 +85,7 @@ def _queries(assets: Sequence[str]) -> Iterator[Select[Any]]:
         select(c.run_id, c.observed_at.label("at")).where(c.asset.in_(assets)),
     ).subquery()
     yield select(func.max(ended.c.at)).group_by(ended.c.run_id)
+    yield select(t.expectations.c.recorded_at)
     for name, past in t.past_of.items():
         current = t.metadata.tables[name]
         yield select(current.c.since).where(current.c.asset.in_(assets)).distinct()

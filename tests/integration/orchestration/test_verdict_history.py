@@ -1,6 +1,7 @@
 """What was said of a partition before: of a lake that is loaded, added to, spoiled and mended."""
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 from lakehouse.ledger.as_of import ledger_as_of
 from lakehouse.ledger.ledger import open_ledger
 from loaders.ingest import ingest
+from loaders.manifests.expectation_files import expectations_on_record
 from orchestration.cli import verdicts as commands
 from orchestration.cli.main import app
 from orchestration.readiness.asset_graph import load_asset_graph
@@ -26,6 +28,11 @@ def _contract(settings):
     """An asset that has the checks of its loader alone."""
     (settings.manifests / "contracts").mkdir()
     (settings.manifests / "contracts" / "chat_message.json").write_text(FILES["contracts/chat_message.json"], "utf-8")
+
+
+def history_of(settings):
+    now = datetime.now(UTC)
+    return verdict_history(load_asset_graph(settings), open_ledger(settings), CHATS, DAY, now, most=100)
 
 
 @pytest.fixture
@@ -64,7 +71,7 @@ def test_a_verdict_of_then_is_what_was_said_then(settings, told):
 
 
 def test_the_history_of_a_verdict_names_each_change_once_and_in_order(settings, told):
-    moments = verdict_history(load_asset_graph(settings), open_ledger(settings), [], CHATS, DAY, most=100)
+    moments = history_of(settings)
 
     said = [(moment.verdict.status, moment.verdict.reasons) for moment in moments]
     seen = iter(said)
@@ -72,6 +79,46 @@ def test_the_history_of_a_verdict_names_each_change_once_and_in_order(settings, 
     assert said[0][0] is Status.MISSING and said[-1] == told[-1][1:]
     assert [moment.since for moment in moments] == sorted(moment.since for moment in moments)
     assert all(before != after for before, after in zip(said, said[1:], strict=False))
+
+
+def test_what_was_said_then_goes_by_the_expectations_of_then_and_a_day_is_missing_once_it_is_due(settings, declare):
+    declare(manifest("chat_message", [source("a", "events")]))
+    write_lines(settings.manifests / "events" / "a.jsonl", [message(1, "2026-04-14"), message(2, "2026-04-16")])
+    ingest(settings)
+    unexpected = datetime.now(UTC)
+    due_at = unexpected + timedelta(seconds=1)
+    hours = (due_at - datetime(2026, 4, 16, tzinfo=UTC)).total_seconds() / 3600
+    expectation = {"name": "chats", "asset": CHATS, "rhythm": "daily", "due_after_hours": hours, "owner": "support"}
+    (settings.manifests / "expectations").mkdir()
+    (settings.manifests / "expectations" / "chats.json").write_text(
+        json.dumps({**expectation, "since": DAY, "until": DAY})
+    )
+    ingest(settings)
+    ledger, graph = open_ledger(settings), load_asset_graph(settings)
+
+    then = ledger_as_of(ledger, unexpected)
+    moments = verdict_history(graph, ledger, CHATS, DAY, due_at + timedelta(hours=1), most=100)
+
+    assert expectations_on_record(then) == []
+    assert Readiness(graph, then, unexpected, expectations_on_record(then)).verdict(CHATS, DAY).status == "EMPTY"
+    assert [moment.verdict.status for moment in moments][-3:] == ["EMPTY", "PENDING", "MISSING"]
+    assert moments[-1].since == due_at
+
+
+def test_a_history_reads_no_more_than_its_verdict_hangs_on(filled_sample):
+    ledger, graph, now = open_ledger(filled_sample), load_asset_graph(filled_sample), datetime.now(UTC)
+    whole = readiness_now(filled_sample, graph, ledger)
+
+    told = {
+        (asset, key): verdict_history(graph, ledger, asset, key, now, most=1)[-1].verdict
+        for asset in graph.nodes
+        for key in {*sorted(whole.verdicts(asset))[:1], "2026-08-01"[: 10 * graph[asset].is_partitioned]}
+    }
+
+    assert {target: (each.status, each.reasons) for target, each in told.items()} == {
+        target: (whole.verdict(*target).status, whole.verdict(*target).reasons) for target in told
+    }
+    assert len({verdict.status for verdict in told.values()}) > 1
 
 
 def test_the_commands_say_what_was_known_then(settings, told, monkeypatch):
