@@ -4,6 +4,7 @@ Pure. Of a Bronze asset one range, from the first to the last day that a source 
 expectation schedules; of a derived one the days that anything it reads is known of.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +15,8 @@ from loaders.manifests.expectations import Expectation
 
 Range = tuple[str, str]
 """Partition keys of the first and the last day, both inside."""
+_AFTER_ALL = "~"
+"""Sorts after every partition key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class Horizon:
         """Whether anything is known of a partition; of an asset that is not partitioned, where of any day."""
         if key == WHOLE:
             return bool(self.ranges) or self.is_open
-        return any(first <= key <= last for first, last in self.ranges)
+        at = bisect_left(self.ranges, (key, _AFTER_ALL))
+        return at > 0 and key <= self.ranges[at - 1][1]
 
     def __or__(self, other: "Horizon") -> "Horizon":
         if self == other or other == Horizon():

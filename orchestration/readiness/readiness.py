@@ -6,7 +6,7 @@ dbt's manifest; imports no engine. "Now" and the expectations are handed in.
 
 import gc
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -175,35 +175,36 @@ class Readiness:
         return self._arrivals.due.get(asset, set())
 
     def _evidence(self, node: AssetNode, partition: str) -> PartitionEvidence:
+        is_bronze = node.layer == BRONZE
         item = self.materializations.get((node.name, partition))
         coverage = self.coverage.get((node.name, partition), ())
-        checks, changed_logic = self._current_checks(node, item), _changed_logic(node, item)
+        checks, redefined = self._current_checks(node, item)
+        changed_logic = None if is_bronze else _changed_logic(node, item)
         accepted = self._acceptances.get(item.id) if item and changed_logic else None
         if accepted and not (accepted.current_logic == node.logic and node.logic_problem is None):
             accepted = None
-        redefined = checks.defined_otherwise(node.definitions)
         changed_inputs = self._changed_inputs(node, partition, item, coverage)
-        reads_nothing = node.layer != BRONZE and not node.reach and partition == WHOLE
+        reads_nothing = not (is_bronze or node.reach or partition)
         is_known = self._horizons[node.name].covers(partition) or changed_inputs or node.unknown_inputs or reads_nothing
         return PartitionEvidence(
             asset=node.name,
             partition=partition,
             is_expected=partition in self._expected[node.name],
-            rows_expected=sum(row.rows_expected or 0 for row in coverage) if node.layer == BRONZE else None,
+            rows_expected=sum([row.rows_expected or 0 for row in coverage]) if is_bronze else None,
             materialization=item,
             required_checks=node.checks,
-            checks=checks.only(checks.names - redefined) if redefined else checks,
+            checks=checks,
             redefined_checks=redefined,
             unchecked=node.unchecked,
-            is_checked=node.layer == BRONZE or node.unchecked is not None or "error" in node.checks.values(),
-            source_problems=tuple(sorted({row.problem for row in coverage if row.problem})),
+            is_checked=is_bronze or node.unchecked is not None or "error" in node.checks.values(),
+            source_problems=tuple(sorted({row.problem for row in coverage if row.problem})) if coverage else (),
             changed_inputs=changed_inputs,
             changed_logic=None if accepted else changed_logic,
             acceptance=accepted,
-            unknown_inputs=tuple(node.unknown_inputs.values()),
+            unknown_inputs=tuple(node.unknown_inputs.values()) if node.unknown_inputs else (),
             foreign_write=self._elsewhere.change(node, partition, item),
             needs_comparison=self._elsewhere.is_unsettled(node),
-            blockers=tuple(b for up, reach in node.reach.items() for b in self.not_ready(up, reach, partition)),
+            blockers=tuple([b for up, reach in node.reach.items() for b in self.not_ready(up, reach, partition)]),
             outside=None if is_known else self._outside(node),
             awaited=self._arrivals.awaited.get((node.name, partition), ()),
             warnings=self.warnings.get(node.name, ()),
@@ -217,10 +218,13 @@ class Readiness:
             return f"{what}: nothing declared, nothing covered"
         return f"{what}: nothing declared and nothing covered of what it reads"
 
-    def _current_checks(self, node: AssetNode, item: Materialization | None) -> CheckOutcomes:
-        """Outcomes that still count: of checks that the asset still has."""
+    def _current_checks(self, node: AssetNode, item: Materialization | None) -> tuple[CheckOutcomes, Set[str]]:
+        """Outcomes that still count, of checks that the asset still has; and names of those defined otherwise since."""
         found = self._checks.get(item.id) if item else None
-        return found.only(node.checks.keys()) if found else CheckOutcomes()
+        if found is None:
+            return _NO_OUTCOMES, frozenset()
+        redefined = found.defined_otherwise(node.definitions) & node.checks.keys()
+        return found.only(node.checks.keys() - redefined), redefined
 
     def _changed_inputs(
         self, node: AssetNode, partition: str, item: Materialization | None, coverage: Sequence[Coverage]
@@ -264,9 +268,12 @@ class Readiness:
         return [*latest, *(judged[key] for key in reversed(earlier))]
 
 
+_NO_OUTCOMES = CheckOutcomes()
+
+
 def _changed_logic(node: AssetNode, item: Materialization | None) -> str | None:
-    """What is to be said of what it was computed by; None where that is what the project says today."""
-    if item is None or node.layer == BRONZE:
+    """What is to be said of what a model's rows were computed by; None where that is what the project says today."""
+    if item is None:
         return None
     if node.logic_problem is not None:
         return f"its SQL cannot be compiled: {node.logic_problem}"

@@ -75,6 +75,8 @@ class PartitionEvidence:
     @property
     def failed_errors(self) -> Sequence[CheckResult]:
         """Failed checks that keep it from being ready: by the severity that the asset requires now."""
+        if not self.checks.failed:
+            return ()
         required = self.required_checks
         return [c for c in self.checks.failed if required.get(c.check, c.severity) == "error"]
 
@@ -200,6 +202,8 @@ def _stale(evidence: PartitionEvidence) -> Findings:
     foreign = [(Status.STALE, evidence.foreign_write)] if evidence.foreign_write else []
     if evidence.materialization is None:
         return foreign
+    if not (foreign or evidence.source_problems or evidence.changed_logic or evidence.changed_inputs):
+        return []
     unreadable = [(Status.STALE, problem) for problem in evidence.source_problems]
     logic = [(Status.STALE, evidence.changed_logic)] if evidence.changed_logic else []
     inputs = [(Status.STALE, f"{name} has changed since") for name in evidence.changed_inputs]
@@ -207,6 +211,8 @@ def _stale(evidence: PartitionEvidence) -> Findings:
 
 
 def _blocked(evidence: PartitionEvidence) -> Findings:
+    if not (evidence.unknown_inputs or evidence.blockers):
+        return []
     unknown = [
         (Status.BLOCKED, f"upstream {name} is unknown: no contract of this lakehouse names it")
         for name in evidence.unknown_inputs
