@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from lakehouse.settings import load_settings
+
 DECLARE = "omni-declare"
 """In the place of a command of dbt's: compile the project and say what it declares. Its arguments: project, file."""
 
@@ -61,7 +63,7 @@ def _free_server() -> subprocess.Popen[str]:
             return server
     atexit.register(end_servers)
     return subprocess.Popen(
-        [sys.executable, "-m", "orchestration.dbt_launcher.server"],
+        [sys.executable, "-m", "orchestration.dbt_launcher.server", str(load_settings().dbt_manifest.parent)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,9 +1,10 @@
 """dbt, imported once per process that needs it: `orchestration.dbt_launcher.forks` starts this module as a program.
 
-Its input is one invocation per line: arguments of dbt, or a wish to declare (`orchestration.dbt_launcher.declaring`),
-environment, working directory. Each is a fork of this process, so that
-dbt's state ends with the invocation; what dbt prints is followed by a line that gives the exit status. Imports are half
-of what dbt costs on a few days. It ends with its input.
+Its argument is the folder of a parse to warm up with (`orchestration.dbt_launcher.warming`). Its input is one
+invocation per line: arguments of dbt, or a wish to declare (`orchestration.dbt_launcher.declaring`), environment,
+working directory. Each is a fork of this process, so that dbt's state ends with the invocation; what dbt prints is
+followed by a line that gives the exit status. It ends with its input. No setting may be read here: `load_settings`
+remembers, and a fork may be of another lakehouse.
 
 Not `multiprocessing`'s fork server, which imports the main module of its caller anew in each fork: where that has
 Dagster, `dbt --help` takes 2.1 s instead of 0.16 (to preload `__main__` changes nothing in Python 3.11). A process has
@@ -21,15 +22,20 @@ import time
 from pathlib import Path
 
 from orchestration.dbt_launcher.forks import DECLARE
+from orchestration.dbt_launcher.manifest import PARSE
 
 IMPORTED = (
     "dbt.adapters.sql",
     "dbt.task.build",
     "dbt_common.clients.agate_helper",
+    "lakehouse.builds.logic",
     "lakehouse.ledger.ledger",
     "orchestration.readiness.gate",
     "pyiceberg.catalog.sql",
     "pyiceberg.table",
+    "rich.table",
+    "sqlalchemy.dialects.sqlite",
+    "sqlglot.dialects.duckdb",
 )
 """What a build imports beside, but for duckdb and pyarrow: those start a thread, which a fork would be without."""
 
@@ -38,11 +44,12 @@ def main() -> None:
     """Serve until the input ends."""
     from dbt.cli.main import cli
 
+    is_ready = False
     for line in sys.stdin:
         request = json.loads(line)
-        if DECLARE not in request["arguments"]:  # which may be all that is asked for
-            for name in IMPORTED:
-                importlib.import_module(name)
+        if not is_ready and DECLARE not in request["arguments"]:  # which may be all that is asked for
+            _make_ready()
+            is_ready = True
         gc.freeze()  # what is imported stays: no collection in a fork need look at it
         fork = os.fork()
         if not fork:
@@ -52,6 +59,14 @@ def main() -> None:
             cli()  # exits
         _, status = os.waitpid(fork, 0)
         print(f"\n{json.dumps({'exit_status': os.waitstatus_to_exitcode(status)})}", flush=True)
+
+
+def _make_ready() -> None:
+    from orchestration.dbt_launcher.warming import warm
+
+    for name in IMPORTED:
+        importlib.import_module(name)
+    warm(Path(sys.argv[1], PARSE))
 
 
 def _declare(project: Path, path: Path) -> None:

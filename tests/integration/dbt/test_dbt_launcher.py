@@ -11,7 +11,7 @@ import pytest
 
 from lakehouse.settings import PROJECT_ROOT
 from orchestration.dbt_launcher.forks import end_servers
-from orchestration.dbt_launcher.manifest import dbt_environment
+from orchestration.dbt_launcher.manifest import PARSE, dbt_environment
 from orchestration.dbt_launcher.process import run_dbt
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -79,6 +79,38 @@ def test_each_invocation_ends_as_it_does_in_a_fork_of_one_server_that_has_one_th
     end_servers()
     assert not any(stat(pid) for pid in said.servers)
     assert "a run Running with dbt" in (settings.home / "dbt" / "logs" / "dbt.log").read_text("utf-8")
+
+
+WARMS = """
+import sys
+from pathlib import Path
+from dbt.contracts.graph.manifest import Manifest
+from dbt.contracts.project import Project
+from orchestration.dbt_launcher.warming import flags, warm
+kept, torn, none = map(Path, sys.argv[1:])
+before = flags.get_flags()
+for path in (none, torn, kept):
+    warm(path)
+assert flags.get_flags() is before
+written = []
+sys.addaudithook(lambda event, arguments: written.append(arguments) if event == "exec" else None)
+manifest = Manifest.from_msgpack(kept.read_bytes())
+manifest.build_flat_graph()
+[node.to_resource().to_dict(omit_none=False) for node in manifest.nodes.values()]
+print(len(written), Project.json_schema.cache_info().currsize > 0)
+"""
+
+
+def test_what_dbt_writes_on_first_use_is_written_before_a_fork_whatever_is_left_of_the_last_parse(settings, tmp_path):
+    kept, torn = settings.dbt_manifest.with_name(PARSE), tmp_path / "torn"
+    torn.write_bytes(kept.read_bytes()[:-100_000])
+
+    done = subprocess.run(
+        [sys.executable, "-c", WARMS, kept, torn, tmp_path / "none"],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.stdout == "0 True\n", done.stderr
 
 
 @pytest.mark.parametrize("prefix", ["DBT_", "DBT_ENGINE_"])
