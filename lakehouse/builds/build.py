@@ -24,7 +24,7 @@ from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.inputs import derived_version
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES
-from lakehouse.partitions import WHOLE
+from lakehouse.partitions import WHOLE, Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import ensure_table, list_tables, load_table_if_exists
 from lakehouse.tables.commits import replace_window
@@ -184,7 +184,9 @@ class Builder:
         if model.window:
             return model.window.keys
         daily = [name for name, reach in model.reach.items() if reach != "all"]
-        return sorted({*rows_of, *self._pinned.partitions(model.name)}.union(*map(self._pinned.partitions, daily)))
+        days = {*rows_of, *self._pinned.partitions(model.name)}.union(*map(self._pinned.partitions, daily))
+        reads_other_days = set(model.reach.values()) - {"same_day"}  # so a day between may have rows, and had none
+        return Window.of_keys(min(days), max(days)).keys if days and reads_other_days else sorted(days)
 
     def _record(self, items: list[Materialization], snapshot_id: int | None) -> None:
         """Record what was committed, and let the models after it read its new version."""

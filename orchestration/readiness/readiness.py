@@ -6,7 +6,7 @@ dbt's manifest; imports no engine. "Now" and the expectations are handed in.
 
 import gc
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from lakehouse.ledger.evidence import CheckOutcomes, Coverage, Materialization, 
 from lakehouse.ledger.inputs import AssetVersions, Reach
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import BRONZE
-from lakehouse.partitions import WHOLE
+from lakehouse.partitions import WHOLE, Window
 from lakehouse.settings import LakehouseSettings, load_settings
 from loaders.manifests.expectation_files import expectations_in_force
 from loaders.manifests.expectations import Expectation
@@ -131,7 +131,8 @@ class Readiness:
         self._expected[node.name] = self._expected_partitions(node)
         self._scheduled[node.name] = self._scheduled_days(node)
         foreign = self._elsewhere.partitions(node.name, written)
-        keys = sorted(self._expected[node.name] | self._scheduled[node.name] | written.keys() | foreign)
+        asked = self._expected[node.name] | self._scheduled[node.name] | written.keys() | foreign
+        keys = sorted(asked.union(self._uncomputed_days(node, asked)))
         judged = {key: decide(self._evidence(node, key)) for key in keys}
         self._verdicts[node.name] = judged
         # A day that nothing is known of, and that holds nothing, is not there: whatever reads all days reads it not.
@@ -170,6 +171,19 @@ class Readiness:
         days = set[str]().union(*(self._expected[upstream] | self._due(upstream) for upstream in node.reach))
         return days if node.is_partitioned else ({WHOLE} if days or node.unknown_inputs else set())
 
+    def _uncomputed_days(self, node: AssetNode, others: Collection[str]) -> Iterator[str]:
+        """Days inside the horizon, beside others, that were never written though what they read holds rows."""
+        if node.layer != BRONZE and node.is_partitioned:
+            for first, last in self._horizons[node.name].ranges:
+                days = (key for key in Window.of_keys(first, last).keys if key not in others)
+                yield from (key for key in days if self._is_uncomputed(node, key))
+
+    def _is_uncomputed(self, node: AssetNode, partition: str) -> bool:
+        """Whether what a partition reads holds rows, of one that was never written."""
+        if node.layer == BRONZE or not self._horizons[node.name].covers(partition):
+            return False
+        return any(self._versions[up].input_version(reach, partition) for up, reach in node.reach.items())
+
     def _due(self, asset: str) -> set[str]:
         """Days that should have come by now and have not: whatever reads them is expected, too."""
         return self._arrivals.due.get(asset, set())
@@ -190,6 +204,7 @@ class Readiness:
             asset=node.name,
             partition=partition,
             is_expected=partition in self._expected[node.name],
+            is_uncomputed=item is None and self._is_uncomputed(node, partition),
             rows_expected=sum([row.rows_expected or 0 for row in coverage]) if is_bronze else None,
             materialization=item,
             required_checks=node.checks,
@@ -259,7 +274,7 @@ class Readiness:
             whole = None if self._horizons[upstream].covers(WHOLE) else self.verdict(upstream, WHOLE)
             return [*lacking, whole] if whole else lacking
         own = judged.get(partition)
-        if own is None and not self._horizons[upstream].covers(partition):
+        if own is None and (self.graph[upstream].layer != BRONZE or not self._horizons[upstream].covers(partition)):
             own = self.verdict(upstream, partition)
         latest = [] if own is None or own.is_ready else [own]
         if reach == "same_day":

@@ -37,6 +37,8 @@ class PartitionEvidence:
     partition: str
     is_expected: bool
     """Whether its sources, or its upstream partitions, hold anything for it."""
+    is_uncomputed: bool = False
+    """Never written, though what it reads holds rows: what it would hold is not known."""
     rows_expected: int | None = None
     """Records that its sources hold; None for what is computed from other assets."""
     materialization: Materialization | None = None
@@ -112,7 +114,7 @@ class Verdict:
     @property
     def is_void(self) -> bool:
         """Whether there is nothing to compute: nothing has come for it, and it holds nothing."""
-        is_there = self.evidence.is_expected or self.evidence.holds_rows
+        is_there = self.evidence.is_expected or self.evidence.holds_rows or self.evidence.is_uncomputed
         return self.status in (Status.UNKNOWN, Status.PENDING, Status.EMPTY) and not is_there
 
     @property
@@ -128,9 +130,10 @@ def decide(evidence: PartitionEvidence) -> Verdict:
         A verdict listing every unmet requirement, not only the first.
     """
     has_changed = bool(evidence.changed_inputs or evidence.changed_logic or evidence.foreign_write)
-    is_void = not (evidence.is_expected or evidence.holds_rows or has_changed or evidence.unknown_inputs)
+    holds_or_lacks = evidence.is_expected or evidence.holds_rows or evidence.is_uncomputed
+    is_void = not (holds_or_lacks or has_changed or evidence.unknown_inputs)
     findings = [*_unknown(evidence), *_awaited(evidence)]
-    if is_void and not findings and not any(blocker.status in _NO_PROBLEM for blocker in evidence.blockers):
+    if is_void and not findings and not evidence.blockers:
         return Verdict(evidence.asset, evidence.partition, Status.EMPTY, (), evidence, True)
     if not is_void:
         findings += [*_missing(evidence), *_failed(evidence), *_unchecked(evidence), *_stale(evidence)]
@@ -175,8 +178,9 @@ def _missing(evidence: PartitionEvidence) -> Findings:
         return []
     if evidence.foreign_write and not evidence.is_expected:
         return []
+    never = "expected" if evidence.is_expected else "what it reads holds rows"
     return [(Status.MISSING, problem) for problem in evidence.source_problems] or [
-        (Status.MISSING, "expected, never materialized")
+        (Status.MISSING, f"{never}, never materialized")
     ]
 
 

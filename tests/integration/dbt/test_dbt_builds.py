@@ -15,7 +15,7 @@ from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest, find_table
 from loaders.ingest import ingest
 from orchestration.readiness.asset_graph import read_asset_graph
-from orchestration.readiness.readiness import readiness_now
+from orchestration.readiness.readiness import open_readiness, readiness_now
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.dbt_shell import build, dbt
 from tests.integration.dbt.test_dbt import rows
@@ -105,6 +105,10 @@ def test_a_history_built_in_chunks_is_the_history_built_at_once_and_day_by_day(w
         ("2026-04-18", 0, -2),
         ("2026-04-19", 0, 0),
     ]
+
+    # A whole build computed the day between, too: it is known to be empty, or to hold what came before.
+    between = [open_readiness(week).verdict(name, "2026-04-17") for name in (*DAILY, "int_open_tickets__monthly")]
+    assert [verdict.status for verdict in between] == ["EMPTY", "EMPTY", "READY", "EMPTY"]
 
     assert build(week, window=("2026-04-15", "2026-04-18")).returncode == 0
     assert state()[0] == at_once[0]

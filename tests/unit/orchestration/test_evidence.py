@@ -226,7 +226,7 @@ def test_what_a_run_finds_by_itself_needs_no_days(lake):
     causes, waiting = explain(verdicts_on(lake.read(), [ONE, TWO, THREE]))
 
     assert [(c.asset, c.partitions, c.next_step) for c in causes] == [("raw", [ONE, THREE], "omni run")]
-    assert [(w.asset, w.partitions) for w in waiting][:2] == [("daily", [ONE, THREE]), ("running", [ONE, THREE])]
+    assert [(w.asset, w.partitions) for w in waiting][:2] == [("daily", [ONE, THREE]), ("running", [ONE, TWO, THREE])]
 
 
 # ── what changed ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -306,9 +306,48 @@ def test_a_day_between_others_that_nothing_covers_is_empty_and_blocks_nothing(la
     assert lake.statuses(THREE)["running"] == "READY"
 
 
+def test_a_day_between_others_is_not_empty_where_it_was_never_built_from_the_days_before(lake):
+    lake.cover(ONE, THREE)
+    lake.build_all(ONE, THREE)
+
+    verdict = lake.read().verdict("running", TWO)
+
+    assert (verdict.status, verdict.reasons) == (Status.MISSING, ("what it reads holds rows, never materialized",))
+    assert lake.read().mendable() == [lake.read().verdict("running", TWO)]
+    assert next_command(verdict) == f"omni run --partition {TWO}"
+
+    lake.build("running", TWO, loaded=0)
+    assert lake.read().verdict("running", TWO).status is Status.EMPTY
+
+
+@pytest.mark.parametrize("is_built", [False, True])
+def test_a_day_without_rows_is_not_empty_where_a_day_before_that_it_reads_is_not_ready(lake, is_built):
+    lake.cover(ONE, THREE)
+    lake.build_all(ONE, THREE)
+    if is_built:
+        lake.build("running", TWO, loaded=0)
+    lake.check("daily", ONE, passed=False)
+
+    verdict = lake.read().verdict("running", TWO)
+
+    assert verdict.status is (Status.BLOCKED if is_built else Status.MISSING)
+    assert f"upstream daily {ONE} is FAILED" in verdict.reasons
+
+
+def test_what_reads_the_same_day_of_one_that_is_not_ready_is_not_empty_though_nothing_is_there(lake):
+    lake.cover(ONE, THREE)
+    nodes = [*NODES, AssetNode("share", "gold", True, {"running": "same_day"}, MUST)]
+
+    readiness = Readiness(AssetGraph({node.name: node for node in nodes}), lake.ledger, NOW, [])
+
+    assert readiness.verdict("running", TWO).reasons == (f"upstream daily {ONE} is MISSING",)
+    assert readiness.verdict("share", TWO).reasons == (f"upstream running {TWO} is BLOCKED",)
+
+
 def test_an_empty_day_that_was_written_changes_nothing(lake):
     lake.cover(ONE, THREE)
     lake.build_all(ONE, THREE)
+    lake.build("running", TWO, loaded=0)
     before = lake.statuses(ONE, TWO, THREE)
 
     lake.load(TWO, loaded=0)
