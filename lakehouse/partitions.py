@@ -120,3 +120,12 @@ def contiguous_windows(keys: Iterable[str], apart: Iterable[str] = (), bridged_d
         else:
             windows.append(Window.of_day(day))
     return windows
+
+
+def day_ranges(keys: Iterable[str], shown: int = 6) -> str:
+    """Days as ranges, such as `2026-04-01..2026-04-18, 2026-04-20`; the empty key stands for the whole asset."""
+    keys = set(keys)
+    windows = contiguous_windows(keys - {WHOLE})
+    named = (["not partitioned"] if WHOLE in keys else []) + [str(window) for window in windows]
+    more = len(named) - shown
+    return ", ".join(named[:shown]) + (f" and {more} more ranges" if more > 0 else "")

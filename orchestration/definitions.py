@@ -11,7 +11,6 @@ from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.dbt_launcher.forks import end_servers
-from orchestration.graph.arrival_checks import build_arrival_checks
 from orchestration.graph.arrivals_sensor import build_arrivals_sensor
 from orchestration.graph.bronze_assets import build_bronze_asset, build_seed_manifests
 from orchestration.graph.code_references import with_code_references
@@ -19,6 +18,7 @@ from orchestration.graph.dbt_assets import build_dbt_assets
 from orchestration.graph.maintenance_job import build_maintenance
 from orchestration.graph.partitions import daily_partitions
 from orchestration.graph.schedules import build_schedules
+from orchestration.graph.verdict_checks import build_verdict_checks
 from orchestration.readiness.asset_graph import load_asset_graph
 
 INGEST_ALL_JOB = "ingest_all_job"
@@ -32,10 +32,11 @@ def build_definitions(
     warnings.simplefilter("ignore", dg.BetaWarning)
     warnings.simplefilter("ignore", dg.PreviewWarning)
     partitions = daily_partitions(settings, open_ledger(settings))
-    arrivals = build_arrival_checks(settings)
+    graph = load_asset_graph(settings)
+    verdict_checks = build_verdict_checks(settings, graph)
     job = dg.define_asset_job(
         INGEST_ALL_JOB,
-        selection=dg.AssetSelection.all() - dg.AssetSelection.checks(*arrivals),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.checks(verdict_checks),
         description="The whole daily chain: manifests, Bronze, Silver, Gold and all their checks.",
     )
     maintenance, nightly = build_maintenance(settings)
@@ -45,12 +46,12 @@ def build_definitions(
             [
                 build_seed_manifests(settings),
                 *(build_bronze_asset(settings, name, partitions) for name in bronze_contracts(settings)),
-                build_dbt_assets(settings, load_asset_graph(settings), partitions),
+                build_dbt_assets(settings, graph, partitions),
             ],
         ),
-        asset_checks=arrivals,
+        asset_checks=[verdict_checks],
         jobs=[job, maintenance],
-        schedules=[nightly, *build_schedules(job, arrivals)],
+        schedules=[nightly, *build_schedules(job, verdict_checks)],
         sensors=[build_arrivals_sensor(settings, job, partitions)],
         loggers=loggers,
         executor=dg.in_process_executor,

@@ -13,6 +13,7 @@ from sqlalchemy import insert, select, update
 
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.ledger import Ledger
+from lakehouse.partitions import day_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,37 @@ class Acceptance:
     accepted_at: datetime
     undone_by: str | None = None
     undone_at: datetime | None = None
+
+    @property
+    def said(self) -> str:
+        """Whose word it is, since when (UTC), and why: for whoever is shown the verdict."""
+        return f"accepted by {self.accepted_by} at {self.accepted_at:%Y-%m-%dT%H:%M:%SZ}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class AcceptedTogether:
+    """Partitions of one asset that stand on the word of one person, for one reason."""
+
+    asset: str
+    partitions: list[str]
+    latest: Acceptance
+
+    @property
+    def said(self) -> str:
+        """One line: how many, which, whose word, why."""
+        number = "1 partition" if len(self.partitions) == 1 else f"{len(self.partitions)} partitions"
+        return f"{self.asset}: {number} ({day_ranges(self.partitions)}) {self.latest.said}"
+
+
+def accepted_together(items: Iterable[Acceptance]) -> list[AcceptedTogether]:
+    """Acceptances by asset, person and reason, in the order in which they are first met."""
+    found: dict[tuple[str, str, str], list[Acceptance]] = {}
+    for item in items:
+        found.setdefault((item.asset, item.accepted_by, item.reason), []).append(item)
+    return [
+        AcceptedTogether(asset, sorted(item.partition for item in of), max(of, key=lambda item: item.accepted_at))
+        for (asset, _, _), of in found.items()
+    ]
 
 
 def record_acceptances(ledger: Ledger, items: Iterable[Acceptance]) -> None:

@@ -186,7 +186,7 @@ def _readiness(from_: str | None, to: str | None) -> tuple[Any, list[str]]:
 
 def _print_status(from_: str | None, to: str | None, assets: list[str] | None) -> bool:
     """Print the matrix, what is wrong and what is awaited; returns whether no asset has a problem of no partition."""
-    from orchestration.report.verdict_table import print_awaited, print_matrix, print_problems, problems
+    from orchestration.report.verdict_table import accepted_on, print_awaited, print_matrix, print_problems, problems
 
     readiness, days = _readiness(from_, to)
     nodes = [readiness.graph[name] for name in assets or readiness.graph.nodes]
@@ -199,6 +199,7 @@ def _print_status(from_: str | None, to: str | None, assets: list[str] | None) -
     found = problems(readiness, days, nodes)
     print_problems(console, found)
     print_awaited(console, readiness, days, nodes)
+    say(*(f"accepted: {each.said}" for each in accepted_on(readiness, days, nodes)))
     if not found and not undated:
         say("next: everything is ready to consume; `make ui` shows the graph")
     return not undated

@@ -162,8 +162,7 @@ def _print(verdict: Verdict) -> None:
     console.print(f"{verdict.name}: {verdict.status}", style=_style(verdict))
     say(*(f"  {reason}" for reason in verdict.reasons))
     if accepted := verdict.evidence.acceptance:
-        when = f"{accepted.accepted_at:%Y-%m-%dT%H:%M:%SZ}"
-        say(f"  computed by an older SQL, accepted by {accepted.accepted_by} at {when}: {accepted.reason}")
+        say(f"  computed by an older SQL, {accepted.said}")
     if verdict.evidence.unchecked:
         say(f"  unchecked: {verdict.evidence.unchecked}")
     say(*(f"  warning: {warning}; it may hold any day" for warning in verdict.evidence.warnings))

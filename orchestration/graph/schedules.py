@@ -1,6 +1,5 @@
-"""The schedules of the daily chain and of arrivals, both off until somebody turns them on, as maintenance is."""
+"""The schedules of the daily chain and of the verdicts' checks, off until somebody turns them on, as maintenance is."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -16,9 +15,9 @@ ARRIVALS_JOB = "arrivals_job"
 
 
 def build_schedules(
-    ingest_all: "UnresolvedAssetJobDefinition", arrivals: Sequence[dg.AssetChecksDefinition]
+    ingest_all: "UnresolvedAssetJobDefinition", verdict_checks: dg.AssetChecksDefinition
 ) -> "list[Schedule]":
-    """Yesterday, every night; and every hour, whether a day is late."""
+    """Yesterday, every night; and every hour, what the verdicts say beside their status."""
     daily = dg.build_schedule_from_partitioned_job(
         ingest_all,
         name=DAILY_SCHEDULE,
@@ -26,11 +25,9 @@ def build_schedules(
         hour_of_day=3,
         minute_of_hour=15,
     )
-    if not arrivals:
-        return [daily]
     job = dg.define_asset_job(
         ARRIVALS_JOB,
-        selection=dg.AssetSelection.checks(*arrivals),
-        description="Says which asset lacks a day that should have arrived by now.",
+        selection=dg.AssetSelection.checks(verdict_checks),
+        description="Says of which assets a day has not come, a file cannot be read, or a person let something stand.",
     )
     return [daily, dg.ScheduleDefinition(job=job, cron_schedule="5 * * * *", execution_timezone="UTC")]

@@ -5,9 +5,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lakehouse.partitions import day_ranges
 from orchestration.readiness.decisions import decision_on
 from orchestration.readiness.verdicts import Status
-from orchestration.report.report import Report, day_ranges
+from orchestration.report.report import Report
 from orchestration.report.sparkline import sparkline
 from orchestration.report.verdict_table import SYMBOLS
 

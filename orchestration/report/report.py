@@ -5,7 +5,7 @@ tables give the same report, but for the clock that is handed in. Called by `omn
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -14,11 +14,12 @@ from typing import Any
 from pyiceberg.catalog import Catalog
 
 from lakehouse.errors import OmniError
+from lakehouse.ledger.acceptances import AcceptedTogether, accepted_together
 from lakehouse.ledger.evidence import RowCounts
 from lakehouse.ledger.history import Change, changes
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import BRONZE
-from lakehouse.partitions import WHOLE, Window, contiguous_windows
+from lakehouse.partitions import WHOLE, Window, day_ranges
 from loaders.manifests.expectations import Expectation
 from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.decisions import failed_warnings
@@ -128,6 +129,8 @@ class Report:
     """Bronze partitions that lack what is expected of them, due or not."""
     undated: dict[str, tuple[str, ...]]
     """Asset → why files of it cannot be read of which no partition is known."""
+    accepted: list[AcceptedTogether]
+    """What stands on a person's word."""
     runs: list[RunChanges]
     kept: list[KeptAsset]
     held: list[HeldCount]
@@ -197,6 +200,7 @@ def build_report(
         warned=_warned(verdicts),
         awaited=[verdict for verdict in verdicts if verdict.evidence.awaited],
         undated=readiness.warnings,
+        accepted=accepted_together(word for v in verdicts if (word := v.evidence.acceptance)),
         runs=_runs(done),
         kept=[
             kept
@@ -210,15 +214,6 @@ def build_report(
         untrusted_days=_untrusted(verdicts),
         evidence=evidence,
     )
-
-
-def day_ranges(keys: Iterable[str], shown: int = 6) -> str:
-    """Days as ranges, such as `2026-04-01..2026-04-18, 2026-04-20`; the empty key stands for the whole asset."""
-    keys = set(keys)
-    windows = contiguous_windows(keys - {WHOLE})
-    named = (["not partitioned"] if WHOLE in keys else []) + [str(window) for window in windows]
-    more = len(named) - shown
-    return ", ".join(named[:shown]) + (f" and {more} more ranges" if more > 0 else "")
 
 
 def _title(days: list[str], run_id: str | None) -> str:

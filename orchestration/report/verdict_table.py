@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lakehouse.ledger.acceptances import AcceptedTogether, accepted_together
 from lakehouse.partitions import WHOLE
 from orchestration.readiness.asset_graph import AssetNode
 from orchestration.readiness.readiness import Readiness
@@ -86,13 +87,18 @@ def print_awaited(console: Console, readiness: Readiness, days: list[str], nodes
 
 def problems(readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> list[Verdict]:
     """Verdicts on some assets where something is wrong: on some days, and where they are not partitioned."""
+    return [verdict for verdict in _verdicts(readiness, days, nodes) if verdict.is_problem]
+
+
+def accepted_on(readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> list[AcceptedTogether]:
+    """What stands on a person's word, of some assets: on some days, and where they are not partitioned."""
+    return accepted_together(word for v in _verdicts(readiness, days, nodes) if (word := v.evidence.acceptance))
+
+
+def _verdicts(readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> Iterator[Verdict]:
     wanted = {*days, WHOLE}
-    return [
-        verdict
-        for node in nodes
-        for key, verdict in readiness.verdicts(node.name).items()
-        if key in wanted and verdict.is_problem
-    ]
+    for node in nodes:
+        yield from (verdict for key, verdict in readiness.verdicts(node.name).items() if key in wanted)
 
 
 def _symbol(status: Status) -> Text:

@@ -1,9 +1,12 @@
 """What another logic or another check has left behind, `omni run` finds and mends; what no project says is not built."""
 
 import json
+import re
 import shutil
 from collections import Counter
+from datetime import UTC, datetime
 
+import dagster as dg
 import pytest
 from sqlalchemy import update
 from typer.testing import CliRunner
@@ -18,7 +21,12 @@ from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest
 from orchestration.cli import edits, main
 from orchestration.dbt_launcher.manifest import ensure_declared
+from orchestration.definitions import build_definitions
+from orchestration.graph.schedules import ARRIVALS_JOB
+from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import open_readiness
+from orchestration.report.pages import as_html, as_markdown
+from orchestration.report.report import build_report
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
 from tests.dbt_shell import dbt
@@ -178,6 +186,51 @@ def test_an_acceptance_lets_an_older_logic_stand_for_this_edit_alone(lake, omni)
     assert open_readiness(lake).verdict("support_kpi_daily", ONE).status == "STALE"
     write(lake, t.materializations, {"logic": logic}, asset="support_kpi_daily")
     assert "0 accepted" in omni("accept", "support_kpi_daily", "--reason", "nothing to accept").stdout
+
+
+def test_an_acceptance_is_shown_on_every_screen_until_it_is_taken_back(lake, omni, monkeypatch):
+    monkeypatch.setattr(main, "load_settings", lambda: lake)
+    logic = open_readiness(lake).graph["support_kpi_daily"].logic
+    write(lake, t.materializations, {"logic": "another"}, asset="support_kpi_daily")
+    omni("accept", "support_kpi_daily", "--reason", "<b>same</b> | rows", "--by", "ana")
+
+    status, (page, text), check = omni("status").stdout, pages(lake), acceptances_check(lake)
+    other = omni("status", "--asset", "ticket_events").stdout
+    (listed,) = json.loads(omni("status", "--json", "--from", TWO, "--to", TWO, "--asset", "support_kpi_daily").stdout)
+
+    said = f"support_kpi_daily: 2 partitions ({ONE}..{TWO}) accepted by ana at "
+    assert f"accepted: {said}" in status and "Z: <b>same</b> | rows" in status
+    assert "accepted" not in other
+    assert (listed["status"], listed["accepted"]["reason"]) == ("READY", "<b>same</b> | rows")
+    cell = rf'class="cell s-ready accepted" title="support_kpi_daily {ONE}: READY; accepted by ana at [^"]*same[^"]*"'
+    assert len(re.findall(cell, page)) == 1 and page.count('aria-label="READY, accepted"') == 2
+    assert "support_kpi_daily stands on a person" in page and "&lt;b&gt;same&lt;/b&gt; | rows" in page
+    assert f"| support_kpi_daily | 2 | {ONE}..{TWO} | accepted by ana at " in text and r"<b>same</b> \| rows |" in text
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["partitions_accepted"].value == 2
+    assert check.metadata["accepted"].value[0].startswith(said)
+
+    assert "2 taken back" in omni("accept", "support_kpi_daily", "--undo").stdout
+    write(lake, t.materializations, {"logic": logic}, asset="support_kpi_daily")
+    page, text = pages(lake)
+    assert "accepted" not in omni("status").stdout
+    assert "READY, accepted" not in page and "ana" not in page and "accepted" not in text
+    assert acceptances_check(lake).passed
+
+
+def pages(lake):
+    """The report as HTML and as Markdown."""
+    graph, ledger, catalog = load_asset_graph(lake), open_ledger(lake), open_catalog(lake)
+    content = build_report(graph, ledger, catalog, expectations=[], generated_at=datetime.now(UTC))
+    return as_html(content), as_markdown(content)
+
+
+def acceptances_check(lake):
+    """The check of support_kpi_daily, by the job that asks for it."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = build_definitions(lake).resolve_job_def(ARRIVALS_JOB).execute_in_process(instance=instance)
+    found = {each.asset_key.to_user_string(): each for each in result.get_asset_check_evaluations()}
+    return found["support_kpi_daily"]
 
 
 def test_sql_that_the_project_does_not_say_is_refused_before_it_is_written(lake):

@@ -1,5 +1,6 @@
 """What Dagster does by itself: the arrivals sensor, the schedules, freshness, retries; and what a killed run leaves."""
 
+import gzip
 import json
 import os
 import signal
@@ -22,15 +23,16 @@ from loaders.ingest import ingest, refresh
 from orchestration.cli.main import app
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.graph import retries
-from orchestration.graph.arrival_checks import build_arrival_checks
 from orchestration.graph.arrivals_sensor import ARRIVALS_SENSOR, RUN_KEY_TAG
 from orchestration.graph.partitions import daily_partitions, window_of_tags
 from orchestration.graph.schedules import ARRIVALS_JOB, DAILY_SCHEDULE
+from orchestration.graph.verdict_checks import ACCEPTANCES_CHECK, ARRIVALS_CHECK, VERDICT_CHECKS, build_verdict_checks
 from orchestration.instance.home import dagster_environment
 from orchestration.instance.live_runs import LiveProcess, fail_dead_runs
+from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
-from tests.conftest import source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 
 
 @pytest.fixture
@@ -197,17 +199,20 @@ def expect(settings, **fields):
     return settings
 
 
-def arrivals_of(settings, instance, now):
-    """Evaluate the check as its job does, at an instant."""
-    checks = build_arrival_checks(settings, lambda: now)
+def checks_beside(settings, instance, now):
+    """Evaluate what the verdicts say beside their status as its job does, at an instant: (asset, check) → evaluation."""
+    checks = build_verdict_checks(settings, load_asset_graph(settings), lambda: now)
     definitions = dg.Definitions(
         assets=[each for each in build_definitions(settings).assets or [] if isinstance(each, dg.AssetsDefinition)],
-        asset_checks=checks,
-        jobs=[dg.define_asset_job("ask", selection=dg.AssetSelection.checks(*checks))],
+        asset_checks=[checks],
+        jobs=[dg.define_asset_job("ask", selection=dg.AssetSelection.checks(checks))],
     )
     result = definitions.resolve_job_def("ask").execute_in_process(instance=instance)
-    (evaluation,) = result.get_asset_check_evaluations()
-    return evaluation
+    return {(each.asset_key.to_user_string(), each.check_name): each for each in result.get_asset_check_evaluations()}
+
+
+def arrivals_of(settings, instance, now):
+    return checks_beside(settings, instance, now)["raw_ticket_events", ARRIVALS_CHECK]
 
 
 def test_the_arrivals_check_warns_of_a_day_that_is_due_and_of_no_other(two_days, instance):
@@ -224,26 +229,45 @@ def test_the_arrivals_check_warns_of_a_day_that_is_due_and_of_no_other(two_days,
     ]
 
 
-def test_the_arrivals_check_warns_of_an_unreadable_file_whose_days_nobody_knows(two_days, instance, declare):
+def test_every_asset_shows_its_unreadable_files_of_unknown_days_until_they_are_mended(two_days, instance, declare):
+    now = datetime(2026, 4, 15, 11, tzinfo=UTC)
     (two_days.manifests / "b.jsonl.gz").write_bytes(b"no gzip")
+    (two_days.manifests / "guide.md").write_text("# Guide")
     declare(ticket_manifest([source("b", "b.jsonl.gz")], 2))
-    refresh(expect(two_days))
+    declare(document_manifest("2026-04-14", [source("guide", "guide.md", "other")]))
+    refresh(two_days)  # nothing is expected of any asset
 
-    found = arrivals_of(two_days, instance, datetime(2026, 4, 15, 11, tzinfo=UTC))
+    broken = checks_beside(two_days, instance, now)
+    (two_days.manifests / "b.jsonl.gz").write_bytes(gzip.compress(json.dumps(ticket_event(2)).encode()))
+    refresh(two_days)
+    mended = checks_beside(two_days, instance, now)
 
-    assert not found.passed
+    assert [key for key, each in broken.items() if not each.passed] == [("raw_ticket_events", ARRIVALS_CHECK)]
+    found = broken["raw_ticket_events", ARRIVALS_CHECK]
+    assert found.severity is dg.AssetCheckSeverity.WARN
     assert "b.jsonl.gz" in found.metadata["unreadable"].value[0]
+    assert all(each.passed for each in mended.values())
 
 
-def test_arrivals_are_asked_for_by_a_job_of_its_own_and_not_by_the_daily_chain(two_days):
-    definitions = build_definitions(expect(two_days))
+def test_every_asset_has_a_check_of_what_its_verdicts_say_beside_their_status(two_days):
+    keys = build_definitions(two_days).resolve_asset_graph().asset_check_keys
+
+    found = {
+        key.asset_key.to_user_string(): key.name for key in keys if key.name in (ARRIVALS_CHECK, ACCEPTANCES_CHECK)
+    }
+    nodes = load_asset_graph(two_days).nodes.values()
+    assert found == {n.name: ARRIVALS_CHECK if n.layer == "bronze" else ACCEPTANCES_CHECK for n in nodes}
+
+
+def test_what_stands_beside_a_verdict_is_asked_for_by_a_job_of_its_own_and_not_by_the_daily_chain(two_days):
+    definitions = build_definitions(two_days)
 
     steps = {
         name: {node.name for node in definitions.resolve_job_def(name).nodes} for name in (INGEST_ALL_JOB, ARRIVALS_JOB)
     }
 
-    assert steps[ARRIVALS_JOB] == {"raw_ticket_events_arrivals"}
-    assert "raw_ticket_events_arrivals" not in steps[INGEST_ALL_JOB]
+    assert steps[ARRIVALS_JOB] == {VERDICT_CHECKS}
+    assert VERDICT_CHECKS not in steps[INGEST_ALL_JOB]
 
 
 def test_an_expectation_of_an_unknown_asset_is_refused_with_those_there_are(two_days):
