@@ -5,7 +5,7 @@ process of its own, when the dbt project has changed.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from lakehouse.dbt.declared import Declared
 from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.kinds import Severity
 from lakehouse.ledger.inputs import Reach
-from lakehouse.namespaces import BRONZE
+from lakehouse.namespaces import BRONZE, NAMESPACES
 from lakehouse.settings import LakehouseSettings
 from orchestration.dbt_launcher.manifest import ensure_dbt_manifest, ensure_declared
 
@@ -57,7 +57,7 @@ class AssetNode:
 
 @dataclass(frozen=True)
 class AssetGraph:
-    """Assets in topological order."""
+    """Assets in the order of every screen: Bronze, events first; then upstream first, by layer and name."""
 
     nodes: dict[str, AssetNode]
 
@@ -107,31 +107,26 @@ def read_asset_graph(
         )
         for name, contract in contracts.items()
     }
-    models = {n["unique_id"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
-    known, waiting = manifest["nodes"] | manifest.get("sources", {}), dict(models)
-    while waiting:  # dbt has refused cycles, so each round finds models whose upstream is known
-        for unique_id in [
-            key for key, node in waiting.items() if not waiting.keys() & set(node["depends_on"]["nodes"])
-        ]:
-            model = waiting.pop(unique_id)
-            if (other := nodes.get(model["name"])) is not None:
-                raise ConfigurationError(
-                    f"dbt model {unique_id}: found another asset of its name in {other.layer}, expected a name of its "
-                    "own; next: rename the model, or the other asset"
-                )
-            upstream = [known[key] for key in model["depends_on"]["nodes"] if key in known]
-            reach = {node["name"]: reach_of(model, node) for node in upstream if _is_asset(node, contracts)}
-            unknown = {node["name"]: _called(node) for node in upstream if not _is_asset(node, contracts)}
-            nodes[model["name"]] = AssetNode(
-                model["name"],
-                model["schema"],
-                is_daily(model),
-                reach,
-                unchecked=model["config"]["meta"].get("omni", {}).get("unchecked"),
-                logic=declared.logic.get(model["name"]) if declared else None,
-                logic_problem=_logic_problem(declared, model["name"]) if declared else None,
-                unknown_inputs=unknown,
+    known = manifest["nodes"] | manifest.get("sources", {})
+    for model in _in_order([node for node in manifest["nodes"].values() if node["resource_type"] == "model"]):
+        if (other := nodes.get(model["name"])) is not None:
+            raise ConfigurationError(
+                f"dbt model {model['unique_id']}: found another asset of its name in {other.layer}, expected a name of "
+                "its own; next: rename the model, or the other asset"
             )
+        upstream = [known[key] for key in model["depends_on"]["nodes"] if key in known]
+        reach = {node["name"]: reach_of(model, node) for node in upstream if _is_asset(node, contracts)}
+        unknown = {node["name"]: _called(node) for node in upstream if not _is_asset(node, contracts)}
+        nodes[model["name"]] = AssetNode(
+            model["name"],
+            model["schema"],
+            is_daily(model),
+            reach,
+            unchecked=model["config"]["meta"].get("omni", {}).get("unchecked"),
+            logic=declared.logic.get(model["name"]) if declared else None,
+            logic_problem=_logic_problem(declared, model["name"]) if declared else None,
+            unknown_inputs=unknown,
+        )
     for test in manifest["nodes"].values():
         if test["resource_type"] == "test" and (tested := _tested_asset(test, manifest)) in nodes:
             nodes[tested].checks[test["name"]] = "warn" if test["config"]["severity"].lower() == "warn" else "error"
@@ -143,6 +138,22 @@ def read_asset_graph(
             nodes[tested].check_descriptions[test["name"]] = test["description"] or "Unit test of the model's logic."
             nodes[tested].definitions.update(_definition(test, declared))
     return AssetGraph(nodes)
+
+
+def _in_order(models: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Models, each after all that it reads; of those that might come next the one of the upper layer, then by name.
+
+    Whatever the order of dbt's manifest, in which partial parsing puts an edited model last.
+    """
+    waiting = {model["unique_id"]: model for model in models}
+    while waiting:  # dbt has refused cycles, so there is always one whose upstream has come
+        free = [model for model in waiting.values() if not waiting.keys() & set(model["depends_on"]["nodes"])]
+        yield waiting.pop(min(free, key=_place)["unique_id"])
+
+
+def _place(model: Mapping[str, Any]) -> tuple[int, str, str]:
+    schema = model["schema"]
+    return NAMESPACES.index(schema) if schema in NAMESPACES else len(NAMESPACES), schema, model["name"]
 
 
 def _is_asset(node: Mapping[str, Any], contracts: Mapping[str, Contract]) -> bool:

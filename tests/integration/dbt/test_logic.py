@@ -12,10 +12,13 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.partitions import WHOLE
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from orchestration.cli import edits as commands
 from orchestration.cli import main
+from orchestration.dbt_launcher.manifest import ensure_dbt_manifest
+from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.readiness import open_readiness
 
 READERS = {
@@ -338,6 +341,19 @@ def differences(found, expected):
 def test_before_any_edit_everything_that_is_known_is_safe(before):
     assert set(before.values()) == {"READY", "EMPTY", "UNKNOWN"}
     assert len([key for _, key in before if key == WHOLE]) == 3
+
+
+def test_the_assets_keep_their_order_where_an_edit_moves_a_model_in_the_manifest_of_dbt(edited, lake):
+    orders = []
+    for file, old, new in ((KPI, "count(*) as", "COUNT(*) as"), (FACT, "inner join", "INNER JOIN")):
+        edit = Edit(f"{file}.sql", old, new)
+        manifest = json.loads(ensure_dbt_manifest(edited(edit)).read_text("utf-8"))
+        parsed = [node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+        orders.append((parsed, list(read_asset_graph(manifest, bronze_contracts(lake)).nodes)))
+
+    (parsed, shown), (parsed_again, shown_again) = orders
+    assert parsed != parsed_again
+    assert shown == shown_again
 
 
 def test_edits_that_change_no_row_and_no_check_change_no_verdict(edited, before):

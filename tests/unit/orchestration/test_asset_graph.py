@@ -1,5 +1,6 @@
 """The graph from dbt's manifest: what a model reads and nobody declares, and names that stand twice."""
 
+import random
 from datetime import UTC, datetime
 
 import pytest
@@ -31,6 +32,10 @@ def model(name, *reads):
     return {**node, "config": {"meta": {"omni": {"unchecked": "a trial"}}}, "depends_on": {"nodes": list(reads)}}
 
 
+def layered(name, layer, *reads):
+    return {**model(name, *(f"model.omni.{read}" for read in reads)), "schema": layer}
+
+
 def graph_of(settings, *nodes):
     """The graph of a project with these models and sources."""
     found = {
@@ -50,6 +55,24 @@ def test_a_model_named_as_a_bronze_asset_is_refused(settings):
         ConfigurationError, match=r"model\.omni\.raw_doc_assets: found .* bronze, expected .*; next: rename"
     ):
         graph_of(settings, model("raw_doc_assets"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_assets_come_upstream_first_then_by_layer_and_name_in_whatever_order_dbt_lists_them(settings, seed):
+    models = [
+        layered("z_events", "silver"),
+        layered("a_kpi", "gold", "z_events"),
+        layered("b_kpi", "gold"),
+        layered("m_states", "silver", "z_events"),
+        layered("late", "silver", "b_kpi"),
+        layered("elsewhere", "scratch", "z_events"),
+    ]
+    random.Random(seed).shuffle(models)
+
+    assert list(graph_of(settings, *models).nodes) == [
+        *bronze_contracts(settings),
+        *("z_events", "m_states", "a_kpi", "b_kpi", "late", "elsewhere"),
+    ]
 
 
 @pytest.mark.parametrize(
