@@ -46,7 +46,9 @@ def print_matrix(console: Console, readiness: Readiness, days: list[str], nodes:
         console.print(table)
     for name in (node.name for node in nodes if not node.is_partitioned):
         status = readiness.verdict(name, WHOLE).status
-        console.print(Text.assemble(f"{name:<{name_width}} ", _symbol(status), f"  {status.lower()} (not partitioned)"))
+        console.print(
+            Text.assemble(f"{name:<{name_width}}  ", _symbol(status), f"  {status.lower()} (not partitioned)")
+        )
     console.print(Text("  ").join(_legend(readiness, days, nodes)))
 
 
