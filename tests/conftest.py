@@ -1,8 +1,10 @@
 """Isolation and the lakehouse of each test: nothing here reads or writes the developer's own settings or `var/`."""
 
+import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +43,36 @@ def _isolated_from_the_developer(tmp_path_factory: pytest.TempPathFactory):
     load_settings.cache_clear()
 
 
+@contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Whether what a folder is for is still to be made: the first worker makes it, the others wait."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = folder / "made"
+        yield not made.exists()
+        made.touch()
+
+
 @pytest.fixture(scope="session")
-def parsed_project() -> ParsedProject:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str, testrun_uid: str) -> Path:
+    """A folder of all workers of this run."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root if worker_id == "master" else root.parent) / f"shared by {testrun_uid}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parsed_project(shared: Path) -> ParsedProject:
     """The dbt project, parsed once: a lakehouse that starts with it need not parse it again."""
-    settings = load_settings()
-    ensure_dbt_manifest(settings)
-    return ParsedProject(settings)
+    settings = LakehouseSettings(home=shared / "parsed" / "home")
+    with made_once(shared / "parsed") as is_to_be_made:
+        if is_to_be_made:
+            ensure_dbt_manifest(settings)
+    parsed = ParsedProject(settings)
+    parsed.give_to(load_settings())
+    return parsed
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ class ParsedProject:
         source = self.settings.dbt_manifest
         kept = source.with_name(KEPT).read_bytes().replace(_hash(self.settings), _hash(settings))
         for target in (settings.dbt_manifest.parent, settings.dbt_target_dir):
-            target.mkdir(parents=True)
+            target.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
             (target / KEPT).write_bytes(kept)
         shutil.copy(declared_path(self.settings), declared_path(settings))

@@ -1,7 +1,5 @@
 """What several tests need and is dear to make: the bundled sample, loaded, built and checked by the main job."""
 
-import fcntl
-
 import pytest
 
 from lakehouse.partitions import Window
@@ -11,25 +9,26 @@ from lakehouse.tables.digest import find_table
 from lakehouse.tables.filters import day_filter
 from loaders.ingest import ingest
 from orchestration.runs.main_job import run_main_job
-from tests.conftest import TICKET_EVENTS, document_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import (
+    TICKET_EVENTS,
+    document_manifest,
+    made_once,
+    source,
+    ticket_event,
+    ticket_manifest,
+    write_lines,
+)
 
 
 @pytest.fixture(scope="session")
-def filled_sample(tmp_path_factory, parsed_project, worker_id, testrun_uid):
+def filled_sample(shared, parsed_project):
     """The lakehouse of the bundled sample after `omni run`. Shared by all workers: tests only read it."""
-    root = tmp_path_factory.getbasetemp()
-    if worker_id != "master":
-        root = root.parent / f"sample of {testrun_uid}"
-        root.mkdir(exist_ok=True)
-    settings = LakehouseSettings(home=root / "the home", manifests=PROJECT_ROOT / "manifests")
-    made = root / "made"
-    with (root / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the first worker makes it
-        if not made.exists():
+    settings = LakehouseSettings(home=shared / "sample" / "the home", manifests=PROJECT_ROOT / "manifests")
+    with made_once(shared / "sample") as is_to_be_made:
+        if is_to_be_made:
             parsed_project.give_to(settings)
             outcome = run_main_job(settings, None, lambda _: None)
             assert outcome.is_complete, outcome.lines
-            made.touch()
     return settings
 
 
