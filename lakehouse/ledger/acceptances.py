@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.partitions import day_ranges
+from lakehouse.partitions import WHOLE, day_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Acceptance:
     undone_at: datetime | None = None
 
     @property
-    def said(self) -> str:
-        """Whose word it is, since when (UTC), and why: for whoever is shown the verdict."""
-        return f"accepted by {self.accepted_by} at {self.accepted_at:%Y-%m-%dT%H:%M:%SZ}: {self.reason}"
+    def word(self) -> str:
+        """Whose it is, since when (UTC), and why: for whoever is shown the verdict."""
+        return f"by {self.accepted_by} at {self.accepted_at:%Y-%m-%dT%H:%M:%SZ}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,11 @@ class AcceptedTogether:
 
     @property
     def said(self) -> str:
-        """One line: how many, which, whose word, why."""
-        number = "1 partition" if len(self.partitions) == 1 else f"{len(self.partitions)} partitions"
-        return f"{self.asset}: {number} ({day_ranges(self.partitions)}) {self.latest.said}"
+        """One line: which, how many, whose word, why."""
+        if self.partitions == [WHOLE]:
+            return f"{self.asset}, {self.latest.word}"
+        number = "" if len(self.partitions) == 1 else f" ({len(self.partitions)} partitions)"
+        return f"{self.asset} {day_ranges(self.partitions)}{number}, {self.latest.word}"
 
 
 def accepted_together(items: Iterable[Acceptance]) -> list[AcceptedTogether]:

@@ -162,7 +162,7 @@ def _print(verdict: Verdict) -> None:
     console.print(f"{verdict.name}: {verdict.status}", style=_style(verdict))
     say(*(f"  {reason}" for reason in verdict.reasons))
     if accepted := verdict.evidence.acceptance:
-        say(f"  computed by an older SQL, {accepted.said}")
+        say(f"  computed by an older SQL, accepted {accepted.word}")
     if verdict.evidence.unchecked:
         say(f"  unchecked: {verdict.evidence.unchecked}")
     say(*(f"  warning: {warning}; it may hold any day" for warning in verdict.evidence.warnings))

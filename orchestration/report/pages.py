@@ -20,7 +20,7 @@ MEANINGS: dict[Status, str] = {
     Status.MISSING: "expected and never materialized, or due and not arrived",
     Status.FAILED: "an error check failed",
     Status.UNCHECKED: "an error check has not run",
-    Status.STALE: "its sources or inputs have changed since",
+    Status.STALE: "its sources, inputs or SQL have changed since, or someone else wrote it",
     Status.BLOCKED: "an upstream partition is not ready",
 }
 
