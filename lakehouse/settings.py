@@ -42,6 +42,9 @@ class LakehouseSettings(BaseSettings):
     catalog_properties: dict[str, SecretStr] = Field(
         default_factory=dict, description="More pyiceberg catalog properties, as JSON (S3 endpoint, keys, …)."
     )
+    verdicts_ask_catalog: bool = Field(
+        default=True, description="With a REST catalog: ask it with each verdict whether someone else has written."
+    )
     warehouse: str | None = Field(default=None, description="Root of the tables. Default: a folder under OMNI_HOME.")
     ledger_uri: SecretStr | None = Field(default=None, description="SQLAlchemy URL. Default: the catalog's database.")
 

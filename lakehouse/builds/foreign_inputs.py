@@ -6,11 +6,12 @@ the same version. Called by `lakehouse.builds.build`.
 
 from collections.abc import Mapping
 
+from lakehouse.ledger.catalog_versions import catalog_versions
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.foreign_writes import ForeignWrites
 from lakehouse.ledger.inputs import Reach, reads
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.tables.versions import TableVersion, read_versions
+from lakehouse.tables.versions import TableVersion
 
 
 class ForeignInputs:
@@ -18,9 +19,8 @@ class ForeignInputs:
 
     def __init__(self, ledger: Ledger) -> None:
         """Read the catalog's rows, before the tables are opened."""
-        self._engine = ledger.catalog_engine
-        self._before = self._read()
         self._ledger = ledger
+        self._before = self._read()
         self._found = ForeignWrites(ledger)
         self._tables: set[str] = set()
 
@@ -45,5 +45,5 @@ class ForeignInputs:
         )
         return " and what someone else wrote" if is_foreign else ""
 
-    def _read(self) -> dict[str, TableVersion]:
-        return (read_versions(self._engine) or {}) if self._engine else {}
+    def _read(self) -> Mapping[str, TableVersion]:
+        return catalog_versions(self._ledger) or {}

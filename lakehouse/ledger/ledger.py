@@ -30,6 +30,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from lakehouse.database import open_engine, refuse_lost_catalog
 from lakehouse.ledger import schema as t
+from lakehouse.ledger.catalog_versions import AskedCatalog
 from lakehouse.ledger.evidence import (
     Backfill,
     CheckResult,
@@ -68,7 +69,7 @@ def open_ledger(settings: LakehouseSettings) -> "Ledger":
     engine = open_engine(settings.ledger_url)
     _create_tables(engine)
     if settings.catalog_type != "sql":
-        return Ledger(engine)
+        return Ledger(engine, asked=AskedCatalog(settings))
     is_beside = settings.ledger_url == settings.catalog_url
     return Ledger(engine, engine if is_beside else open_engine(settings.catalog_url))
 
@@ -95,10 +96,11 @@ def _create_tables(engine: Engine) -> None:
 class Ledger:
     """Reads and writes the record; see `lakehouse.ledger.evidence` for the grain of each value."""
 
-    def __init__(self, engine: Engine, catalog_engine: Engine | None = None) -> None:
-        """Use an engine whose database holds the ledger's tables, and the catalog's where that is a database."""
+    def __init__(self, engine: Engine, catalog_engine: Engine | None = None, asked: AskedCatalog | None = None) -> None:
+        """Use an engine whose database holds the ledger's tables; the catalog's where that is a database, or ask it."""
         self.engine = engine
         self.catalog_engine = catalog_engine
+        self.asked = asked
 
     # ── admission ────────────────────────────────────────────────────────────────────────────────────────────────
     def record_admission(self, version: ManifestVersion, sources: Sequence[SourceAdmission]) -> bool:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import StaticTable, Table
-from sqlalchemy import Engine
 
 from lakehouse.builds.commit_evidence import unrecorded_materializations
+from lakehouse.ledger.catalog_versions import catalog_versions, take_for_ours
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.foreign_writes import (
     ForeignWrite,
@@ -29,7 +29,7 @@ from lakehouse.proof.partition_comparison import Finding
 from lakehouse.proof.partition_files import NO_DAY
 from lakehouse.proof.table_states import TableState
 from lakehouse.tables.catalog import load_table_if_exists
-from lakehouse.tables.versions import TableVersion, adopt_version, read_versions
+from lakehouse.tables.versions import TableVersion
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +57,10 @@ def find_foreign_writes(catalog: Catalog, ledger: Ledger) -> list[Unsettled]:
     Returns:
         Tables that stay as they are, since what was changed in them belongs to no partition, or cannot be read.
     """
-    if ledger.catalog_engine is None:
-        return []
-    found = []
+    found: list[Unsettled] = []
     for _ in range(_LOOKS):
-        versions = _versions(ledger.catalog_engine)
+        if (versions := _versions(ledger)) is None:
+            break
         foreign = [version for version in versions if not version.is_ours]
         found = [unsettled for version in foreign if (unsettled := _settle(catalog, ledger, version))]
         if len(found) == len(foreign):
@@ -80,9 +79,11 @@ def foreign_findings(ledger: Ledger, unsettled: Iterable[Unsettled]) -> list[Fin
     return found
 
 
-def _versions(engine: Engine) -> list[TableVersion]:
+def _versions(ledger: Ledger) -> list[TableVersion] | None:
     """Of the tables of our layers; one that someone made beside a table of ours, by the same name, is no asset."""
-    found = [each for each in (read_versions(engine) or {}).values() if each.namespace in NAMESPACES]
+    if ledger.catalog_engine is None and ledger.asked is None:
+        return None
+    found = [each for each in (catalog_versions(ledger) or {}).values() if each.namespace in NAMESPACES]
     known = {each.name for each in found if each.is_known}
     return [each for each in found if each.is_known or each.name not in known]
 
@@ -104,7 +105,6 @@ def _record_missing_tables(ledger: Ledger, tables: Set[str]) -> None:
 
 
 def _settle(catalog: Catalog, ledger: Ledger, version: TableVersion) -> Unsettled | None:
-    assert ledger.catalog_engine is not None  # the version was read from it
     if version.name != QUARANTINE:  # no asset: a load and `omni verify` count its records
         # Before the table: what is committed and recorded meanwhile is newer than what is found.
         recorded = {key: item for (_, key), item in ledger.current_materializations([version.name]).items()}
@@ -122,7 +122,7 @@ def _settle(catalog: Catalog, ledger: Ledger, version: TableVersion) -> Unsettle
         record_foreign_writes(ledger, found)
         for each in found:
             logger.warning("%s %s: %s", each.asset, each.partition, each.reason)
-    adopt_version(ledger.catalog_engine, version)
+    take_for_ours(ledger, version)
     return None
 
 

@@ -2,7 +2,8 @@
 
 The row moves in the transaction of our commit, and only from the metadata that the commit was based on. So what another
 program commits leaves the two apart, whatever we commit on top of it, until `lakehouse.proof.foreign_writes` has found
-what was changed. For SQL catalogs, which `lakehouse.tables.catalog` opens; read without Iceberg, by SQLAlchemy alone.
+what was changed. With a SQL catalog that is one query, without Iceberg, by SQLAlchemy alone. A REST catalog lends no
+transaction: there the row lies in the ledger's database, and moves after the commit (`lakehouse.tables.catalog`).
 """
 
 from collections.abc import Sequence
@@ -82,7 +83,7 @@ class TableVersion:
 
 def keep_versions(engine: Engine) -> None:
     """Have the commits through this engine, a `SqlCatalog`'s, move the rows."""
-    _metadata.create_all(engine)
+    create_rows(engine)
 
     @event.listens_for(engine, "after_execute")
     def _follow(connection: Connection, statement: Any, *_: Any) -> None:
@@ -152,10 +153,35 @@ def read_versions(engine: Engine) -> dict[str, TableVersion] | None:
     return {identifier: TableVersion(**values) for identifier, values in found.items()}
 
 
+def left_versions(engine: Engine) -> dict[str, TableVersion]:
+    """What we left of every table, by identifier, whatever the catalog names."""
+    create_rows(engine)
+    with engine.connect() as connection:
+        rows: Sequence[Any] = connection.execute(_OURS).all()
+    return {
+        f"{namespace}.{name}": TableVersion(namespace, name, True, location, moved_at.replace(tzinfo=UTC))
+        for _, namespace, name, location, moved_at in rows
+    }
+
+
+def create_rows(engine: Engine) -> None:
+    """Make the table of the rows where it is missing."""
+    _metadata.create_all(engine)
+
+
+def follow_commit(engine: Engine, namespace: str, name: str, base: str | None, location: str) -> bool:
+    """Move a row after a commit of ours that took the place of `base`; False where we had left other metadata."""
+    names = [CATALOG_NAME, namespace, name]
+    with engine.begin() as connection:
+        if _compare_and_move(connection, names, base, location):
+            return True
+        return base is None and _insert_missing(connection, names, location)
+
+
 def adopt_version(engine: Engine, seen: TableVersion) -> bool:
     """Take what the catalog named when it was looked at for ours; False where another process was faster."""
     names = [CATALOG_NAME, seen.namespace, seen.name]
-    _metadata.create_all(engine)
+    create_rows(engine)
     with engine.begin() as connection:
         if seen.is_known:
             return _compare_and_move(connection, names, seen.left, seen.current)
@@ -169,13 +195,11 @@ _CURRENT = select(
     _TABLES.c.metadata_location,
     type_coerce(null(), DateTime),
 ).where(_TABLES.c.catalog_name == CATALOG_NAME)
-_BOTH = union_all(
-    select(
-        literal(1),
-        _LEFT.c.table_namespace,
-        _LEFT.c.table_name,
-        _LEFT.c.metadata_location,
-        _LEFT.c.moved_at,
-    ).where(_LEFT.c.catalog_name == CATALOG_NAME),
-    _CURRENT,
-)
+_OURS = select(
+    literal(1),
+    _LEFT.c.table_namespace,
+    _LEFT.c.table_name,
+    _LEFT.c.metadata_location,
+    _LEFT.c.moved_at,
+).where(_LEFT.c.catalog_name == CATALOG_NAME)
+_BOTH = union_all(_OURS, _CURRENT)

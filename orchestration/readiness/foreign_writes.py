@@ -1,15 +1,16 @@
 """The verdicts' half of what someone else wrote: which tables may hold it, and which partitions do.
 
-Asks the catalog's database for the rows of `lakehouse.tables.versions` and the ledger for what was found; imports no
-engine. Where the catalog is no database, nothing is told.
+Asks the catalog for its tables (`lakehouse.ledger.catalog_versions`) and the ledger for what was found; imports no
+engine. Where the settings say that verdicts do not ask a REST catalog, what the last look found is told.
 """
 
 from collections.abc import Mapping
 
+from lakehouse.ledger.catalog_versions import versions_for_verdicts
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.foreign_writes import ForeignWrites
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.tables.versions import TableVersion, read_versions
+from lakehouse.tables.versions import TableVersion
 from orchestration.readiness.asset_graph import AssetNode
 
 
@@ -18,7 +19,7 @@ class WrittenElsewhere:
 
     def __init__(self, ledger: Ledger) -> None:
         """Read the catalog's rows, then what was found: this is recorded before a row moves."""
-        found = read_versions(ledger.catalog_engine) if ledger.catalog_engine else None
+        found = versions_for_verdicts(ledger)
         self._versions = None if found is None else {(each.namespace, each.name): each for each in found.values()}
         self._found = ForeignWrites(ledger)
 

@@ -1,0 +1,132 @@
+"""An Iceberg REST catalog on this machine: the part of the protocol that pyiceberg speaks, over a `SqlCatalog`.
+
+No server that a package index has can be installed beside the tests; the protocol is the specification's, and the
+tables are pyiceberg's.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import unquote, urlsplit
+
+from pyiceberg.catalog.rest import CreateTableRequest
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.table import CommitTableRequest
+
+STATUS = {
+    NoSuchNamespaceError: 404,
+    NoSuchTableError: 404,
+    NamespaceAlreadyExistsError: 409,
+    TableAlreadyExistsError: 409,
+    CommitFailedException: 409,
+}
+
+
+@contextmanager
+def serving_rest(folder: Path, warehouse: str) -> Iterator[tuple[str, SqlCatalog]]:
+    """Address of a server, and the catalog behind it, by which somebody else may write."""
+    folder.mkdir(parents=True, exist_ok=True)
+    catalog = SqlCatalog("served", uri=f"sqlite:///{folder / 'served.db'}?timeout=30", warehouse=warehouse)
+
+    class Handler(_Handler):
+        served = catalog
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", catalog
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    served: SqlCatalog
+
+    def do_GET(self):
+        self._answer(self._get)
+
+    def do_HEAD(self):
+        self._answer(self._get)
+
+    def do_POST(self):
+        self._answer(self._post)
+
+    def log_message(self, *_):
+        pass
+
+    def _answer(self, act):
+        path = [unquote(part) for part in urlsplit(self.path).path.split("/")[2:]]  # without /v1
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            status, text = 200, act(path, body)
+        except tuple(STATUS) as error:
+            status = STATUS[type(error)]
+            text = json.dumps({"error": {"message": str(error), "type": type(error).__name__, "code": status}})
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(text.encode())
+
+    def _get(self, path, _):
+        match path:
+            case ["config"]:
+                return json.dumps({"defaults": {}, "overrides": {}})
+            case ["namespaces"]:
+                return json.dumps({"namespaces": self.served.list_namespaces()})
+            case ["namespaces", namespace]:
+                return json.dumps(
+                    {"namespace": [namespace], "properties": self.served.load_namespace_properties(namespace)}
+                )
+            case ["namespaces", namespace, "tables"]:
+                found = [{"namespace": [*of], "name": name} for *of, name in self.served.list_tables(namespace)]
+                return json.dumps({"identifiers": found})
+            case ["namespaces", namespace, "tables", name]:
+                table = self.served.load_table((namespace, name))
+                return _table(table.metadata_location, table.metadata)
+        raise NoSuchTableError(f"{path}: not served")
+
+    def _post(self, path, body):
+        match path:
+            case ["namespaces"]:
+                asked = json.loads(body)
+                self.served.create_namespace(tuple(asked["namespace"]), asked.get("properties") or {})
+                return json.dumps({"namespace": asked["namespace"], "properties": {}})
+            case ["namespaces", namespace, "tables"]:
+                return self._stage(namespace, CreateTableRequest.model_validate({"location": None, **json.loads(body)}))
+            case ["namespaces", namespace, "tables", name]:
+                asked = CommitTableRequest.model_validate_json(body)
+                table = SimpleNamespace(name=lambda: (namespace, name))
+                return self.served.commit_table(table, asked.requirements, asked.updates).model_dump_json()
+        raise NoSuchTableError(f"{path}: not served")
+
+    def _stage(self, namespace, asked):
+        assert asked.stage_create, "a table is made in a transaction"
+        if self.served.table_exists((namespace, asked.name)):
+            raise TableAlreadyExistsError(f"{namespace}.{asked.name} exists")
+        staged = self.served.create_table_transaction(
+            (namespace, asked.name),
+            schema=asked.table_schema,
+            location=asked.location,
+            properties=asked.properties,
+        )
+        return _table(None, staged.table_metadata)
+
+
+def _table(location, metadata):
+    found = {"metadata-location": location, "metadata": json.loads(metadata.model_dump_json()), "config": {}}
+    return json.dumps(found)
