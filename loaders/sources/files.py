@@ -34,7 +34,7 @@ class SourceFile:
     location: str
     """Where fsspec finds it."""
     stamp: str
-    """Changes when the file does, as far as its directory entry tells (size and time, or the store's tag)."""
+    """Changes when the file does, as far as its directory entry tells (size and times, or the store's tag)."""
 
     def open(self) -> BinaryIO:
         """Open the bytes as they are stored.
@@ -56,7 +56,7 @@ class SourceFile:
             SourceUnreadable: it has changed since it was listed.
         """
         fs, found = fsspec.core.url_to_fs(self.location)
-        if _stamp(fs.info(found)) != self.stamp:
+        if _stamp(_info(fs, found)) != self.stamp:
             raise SourceUnreadable(f"{self.name}: changed while it was read; next: run it again")
 
 
@@ -124,11 +124,11 @@ def _matches(fs: Any, location: str, url: str) -> list[tuple[str, dict[str, Any]
     Each with what its directory entry tells.
     """
     if fs.isfile(location):
-        return [(location, fs.info(location))]
+        return [(location, _info(fs, location))]
     if _GLOB & set(url):
         root = location.removesuffix(url.rpartition("://")[2])
         pattern = glob.escape(root) + location[len(root) :] if root != location else location
-        return [(path, fs.info(path)) for path in fs.glob(pattern) if fs.isfile(path)]
+        return [(path, _info(fs, path)) for path in fs.glob(pattern) if fs.isfile(path)]
     if not fs.isdir(location):
         return []
     if isinstance(fs, LocalFileSystem):
@@ -159,7 +159,17 @@ def _files_below(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 if entry.is_symlink():
                     raise
                 continue  # renamed or removed since it was listed
-            yield entry.path, {"size": found.st_size, "mtime": found.st_mtime}
+            yield entry.path, _told(found)
+
+
+def _info(fs: Any, path: str) -> dict[str, Any]:
+    """What the directory entry of a file tells; of a link, that of the file that it leads to."""
+    return _told(Path(path).stat()) if isinstance(fs, LocalFileSystem) else fs.info(path)
+
+
+def _told(found: os.stat_result) -> dict[str, Any]:
+    """Size, and both times: whoever copies or edits a file may set the time of its content, not that of the change."""
+    return {"size": found.st_size, "mtime": f"{found.st_mtime}:{found.st_ctime}"}
 
 
 def _name(declared: str, url: str, location: str, path: str) -> str:

@@ -33,6 +33,12 @@ def filled_sample(shared, parsed_project):
 
 
 @pytest.fixture
+def coarse_stamps(monkeypatch):
+    """A file system that tells the size of a file and the time of its content, and not that it was changed under these."""
+    monkeypatch.setattr("loaders.sources.files._told", lambda found: {"size": found.st_size, "mtime": found.st_mtime})
+
+
+@pytest.fixture
 def three_days(settings, declare):
     """Three days of events and one of documents, loaded; the second day of events loaded twice."""
     write_lines(

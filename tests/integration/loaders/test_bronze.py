@@ -76,6 +76,7 @@ def test_a_table_of_days_keeps_the_bounds_of_its_time_column_and_a_day_is_replac
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("days", [["2026-04-15"], ["2026-04-15", "2026-04-16"]])
+@pytest.mark.usefixtures("coarse_stamps")
 def test_bytes_that_coverage_did_not_count_are_never_loaded(settings, declare, suffix, days):
     path = settings.manifests / f"a.jsonl{suffix}"
 

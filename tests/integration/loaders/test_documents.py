@@ -356,6 +356,7 @@ def page(settings):
     return write
 
 
+@pytest.mark.usefixtures("coarse_stamps")
 def test_a_document_that_changed_in_place_with_its_size_and_time_kept_is_seen_by_the_next_snapshot(
     settings, declare, page
 ):
@@ -371,6 +372,7 @@ def test_a_document_that_changed_in_place_with_its_size_and_time_kept_is_seen_by
     assert store(settings).keys() == {first, second}
 
 
+@pytest.mark.usefixtures("coarse_stamps")
 def test_bytes_that_are_no_longer_the_recorded_ones_are_never_stored_for_them(settings, declare, page):
     first = page("one")
     declare(document_manifest(FIRST, [source("d", "page.html", "html")]))

@@ -118,10 +118,26 @@ def test_a_link_in_a_folder_is_the_file_that_it_leads_to_and_a_broken_one_is_ref
 
     a, b = found(settings, "d")
     assert (a.name, b.name) == ("d/a.md", "d/b.md")
-    assert a.stamp == found(settings, "elsewhere/a.md")[0].stamp == f"{target.stat().st_size}:{target.stat().st_mtime}"
+    told = target.stat()
+    assert a.stamp == found(settings, "elsewhere/a.md")[0].stamp == f"{told.st_size}:{told.st_mtime}:{told.st_ctime}"
+    assert found(settings, "d/a.md")[0].stamp == found(settings, "d/*.md")[0].stamp == a.stamp
     target.unlink()
     with pytest.raises(SourceUnreadable, match="cannot be listed"):
         found(settings, "d")
+
+
+def test_a_file_that_changed_under_its_old_size_and_time_has_another_stamp(settings):
+    write(settings.manifests, "a.md")
+    before, path = found(settings, "a.md")[0], settings.manifests / "a.md"
+    times = path.stat()
+
+    path.write_bytes(b"y")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (times.st_size, times.st_mtime_ns)
+    assert found(settings, "a.md")[0].stamp != before.stamp
+    with pytest.raises(SourceUnreadable, match="changed while it was read"):
+        before.expect_unchanged()
 
 
 def test_a_folder_lists_its_files_but_for_hidden_and_marker_files(settings):
