@@ -26,6 +26,7 @@ from lakehouse.dbt.declared import Declared, read_declared, stamp_of
 from lakehouse.dbt.definitions import unit_test_definition
 from lakehouse.dbt.doors.kept_models import refuse_a_model, refuse_what_no_table_keeps
 from lakehouse.dbt.doors.unnamed_reads import refuse_unnamed_reads
+from lakehouse.dbt.doors.unrepeatable_sql import refuse_unrepeatable_sql
 from lakehouse.dbt.doors.unstable_logic import refuse_another_logic
 from lakehouse.dbt.doors.ways_in import BUILDING, DEVELOPMENT, TESTING, Invocation, refuse_a_record, refuse_a_wrong_door
 from lakehouse.dbt.lake import Lake
@@ -109,6 +110,7 @@ class Plugin(BasePlugin):
                 refuse_a_model(node)
             model = Model.from_config(config)
             refuse_unnamed_reads(model, cursor)
+            refuse_unrepeatable_sql(model, cursor)
             if lake.target != DEVELOPMENT:  # where variables may be tried
                 refuse_another_logic(model, self._declared())
             lake.build(model, _compute)

@@ -23,13 +23,7 @@ def refuse_unnamed_reads(model: Model, cursor: DuckDBPyConnection) -> None:
     Raises:
         ConfigurationError: it does, or it is no query; nothing was computed.
     """
-    (text,) = cursor.execute("select json_serialize_sql(?::varchar)", [model.sql]).fetchone() or ("{}",)
-    tree = json.loads(text)
-    if tree["error"]:
-        raise ConfigurationError(
-            f"{model.name}: {tree['error_message']}; expected one select, so that what it reads can be told; next: "
-            "mend its SQL (without pivot and unpivot)"
-        )
+    tree = syntax_tree(model, cursor)
     (catalog,) = cursor.execute("select current_database()").fetchone() or ("",)
     readable = _Readable(catalog.lower(), {(schema.lower(), table.lower()) for schema, table in model.tables})
     if found := sorted(set(_unnamed(tree, readable, frozenset()))):
@@ -37,6 +31,22 @@ def refuse_unnamed_reads(model: Model, cursor: DuckDBPyConnection) -> None:
             f"{model.name}: its SQL reads {', '.join(found)}, expected only what ref and source name: no verdict knows "
             "of another read; next: read it by ref or source"
         )
+
+
+def syntax_tree(model: Model, cursor: DuckDBPyConnection) -> dict[str, Any]:
+    """A model's SQL as DuckDB parses it.
+
+    Raises:
+        ConfigurationError: it is no query.
+    """
+    (text,) = cursor.execute("select json_serialize_sql(?::varchar)", [model.sql]).fetchone() or ("{}",)
+    tree: dict[str, Any] = json.loads(text)
+    if tree["error"]:
+        raise ConfigurationError(
+            f"{model.name}: {tree['error_message']}; expected one select, so that what it reads can be told; next: "
+            "mend its SQL (without pivot and unpivot)"
+        )
+    return tree
 
 
 @dataclass(frozen=True)

@@ -230,3 +230,16 @@ def test_a_read_past_ref_and_source_stops_the_model_before_it_is_computed(
 
     assert done.returncode == 1 and f"past: its SQL reads {named}, expected only what ref" in done.stdout, done.stdout
     assert list_tables(open_catalog(settings), "silver") == []
+
+
+def test_sql_that_asks_the_clock_stops_the_model_before_it_is_computed(settings, declare, project):
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    ingest(settings)
+    events = "{{ source('bronze', 'raw_ticket_events', where=in_window('occurred_at')) }}"
+    project("late", f"select current_date as day, count(*) as n from {events} where occurred_at < now()")
+
+    done = project.dbt("build", "--select", "late")
+
+    assert done.returncode == 1 and "late: its SQL has current_date, now(), expected the same rows" in done.stdout
+    assert list_tables(open_catalog(settings), "silver") == []
