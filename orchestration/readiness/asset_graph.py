@@ -93,7 +93,7 @@ def read_asset_graph(
         settings: Hold thresholds of the loaders' checks; without them none is compared.
 
     Raises:
-        ConfigurationError: a model has the name of another asset.
+        ConfigurationError: a model has the name of another asset, or a test that of another check of its asset.
     """
     nodes = {
         name: AssetNode(
@@ -127,16 +127,9 @@ def read_asset_graph(
             logic_problem=_logic_problem(declared, model["name"]) if declared else None,
             unknown_inputs=unknown,
         )
-    for test in manifest["nodes"].values():
-        if test["resource_type"] == "test" and (tested := _tested_asset(test, manifest)) in nodes:
-            nodes[tested].checks[test["name"]] = "warn" if test["config"]["severity"].lower() == "warn" else "error"
-            nodes[tested].check_descriptions[test["name"]] = test["description"] or _described(test)
-            nodes[tested].definitions.update(_definition(test, declared))
-    for test in manifest.get("unit_tests", {}).values():
-        if (tested := test["model"]) in nodes:
-            nodes[tested].checks[test["name"]] = "error"
-            nodes[tested].check_descriptions[test["name"]] = test["description"] or "Unit test of the model's logic."
-            nodes[tested].definitions.update(_definition(test, declared))
+    for test in (*manifest["nodes"].values(), *manifest.get("unit_tests", {}).values()):
+        if test["resource_type"] in ("test", "unit_test") and (tested := _tested_asset(test, manifest)) in nodes:
+            _add_check(nodes[tested], test, declared)
     return AssetGraph(nodes)
 
 
@@ -154,6 +147,21 @@ def _in_order(models: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _place(model: Mapping[str, Any]) -> tuple[int, str, str]:
     schema = model["schema"]
     return NAMESPACES.index(schema) if schema in NAMESPACES else len(NAMESPACES), schema, model["name"]
+
+
+def _add_check(node: AssetNode, test: Mapping[str, Any], declared: Declared | None) -> None:
+    """Require a test of an asset; of two checks by one name, the result of either would stand for both."""
+    name, is_unit_test = test["name"], test["resource_type"] == "unit_test"
+    if name in node.checks:
+        raise ConfigurationError(
+            f"{test['unique_id']}: found another check {name} of {node.name}, expected a name of its own; next: give "
+            f"the test another name in {test['original_file_path']}"
+        )
+    is_warning = not is_unit_test and test["config"]["severity"].lower() == "warn"
+    node.checks[name] = "warn" if is_warning else "error"
+    told = test["description"] or ("Unit test of the model's logic." if is_unit_test else _described(test))
+    node.check_descriptions[name] = told
+    node.definitions.update(_definition(test, declared))
 
 
 def _is_asset(node: Mapping[str, Any], contracts: Mapping[str, Contract]) -> bool:
@@ -179,11 +187,11 @@ def _called(node: Mapping[str, Any]) -> str:
     return f"{node.get('source_name', node['resource_type'])}.{node['name']}"
 
 
-def _tested_asset(test: dict[str, Any], manifest: dict[str, Any]) -> str | None:
-    """Asset that a test speaks of: the model it is attached to, else the only node that it reads."""
-    tested = test.get("attached_node")
-    if tested is None and len(test["depends_on"]["nodes"]) == 1:
-        tested = test["depends_on"]["nodes"][0]
+def _tested_asset(test: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | None:
+    """Asset that a test speaks of, as its results are recorded: what it is attached to, or reads first."""
+    if test["resource_type"] == "unit_test":
+        return str(test["model"])
+    tested = test.get("attached_node") or next(iter(test["depends_on"]["nodes"]), None)
     return tested.rpartition(".")[2] if tested else None
 
 

@@ -36,8 +36,14 @@ def layered(name, layer, *reads):
     return {**model(name, *(f"model.omni.{read}" for read in reads)), "schema": layer}
 
 
+def data_test(name, *reads, attached_to=None, severity="error"):
+    node = {"unique_id": f"test.omni.{name}", "resource_type": "test", "name": name, "original_file_path": "t.yml"}
+    given = {"description": "", "column_name": None, "attached_node": attached_to, "depends_on": {"nodes": list(reads)}}
+    return {**node, **given, "config": {"severity": severity}}
+
+
 def graph_of(settings, *nodes):
-    """The graph of a project with these models and sources."""
+    """The graph of a project with these models, sources and tests."""
     found = {
         kind: {node["unique_id"]: node for node in nodes if (node["resource_type"] == "source") is (kind == "sources")}
         for kind in ("nodes", "sources")
@@ -73,6 +79,31 @@ def test_the_assets_come_upstream_first_then_by_layer_and_name_in_whatever_order
         *bronze_contracts(settings),
         *("z_events", "m_states", "a_kpi", "b_kpi", "late", "elsewhere"),
     ]
+
+
+def test_a_test_that_reads_several_models_is_one_of_the_first_as_its_results_are(settings):
+    first, second = model("customers"), model("report")
+    test = data_test("totals_agree", first["unique_id"], second["unique_id"])
+
+    graph = graph_of(settings, first, second, test)
+
+    assert [graph[name].checks for name in ("customers", "report")] == [{"totals_agree": "error"}, {}]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        data_test("conservation", "source.omni.bronze.raw_ticket_events", severity="warn"),
+        {**data_test("twice", "model.omni.customers"), "resource_type": "unit_test", "model": "customers"},
+        {**data_test("twice", attached_to="model.omni.customers", severity="warn"), "unique_id": "test.omni.twice.2"},
+    ],
+    ids=["a check of the loaders", "a unit test", "a data test"],
+)
+def test_two_checks_of_an_asset_by_one_name_are_refused_since_either_would_pass_for_both(settings, other):
+    first = data_test("twice", "model.omni.customers")
+
+    with pytest.raises(ConfigurationError, match=r": found another check \w+ of \w+, .*; next: give .* in t\.yml"):
+        graph_of(settings, model("customers"), first, {**other, "unique_id": other["unique_id"] + ".other"})
 
 
 @pytest.mark.parametrize(
