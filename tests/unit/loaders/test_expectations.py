@@ -66,6 +66,7 @@ def write(tmp_path):
         ({"rhythm": "cron", "cron": "0 6 * *"}, "$.cron: found '0 6 * *', allowed: five fields of cron"),
         ({"rhythm": "cron", "cron": "61 6 * * *"}, "$.cron: found '61 6 * * *', allowed: five fields of cron"),
         ({"rhythm": "cron", "cron": "0 0 30 2 *"}, "$.cron: found '0 0 30 2 *', allowed: five fields of cron"),
+        ({"rhythm": "cron", "cron": "0 0 r * *"}, "$.cron: found '0 0 r * *', allowed: five fields of cron"),
         ({"cron": "0 6 * * *"}, "$.cron: found '0 6 * * *', allowed: none under the rhythm daily"),
         ({"min_records": 0}, "$.min_records: found 0"),
         ({"min_records": "5"}, '$.min_records: found "5"'),
