@@ -1,9 +1,10 @@
 """What should have come by now and has not: expectations held against coverage, at one instant.
 
-Pure. A day has arrived when what the expectation speaks of covers it with `min_records` records, loaded or not.
+Pure. A day has arrived when what the expectation speaks of covers it with `min_records` records, loaded or not; of a
+day that was loaded, a record that came twice counts once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -74,6 +75,7 @@ def judge_arrivals(
     scheduled: Mapping[Expectation, Sequence[date]],
     coverage: Mapping[tuple[str, str], Sequence[Coverage]],
     collections: Mapping[str, str | None],
+    kept: Callable[[str, str], int | None],
     now: datetime,
 ) -> Arrivals:
     """Hold expectations against coverage.
@@ -82,6 +84,8 @@ def judge_arrivals(
         scheduled: The days of each expectation, up to now.
         coverage: By asset and partition.
         collections: Manifest → the collection that it lists.
+        kept: Of an asset and a partition that was loaded from this coverage, the records in it, loaded or quarantined:
+            one that came twice is one. None where it was not loaded from it.
         now: The instant (UTC).
     """
     found: dict[tuple[str, str], list[Awaited]] = {}
@@ -92,6 +96,8 @@ def judge_arrivals(
         for day, key in zip(days, keys, strict=True):
             rows = coverage.get((each.asset, key), ())
             records = sum(row.rows_expected or 0 for row in rows if _counts(each, row, collections))
+            if records >= each.min_records > 1 and (found_once := kept(each.asset, key)) is not None:
+                records = min(records, found_once)
             if records < each.min_records:
                 due_at = each.due_at(day)
                 late = Awaited(each.name, each.owner, due_at, due_at <= now, records, each.min_records)

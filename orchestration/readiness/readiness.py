@@ -67,7 +67,7 @@ class Readiness:
         collections = {each.manifest_id: each.collection for each in declared}
         known = known_horizons(self.coverage, declared)
         scheduled = scheduled_days(expectations, known, now)
-        self._arrivals = judge_arrivals(scheduled, self.coverage, collections, now)
+        self._arrivals = judge_arrivals(scheduled, self.coverage, collections, self._records_kept, now)
         self._horizons = with_scheduled(known, scheduled)
         self._scheduled: dict[str, set[str]] = {}
         self._checks = current_outcomes(ledger)
@@ -124,6 +124,12 @@ class Readiness:
             for key in keys
             if self._verdicts[asset][key].is_mendable
         ]
+
+    def _records_kept(self, asset: str, partition: str) -> int | None:
+        """Records of a Bronze partition as it was loaded, each once; None where its sources have changed since."""
+        item, coverage = self.materializations.get((asset, partition)), self.coverage.get((asset, partition), ())
+        is_current = item is not None and item.version == coverage_version(coverage)
+        return item.rows.loaded + item.rows.quarantined if item and is_current else None
 
     def _judge_asset(self, node: AssetNode, written: dict[str, Materialization]) -> None:
         self._versions[node.name] = AssetVersions(written.values())

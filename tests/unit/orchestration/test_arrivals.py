@@ -235,6 +235,24 @@ def test_too_few_records_are_loaded_and_the_day_has_not_arrived_for_all_that(lak
     assert after.mendable() == []
 
 
+def test_records_that_came_twice_make_no_day_of_few_records_an_arrived_one(lake):
+    enough = expectation(until=ONE, min_records=3)
+    lake.cover(ONE)
+    lake.cover(ONE, file="the same once more.jsonl")
+    before = lake.read(enough, now=AFTER_TWO)
+
+    lake.load(ONE, loaded=2)
+    lake.build("daily", ONE)
+    after = lake.read(enough, now=AFTER_TWO)
+
+    assert before.verdict("raw", ONE).reasons == ("expected, never materialized",)
+    assert after.verdict("raw", ONE).status is Status.MISSING
+    assert after.verdict("raw", ONE).reasons[0].startswith("due since 2026-04-02T00:00Z, 2 of at least 3 records")
+    assert after.verdict("daily", ONE).status is Status.BLOCKED
+    lake.load(ONE, loaded=3)
+    assert lake.read(enough, now=AFTER_TWO).verdict("raw", ONE).status is Status.READY
+
+
 def test_a_failed_check_of_a_day_that_is_not_due_yet_is_a_problem_and_holds_back_what_would_be_built(lake):
     lake.cover(ONE)
     lake.build_all(ONE)
