@@ -48,7 +48,7 @@ def logic_of(sql: str, node: Mapping[str, Any], upstream: Iterable[Mapping[str, 
 
     Args:
         sql: Compiled, with its window markers.
-        node: The model in dbt's manifest: its columns, its time column, how it is partitioned.
+        node: The model in dbt's manifest: its columns, its time column, its layer, how it is partitioned.
         upstream: The nodes that it reads; how far it reads them is part of it.
     """
     daily = is_daily(node)
@@ -57,6 +57,7 @@ def logic_of(sql: str, node: Mapping[str, Any], upstream: Iterable[Mapping[str, 
             "sql": canonical_sql(sql),
             "columns": {name: _type(column) for name, column in node["columns"].items() if column.get("data_type")},
             "time": node["config"].get("event_time") if daily else None,
+            "layer": node["schema"],
             "reach": {each["name"]: reach_of(node, each) for each in upstream},
         }
     )

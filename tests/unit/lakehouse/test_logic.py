@@ -150,6 +150,7 @@ def test_the_bounds_of_the_window_are_not_logic_and_its_column_is():
 NODE = {
     "name": "daily",
     "resource_type": "model",
+    "schema": "silver",
     "columns": {"day": {"data_type": "date"}, "n": {"data_type": "bigint"}, "said": {}},
     "config": {
         "event_time": "day",
@@ -163,7 +164,7 @@ def logic(upstream=UPSTREAM, **changed):
     return logic_of("select 1", {**NODE, **changed}, upstream)
 
 
-def test_columns_time_partitioning_and_reach_are_logic():
+def test_columns_time_layer_partitioning_and_reach_are_logic():
     config, columns = NODE["config"], NODE["columns"]
     whole = {**config, "meta": {"omni": {"partitioned": "whole"}}}
     edits = [
@@ -171,6 +172,7 @@ def test_columns_time_partitioning_and_reach_are_logic():
         logic(columns={**columns, "n": {"data_type": "integer"}}),
         logic(columns={**columns, "said": {"data_type": "varchar"}}),
         logic(config={**config, "event_time": "n"}),
+        logic(schema="gold"),
         logic(config=whole),
         logic([{**UPSTREAM[0], "config": {"event_time": "loaded_at"}}]),
         logic_of("select 2", NODE, UPSTREAM),
