@@ -195,7 +195,7 @@ def _tested_asset(test: Mapping[str, Any], manifest: Mapping[str, Any]) -> str |
     return tested.rpartition(".")[2] if tested else None
 
 
-def _described(test: dict[str, Any]) -> str:
+def _described(test: Mapping[str, Any]) -> str:
     """What a generic test asserts, from its name and arguments."""
     generic = test.get("test_metadata") or {"name": "holds no failing row", "kwargs": {}}
     given = {k: v for k, v in generic["kwargs"].items() if k not in ("model", "column_name")}
