@@ -1,7 +1,8 @@
 """dbt's test results as check results in the ledger, each for the partitions that it speaks for.
 
-A pass over a window is a pass for each of its days. A failure is attributed to the days that hold the failing rows: the
-compiled test runs again for each day, with the text between its window markers (macros/window.sql) narrowed to the day.
+A pass over a window is a pass for each of its days, unless it depends on how many days it sees. A failure is attributed
+to the days that hold the failing rows: the compiled test runs again for each day, with the text between its window
+markers (macros/window.sql) narrowed to the day.
 """
 
 import logging
@@ -13,7 +14,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from lakehouse.builds.chunks import Chunk, depends_on_window, has_marks, narrowed
-from lakehouse.dbt.definitions import data_test_definition
+from lakehouse.dbt.definitions import data_test_definition, depends_on_how_many_days
 from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, Window, parse_day
@@ -79,14 +80,30 @@ def record_results(
 
 def _failing_partitions(cursor: DuckDBPyConnection, test: dict[str, Any], partitions: list[str]) -> dict[str, int]:
     """Failures per partition; a failure that no single day shows (a key twice across days) counts for all of them."""
+    everywhere = dict.fromkeys(partitions, test["failures"] or 1)
+    is_by_day = WHOLE not in partitions and test["status"] != "error" and has_marks(test["sql"])
+    is_data_test = not test["is_unit_test"]
+    if is_by_day and is_data_test and len(partitions) > 1 and depends_on_how_many_days(test["sql"], test["config"]):
+        alone = [key for key in partitions if _fails_alone(cursor, test, key)]
+        return dict.fromkeys(alone, test["failures"] or 1) if alone or test["status"] == "pass" else everywhere
     if test["status"] == "pass":
         return {}
-    everywhere = dict.fromkeys(partitions, test["failures"] or 1)
-    if WHOLE in partitions or test["status"] == "error" or not has_marks(test["sql"]):
+    if not is_by_day:
         return everywhere
     counts = {key: _count(cursor, test["sql"], key) for key in partitions}
     failing = {key: count for key, count in counts.items() if count}
     return failing or everywhere
+
+
+def _fails_alone(cursor: DuckDBPyConnection, test: dict[str, Any], partition: str) -> bool:
+    """Whether a test would not pass in a window of one day, by its own measure; as dbt asks it."""
+    config, day = test["config"], Window.of_day(parse_day(partition))
+    calc, limit = config.get("fail_calc") or "count(*)", config.get("limit")
+    asked = ("warn_if",) if test["severity"].lower() == "warn" else ("warn_if", "error_if")
+    bounds = [f"coalesce({calc} {config.get(name) or '!= 0'}, false)" for name in asked]
+    sql = narrowed(test["sql"], Chunk(day.first, day.end)) + (f"\nlimit {limit}" if limit else "")
+    row = cursor.execute(f"select {' or '.join(bounds)} from ({sql}\n) as failing").fetchone()
+    return bool(row and row[0])
 
 
 def _count(cursor: DuckDBPyConnection, sql: str, partition: str) -> int:
