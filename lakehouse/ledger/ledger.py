@@ -5,8 +5,8 @@ dbt or Dagster.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
-from datetime import UTC, datetime
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
 
@@ -111,6 +111,7 @@ class Ledger:
         """
         b = t.batches
         with self.engine.begin() as connection:
+            version = replace(version, admitted_at=_after_others(connection, version))
             is_new = connection.execute(_insert_new(connection, t.batches).values(_values(version))).rowcount > 0
             if is_new and sources:
                 key = {"manifest_id": version.manifest_id, "manifest_sha256": version.manifest_sha256}
@@ -319,6 +320,16 @@ class Ledger:
                 for result in (CheckResult(*row) for row in rows):
                     found.setdefault(result.materialization_id, []).append(result)
         return found
+
+
+def _after_others(connection: Connection, version: ManifestVersion) -> datetime:
+    """When a version was admitted: after the others of its manifest, also where the clock has jumped back."""
+    b = t.batches.c
+    others = (b.manifest_id == version.manifest_id, b.manifest_sha256 != version.manifest_sha256)
+    latest: datetime | None = connection.execute(select(func.max(b.admitted_at)).where(*others)).scalar()
+    if latest is None or latest < version.admitted_at:
+        return version.admitted_at
+    return latest + timedelta(microseconds=1)
 
 
 def _insert_new(connection: Connection, table: Table) -> Any:

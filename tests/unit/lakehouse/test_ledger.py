@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import inspect, select, text
 
 from lakehouse.ledger import schema
+from lakehouse.ledger.declarations import declarations
 from lakehouse.ledger.evidence import (
     CheckResult,
     Coverage,
@@ -23,6 +24,7 @@ from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
 
 AT = datetime(2026, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 ASSET = "raw_ticket_events"
 BATCH = ManifestVersion("m1", "h1", "b1", "m1.json", AT, "full_snapshot", {"owner": "support"}, AT)
 JUDGED = SourceAdmission("s1", "warn", ("warn: no checksum",), {"asset_type": "jsonl"})
@@ -396,3 +398,22 @@ def test_two_writers_record_a_version_of_a_manifest_once(tmp_path):
 
     assert sorted(answers) == [False, False, False, True]
     assert len(stored(ledgers[0], schema.admissions)) == 1
+
+
+@pytest.mark.parametrize("hours", [0, -3])
+def test_the_version_that_is_admitted_last_is_the_last_one_though_the_clock_stands_or_jumps_back(ledger, hours):
+    def window(day):
+        return {"selection_window": {"start_at": f"{day}T00:00:00+00:00", "end_at": f"{day}T12:00:00+00:00"}}
+
+    ledger.replace_file_coverage([looked_at("a.jsonl")], [])
+    wide = replace(BATCH, declared=window("2026-04-30"))
+    corrected = replace(wide, manifest_sha256="h0", declared=window("2026-04-15"), admitted_at=AT + hours * HOUR)
+    ledger.record_admission(wide, [])
+
+    for _ in range(2):  # each run records it anew
+        ledger.record_admission(corrected, [])
+        assert [each.window.last_key for each in declarations(ledger)] == ["2026-04-15"]
+        assert [each.manifest_sha256 for each in ledger.manifest_versions("m1")] == ["h1", "h0"]
+
+    ledger.record_admission(wide, [])
+    assert [each.window.last_key for each in declarations(ledger)] == ["2026-04-30"]
