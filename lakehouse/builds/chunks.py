@@ -19,6 +19,12 @@ _MARKED = re.compile(
     r":(?P<column>[\w.]*):(?P<kind>date|timestamp)\*/(?P<text>.*?)/\*end window\*/",
     re.DOTALL,
 )
+_READ = re.compile(
+    r"\(select \* from \S+ where\s*/\*(?:window|up_to_window|before_window):[\w.]*:(?:date|timestamp)\*/"
+    r"(?:(?!/\*end window\*/).)*/\*end window\*/\s*\)",
+    re.DOTALL,
+)
+"""A read that macros/reads.sql has bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,11 @@ def narrowed(sql: str, chunk: Chunk) -> str:
 def without_bounds(sql: str) -> str:
     """Compiled SQL that says where the window is and not which: the same text in every window."""
     return _MARKED.sub(lambda match: f"omni_{match['what']}('{match['column']}', '{match['kind']}')", sql)
+
+
+def without_windowed_reads(sql: str) -> str:
+    """Compiled SQL whose reads through a window read nothing: those that are left have none. For a parser alone."""
+    return _READ.sub("(select 1)", sql)
 
 
 def bounds_sql(column: str, is_date: bool, chunk: Chunk) -> str:

@@ -29,6 +29,8 @@ class Model:
     """Source or model that it reads → which of its partitions a partition reads."""
     tables: frozenset[tuple[str, str]]
     """Schema and table of each of these: all that its SQL may read. Not its own: its rows follow from earlier runs."""
+    bounded: frozenset[tuple[str, str]]
+    """Those of them that it may read through a window alone: of their days it reaches some, not all."""
     is_partitioned: bool
     time_column: str | None
     """Column whose UTC day is the partition; None for a model that is replaced whole."""
@@ -58,13 +60,18 @@ class Model:
                 "meta.omni.partitioned to daily"
             )
         lo, hi = config["lo"], config["hi"]
+        reach = {upstream["name"]: reach_of(node, upstream) for upstream in config["upstream"]}
+        tables = {
+            each["name"]: (each["schema"], each.get("identifier") or each["alias"]) for each in config["upstream"]
+        }
         return cls(
             name=config["name"],
             namespace=config["namespace"],
             sql=config["sql"],
             logic=logic_of(config["sql"], node, config["upstream"]),
-            reach={upstream["name"]: reach_of(node, upstream) for upstream in config["upstream"]},
-            tables=frozenset((each["schema"], each.get("identifier") or each["alias"]) for each in config["upstream"]),
+            reach=reach,
+            tables=frozenset(tables.values()),
+            bounded=frozenset(table for name, table in tables.items() if reach[name] != "all"),
             is_partitioned=is_partitioned,
             time_column=time_column if is_partitioned else None,
             window=Window(date.fromisoformat(lo), date.fromisoformat(hi)) if lo and is_partitioned else None,

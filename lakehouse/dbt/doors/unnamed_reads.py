@@ -1,4 +1,4 @@
-"""What a model's SQL reads past `ref` and `source`: nobody would know of it, so no verdict could.
+"""What a model's SQL reads past `ref` and `source`, or past their windows: nobody would know, so no verdict could.
 
 Asks DuckDB's parser, which binds and reads nothing. Called by `lakehouse.dbt.plugin` before a model is built.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from lakehouse.builds.chunks import without_windowed_reads
 from lakehouse.builds.model import Model
 from lakehouse.errors import ConfigurationError
 
@@ -18,32 +19,42 @@ _MAKE_ROWS = ("generate_series", "json_each", "json_tree", "range", "repeat", "r
 
 
 def refuse_unnamed_reads(model: Model, cursor: DuckDBPyConnection) -> None:
-    """Stop a model that reads tables or files that it does not name.
+    """Stop a model that reads tables or files that it does not name, or more of a table than its reach says.
 
     Raises:
         ConfigurationError: it does, or it is no query; nothing was computed.
     """
-    tree = syntax_tree(model, cursor)
-    (catalog,) = cursor.execute("select current_database()").fetchone() or ("",)
-    readable = _Readable(catalog.lower(), {(schema.lower(), table.lower()) for schema, table in model.tables})
-    if found := sorted(set(_unnamed(tree, readable, frozenset()))):
+    if found := _reads_beside(model, model.sql, model.tables, cursor):
         raise ConfigurationError(
             f"{model.name}: its SQL reads {', '.join(found)}, expected only what ref and source name: no verdict knows "
             "of another read; next: read it by ref or source"
         )
+    if found := _reads_beside(model, without_windowed_reads(model.sql), model.tables - model.bounded, cursor):
+        raise ConfigurationError(
+            f"{model.name}: its SQL reads all of {', '.join(found)}, expected a window, as its other reads of it have: "
+            "verdicts go by these; next: read it by ref or source, with where= or without, and not by its name"
+        )
 
 
-def syntax_tree(model: Model, cursor: DuckDBPyConnection) -> dict[str, Any]:
-    """A model's SQL as DuckDB parses it.
+def _reads_beside(model: Model, sql: str, tables: Set[tuple[str, str]], cursor: DuckDBPyConnection) -> list[str]:
+    """What SQL of a model reads that is none of these tables."""
+    tree = syntax_tree(model.name, sql, cursor)
+    (catalog,) = cursor.execute("select current_database()").fetchone() or ("",)
+    readable = _Readable(catalog.lower(), {(schema.lower(), table.lower()) for schema, table in tables})
+    return sorted(set(_unnamed(tree, readable, frozenset())))
+
+
+def syntax_tree(name: str, sql: str, cursor: DuckDBPyConnection) -> dict[str, Any]:
+    """SQL of a model as DuckDB parses it.
 
     Raises:
         ConfigurationError: it is no query.
     """
-    (text,) = cursor.execute("select json_serialize_sql(?::varchar)", [model.sql]).fetchone() or ("{}",)
+    (text,) = cursor.execute("select json_serialize_sql(?::varchar)", [sql]).fetchone() or ("{}",)
     tree: dict[str, Any] = json.loads(text)
     if tree["error"]:
         raise ConfigurationError(
-            f"{model.name}: {tree['error_message']}; expected one select, so that what it reads can be told; next: "
+            f"{name}: {tree['error_message']}; expected one select, so that what it reads can be told; next: "
             "mend its SQL (without pivot and unpivot)"
         )
     return tree

@@ -31,7 +31,7 @@ def refuse_unrepeatable_sql(model: Model, cursor: DuckDBPyConnection) -> None:
         ConfigurationError: it would, or it is no query; nothing was computed.
     """
     unstable = _unstable_functions(cursor)
-    if found := sorted(set(_unrepeatable(syntax_tree(model, cursor), unstable))):
+    if found := sorted(set(_unrepeatable(syntax_tree(model.name, model.sql, cursor), unstable))):
         raise ConfigurationError(
             f"{model.name}: its SQL has {', '.join(found)}, expected the same rows of the same inputs in every run; "
             "nothing was written; next: take the time from a column or from the window (first_day_of_window), and give "

@@ -16,8 +16,15 @@ def cursor():
         yield connection.cursor()
 
 
-def model(sql: str) -> Model:
-    """A model `silver.past` of one source and of another model that has an alias, computed by some SQL."""
+IN_WINDOW = "/*window:occurred_at:timestamp*/ occurred_at is not null /*end window*/"
+BOUNDED = f"(select * from {EVENTS} where {IN_WINDOW} )"
+
+
+def model(sql: str, reach: str = "all") -> Model:
+    """A model `silver.past` of one source and of another model that has an alias, computed by some SQL.
+
+    It is daily, and of the source it says this reach.
+    """
     upstream = [
         {"resource_type": "source", "name": "raw_ticket_events", "schema": "bronze", "identifier": "raw_ticket_events"},
         {"resource_type": "model", "name": "listed", "schema": "gold", "alias": "listed_docs"},
@@ -25,7 +32,9 @@ def model(sql: str) -> Model:
     node = {"resource_type": "model", "name": "past", "schema": "silver", "alias": "past", "checksum": {"checksum": ""}}
     config = {"name": "past", "namespace": "silver", "sql": sql, "lo": None, "hi": None, "full_refresh": False}
     for each in (node, *upstream):
-        each |= {"config": {"meta": {}}, "columns": {}}
+        each |= {"config": {"meta": {}, "event_time": "occurred_at"}, "columns": {}}
+    read = {"asset": "raw_ticket_events", "reach": reach, "column": "occurred_at"}
+    node["config"]["meta"] = {"omni": {"partitioned": "daily"}, "reads it": read}
     return Model.from_config(config | {"node": node, "upstream": upstream, "forced": False})
 
 
@@ -73,3 +82,27 @@ def test_any_other_read_is_refused_by_name(cursor, sql, named):
         refuse_unnamed_reads(model(sql), cursor)
 
     assert str(refused.value).startswith(f"past: its SQL reads {named}, expected only what ref and source name")
+
+
+@pytest.mark.parametrize("reach", ["same_day", "up_to_day"])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        f"(select count(*) from {EVENTS}) > 0",
+        f"exists (select 1 from bronze.RAW_ticket_events where {IN_WINDOW})",
+        f"event_id in (select event_id from (select * from {EVENTS} where {IN_WINDOW} or true))",
+        f"event_id in (select event_id from (select * from {EVENTS} where {IN_WINDOW} and x) join {BOUNDED} on true)",
+    ],
+)
+def test_a_read_of_all_days_beside_one_through_a_window_is_refused_since_no_verdict_goes_by_it(cursor, beside, reach):
+    sql = f"with events as (select * from {BOUNDED}) select * from events where {beside}"
+
+    refuse_unnamed_reads(model(sql), cursor)
+    with pytest.raises(ConfigurationError, match="past: its SQL reads all of .*, expected a window"):
+        refuse_unnamed_reads(model(sql, reach), cursor)
+
+
+def test_reads_through_a_window_may_be_many(cursor):
+    refuse_unnamed_reads(
+        model(f"select * from {BOUNDED} union all from {BOUNDED} where {IN_WINDOW}", "same_day"), cursor
+    )
