@@ -25,6 +25,7 @@ from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.dbt.declared import Declared, read_declared, stamp_of
 from lakehouse.dbt.definitions import unit_test_definition
 from lakehouse.dbt.doors.kept_models import refuse_a_model, refuse_what_no_table_keeps
+from lakehouse.dbt.doors.session import Session
 from lakehouse.dbt.doors.unnamed_reads import refuse_unnamed_reads
 from lakehouse.dbt.doors.unrepeatable_sql import refuse_unrepeatable_sql
 from lakehouse.dbt.doors.unstable_logic import refuse_another_logic
@@ -55,6 +56,7 @@ class Plugin(BasePlugin):
         self._ledger = open_ledger(self._settings)
         self._connection: DuckDBPyConnection | None = None
         self._lake: Lake | None = None
+        self._session = Session()
         self._lock = threading.RLock()  # dbt opens its first connections from several threads
         for name in (*bronze_contracts(self._settings), QUARANTINE):
             definition = bronze_table(self._settings, name)
@@ -86,14 +88,14 @@ class Plugin(BasePlugin):
                     self._lake = Lake(target, self._settings, self._catalog, self._ledger, self._connection)
                 self._stamp = stamp_of(self._settings.dbt_project_dir)
                 self._lake.builder.pin(invocation_id)
-            self._lake.views.refuse_others(cursor)
+            self._refuse_other_rows(cursor, self._lake)
 
     def store(self, target_config: TargetConfig) -> None:
         """Replace the window of a model's table and record it; or what else a macro hands over."""
         lake, config = self._lake, target_config.config
         assert lake is not None  # dbt stores through a connection
         cursor, command = _cursor(), _flags()["WHICH"]
-        lake.views.refuse_others(cursor)
+        self._refuse_other_rows(cursor, lake)
         handed_over = target_config.location.format if target_config.location else None
         if handed_over == SELECTION:
             refuse_what_no_table_keeps(config["nodes"], config["sources"], config["selected"])
@@ -114,6 +116,19 @@ class Plugin(BasePlugin):
             if lake.target != DEVELOPMENT:  # where variables may be tried
                 refuse_another_logic(model, self._declared())
             lake.build(model, _compute)
+
+    def _refuse_other_rows(self, cursor: DuckDBPyConnection, lake: Lake) -> None:
+        """Stop where a profile, hook, macro or test has made the tables, or what SQL makes of them, others.
+
+        Raises:
+            DbtRuntimeError: it has.
+        """
+        lake.views.refuse_others(cursor)
+        if _flags()["WHICH"] in {*BUILDING, *TESTING}:
+            try:
+                self._session.refuse_others(cursor)
+            except ConfigurationError as error:
+                raise DbtRuntimeError(str(error)) from error
 
     def _declared(self) -> Declared | None:
         """What the project says, where it is this one that runs, and as it is now."""

@@ -126,3 +126,26 @@ def test_a_test_in_a_window_says_nothing_of_a_model_that_is_replaced_whole(setti
 
     assert done.returncode == 1, done.stdout
     assert checks_of(settings, "all_days") == {("", "none_late"): False}
+
+
+def test_what_a_hook_or_profile_makes_of_duckdb_stops_what_would_be_built_or_recorded_by_it(settings, project):
+    project("days", data_tests=[{"unique_together": {"name": "days_unique", "arguments": {"columns": ["day"]}}}])
+    assert project.dbt("build", "--select", "days").returncode == 0
+    before, items = written(settings), open_ledger(settings).current_materializations()
+    file, profile = project.folder / "dbt_project.yml", project.folder / "profiles.yml"
+    plain = file.read_text(), profile.read_text()
+
+    hook = """on-run-start: ["create macro date_trunc(part, day) as day", """
+    file.write_text(plain[0].replace("on-run-start: [", hook))
+    built, tested = project.dbt("run", "--select", "days"), project.dbt("test", "--select", "days_unique")
+    file.write_text(plain[0])
+    profile.write_text(plain[1].replace("threads: 2", "threads: 2\n      settings: {timezone: Europe/Berlin}"))
+    elsewhere = project.dbt("run", "--select", "days")
+
+    for done, found in (
+        (built, "function date_trunc"),
+        (tested, "function date_trunc"),
+        (elsewhere, "TimeZone = Europe"),
+    ):
+        assert done.returncode != 0 and f"DuckDB: found {found}" in " ".join(done.stdout.split()), done.stdout
+    assert (written(settings), open_ledger(settings).current_materializations()) == (before, items)

@@ -1,0 +1,56 @@
+"""What a profile, hook or macro makes of dbt's DuckDB, by which the same SQL would give other rows."""
+
+import duckdb
+import pytest
+
+from lakehouse.dbt.doors.session import Session
+from lakehouse.errors import ConfigurationError
+from lakehouse.tables.duck import load_iceberg_extension
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    with duckdb.connect() as connection:
+        load_iceberg_extension(connection)
+        connection.execute("set global preserve_insertion_order = false")
+        connection.execute("set global memory_limit = '500MB'")
+        yield connection, Session()
+
+
+def test_duckdb_as_the_plugin_prepares_it_is_let_in(prepared):
+    connection, session = prepared
+
+    session.refuse_others(connection.cursor())
+
+
+@pytest.mark.parametrize(
+    ("made", "undone", "named"),
+    [
+        ("set global timezone = 'Europe/Berlin'", "set global timezone = 'UTC'", "TimeZone = Europe/Berlin"),
+        ("set global integer_division = true", "reset global integer_division", "integer_division = true"),
+        ("set global default_null_order = 'nulls_first'", "reset global default_null_order", "default_null_order = "),
+        ("set global default_collation = 'nocase'", "reset global default_collation", "default_collation = "),
+        ("create macro lower(x) as 'z'", "drop macro lower", "function lower"),
+        ("create macro days() as table select 1", "drop macro table days", "function days"),
+        ("create type money as decimal(9, 2)", "drop type money", "type money"),
+    ],
+)
+def test_what_would_give_other_rows_is_refused_by_name(prepared, made, undone, named):
+    connection, session = prepared
+    connection.execute(made)
+
+    with pytest.raises(ConfigurationError, match=f"DuckDB: found {named}"):
+        session.refuse_others(connection.cursor())
+
+    connection.execute(undone)
+    session.refuse_others(connection.cursor())
+
+
+def test_a_variable_and_a_setting_of_one_connection_are_found_on_it(prepared):
+    connection, session = prepared
+    cursor = connection.cursor()
+    cursor.execute("set variable shift = 1")
+    cursor.execute("set timezone = 'Europe/Berlin'")
+
+    with pytest.raises(ConfigurationError, match="found TimeZone = Europe/Berlin, variable shift, set by"):
+        session.refuse_others(cursor)
