@@ -79,6 +79,11 @@ def without_bounds(sql: str) -> str:
     return _MARKED.sub(lambda match: f"omni_{match['what']}('{match['column']}', '{match['kind']}')", sql)
 
 
+def with_bounds_of(sql: str, chunk: Chunk) -> str:
+    """Compiled SQL in which other bounds than those of a chunk are not marked: they are SQL like any other."""
+    return _MARKED.sub(lambda match: match[0] if _says(match, chunk) else match["text"], sql)
+
+
 def without_windowed_reads(sql: str) -> str:
     """Compiled SQL whose reads through a window read nothing: those that are left have none. For a parser alone."""
     return _READ.sub("(select 1)", sql)
@@ -103,6 +108,12 @@ def _bounded(match: re.Match[str], chunk: Chunk) -> str:
     if what == "window_first_day":
         return f"date '{chunk.first}'" if chunk.first else match["text"]
     return f"date '{chunk.end - ONE_DAY}'" if chunk.end else match["text"]
+
+
+def _says(match: re.Match[str], chunk: Chunk) -> bool:
+    """Whether a predicate is the one of the chunk; an expression says in its marker what it is."""
+    is_expression = match["what"] in ("window_first_day", "window_last_day")
+    return is_expression or _bounded(match, chunk).split() == match["text"].split()
 
 
 def _literal(day: date | None, is_date: bool) -> str:

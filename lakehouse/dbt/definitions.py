@@ -11,7 +11,7 @@ from typing import Any
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
-from lakehouse.builds.chunks import without_bounds
+from lakehouse.builds.chunks import Chunk, with_bounds_of, without_bounds
 from lakehouse.builds.logic import canonical_sql, definition_of
 
 _UPPER = re.compile(r"\s*(!=\s*0|<>\s*0|>=?\s*\d+)\s*")
@@ -19,13 +19,15 @@ _UPPER = re.compile(r"\s*(!=\s*0|<>\s*0|>=?\s*\d+)\s*")
 _COUNTED = ("fail_calc", "limit", "warn_if", "error_if")
 
 
-def data_test_definition(sql: str, config: Mapping[str, Any]) -> str:
+def data_test_definition(sql: str, config: Mapping[str, Any], ran: Chunk | None = None) -> str:
     """Definition of a data test.
 
     Args:
         sql: Compiled, with its window markers; the test's `where` is in it.
         config: The test's.
+        ran: The window that it ran in; None where it did not run. Had its macros other bounds, it is another test.
     """
+    sql = sql if ran is None else with_bounds_of(sql, ran)
     thresholds = {name: config.get(name) for name in _COUNTED}
     severity = config.get("severity") if thresholds["warn_if"] != thresholds["error_if"] else None
     return definition_of({"sql": canonical_sql(sql), "severity": severity and str(severity).lower(), **thresholds})

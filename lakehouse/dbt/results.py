@@ -58,18 +58,19 @@ def record_results(
     """
     checks: list[CheckResult] = []
     results = tests.results
+    window = Window(parse_day(results["lo"]), parse_day(results["hi"])) if results["lo"] else None
+    ran = Chunk(window.first, window.end) if window else Chunk(None, None)
     for test in results["tests"]:
         items = {key: item for (asset, key), item in materializations.items() if asset == test["asset"]}
-        if results["lo"] and WHOLE not in items:
-            window = Window(parse_day(results["lo"]), parse_day(results["hi"]))
+        if window and WHOLE not in items:
             items = {key: item for key, item in items.items() if parse_day(key) in window}
-        elif results["lo"] and depends_on_window(test["sql"]) and test["status"] == "pass":
+        elif window and depends_on_window(test["sql"]) and test["status"] == "pass":
             continue  # of what is replaced whole it has seen a part
         definition = tests.unit_tests.get(test["id"])
         if test["is_unit_test"]:
             items = {key: item for key, item in items.items() if tests.judged(item)}
         else:
-            definition = data_test_definition(test["sql"], test["config"])
+            definition = data_test_definition(test["sql"], test["config"], ran)
             if tests.declared and definition != tests.declared.get(test["id"]):
                 logger.warning("test %s: its SQL depends on this run; its result counts for no verdict", test["name"])
         failing = _failing_partitions(cursor, test, sorted(items))

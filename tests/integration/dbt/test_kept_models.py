@@ -149,3 +149,22 @@ def test_what_a_hook_or_profile_makes_of_duckdb_stops_what_would_be_built_or_rec
     ):
         assert done.returncode != 0 and f"DuckDB: found {found}" in " ".join(done.stdout.split()), done.stdout
     assert (written(settings), open_ledger(settings).current_materializations()) == (before, items)
+
+
+def test_a_test_whose_window_the_project_bounds_otherwise_is_recorded_as_another_test(settings, project):
+    project("days", data_tests=[{"unique_together": {"name": "days_unique", "arguments": {"columns": ["day"]}}}])
+    window = ("--vars", "{start: 2026-04-14, end: 2026-04-15}")
+    macros = project.folder / "macros" / "window.sql"
+
+    def definitions():
+        (item,) = open_ledger(settings).current_materializations(["days"]).values()
+        return {result.definition for result in open_ledger(settings).current_checks([item.id])[item.id]}
+
+    assert project.dbt("build", "--select", "days", *window).returncode == 0
+    (first,) = definitions()
+    text = macros.read_text()
+    assert text.count("date '{{ day }}'{%") == 1
+    macros.write_text(text.replace("date '{{ day }}'{%", "date '{{ day }}' + 1{%"))
+    assert project.dbt("test", "--select", "days_unique", *window).returncode == 0
+
+    assert definitions() != {first}
