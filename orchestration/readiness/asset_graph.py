@@ -93,8 +93,12 @@ def read_asset_graph(
         settings: Hold thresholds of the loaders' checks; without them none is compared.
 
     Raises:
-        ConfigurationError: a model has the name of another asset, or a test that of another check of its asset.
+        ConfigurationError: a model has the name of another asset, a test that of another check of its asset, or a
+            source another time column than its contract.
     """
+    for source in manifest.get("sources", {}).values():
+        if _is_asset(source, contracts):
+            _refuse_another_time(source, contracts[source["name"]])
     nodes = {
         name: AssetNode(
             name,
@@ -169,6 +173,16 @@ def _is_asset(node: Mapping[str, Any], contracts: Mapping[str, Contract]) -> boo
     if node["resource_type"] == "source":
         return node["schema"] == BRONZE and node["name"] == node["identifier"] and node["name"] in contracts
     return bool(node["resource_type"] == "model")
+
+
+def _refuse_another_time(source: Mapping[str, Any], contract: Contract) -> None:
+    """By another column a window would be taken for the days of the table, which it is not."""
+    found, expected = source["config"].get("event_time"), contract.declared_asset.time
+    if found not in (None, expected):
+        raise ConfigurationError(
+            f"source {_called(source)}: found event_time {found}; expected {expected}, by whose day the table is "
+            f"partitioned; next: mend {source['original_file_path']} (omni contract dbt {contract.name} writes it)"
+        )
 
 
 def _definition(test: Mapping[str, Any], declared: Declared | None) -> dict[str, str]:

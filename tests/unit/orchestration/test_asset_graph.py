@@ -149,3 +149,12 @@ def test_other_models_are_judged_as_if_it_were_not_there(settings):
     assert graph["tickets"] == graph_of(settings, alone, reads)["tickets"]
     assert graph["tickets"].reach == {"raw_ticket_events": "all"}
     assert readiness_now(settings, graph, open_ledger(settings)).verdict("tickets", WHOLE).status is Status.UNKNOWN
+
+
+def test_a_source_of_an_asset_with_another_time_column_is_refused_since_a_window_on_it_is_none_of_days(settings):
+    given = {"original_file_path": "models/sources.yml"}
+    for time in (None, "occurred_at"):
+        graph_of(settings, source("bronze", "raw_ticket_events", config={"event_time": time}, **given))
+
+    with pytest.raises(ConfigurationError, match="found event_time created_at; expected occurred_at, by whose day"):
+        graph_of(settings, source("bronze", "raw_ticket_events", config={"event_time": "created_at"}, **given))
