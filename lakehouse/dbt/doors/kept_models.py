@@ -114,8 +114,9 @@ def refuse_a_model(node: Node) -> None:
 
 def _refuse_another_place(source: Node) -> None:
     """A source that dbt would read from elsewhere than the lake, under the name of a table of the lake."""
-    meta = {**source.get("meta", {}), **source["config"].get("meta", {}), **source.get("source_meta", {})}
-    if source["schema"] == BRONZE and (found := sorted(meta.keys() & {"external_location", "plugin"})):
+    config = source["config"]
+    said = {*source.get("meta", {}), *source.get("source_meta", {}), *config, *config.get("meta", {})}
+    if source["schema"] == BRONZE and (found := sorted(said & {"external_location", "plugin"})):
         _refuse(source, " and ".join(found), "the lake's own table", "rows of another place would stand for it")
 
 
