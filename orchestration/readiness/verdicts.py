@@ -131,11 +131,13 @@ def decide(evidence: PartitionEvidence) -> Verdict:
     """
     has_changed = bool(evidence.changed_inputs or evidence.changed_logic or evidence.foreign_write)
     holds_or_lacks = evidence.is_expected or evidence.holds_rows or evidence.is_uncomputed
-    is_void = not (holds_or_lacks or has_changed or evidence.unknown_inputs)
+    is_void = not (holds_or_lacks or has_changed or evidence.unknown_inputs or evidence.source_problems)
     findings = [*_unknown(evidence), *_awaited(evidence)]
-    if is_void and not findings and not evidence.blockers:
+    if is_void and not (findings or evidence.blockers or evidence.failed_errors):
         return Verdict(evidence.asset, evidence.partition, Status.EMPTY, (), evidence, True)
-    if not is_void:
+    if is_void:
+        findings += _failed(evidence)
+    else:
         findings += [*_missing(evidence), *_failed(evidence), *_unchecked(evidence), *_stale(evidence)]
     findings += _blocked(evidence)
     if not findings:
@@ -178,7 +180,8 @@ def _missing(evidence: PartitionEvidence) -> Findings:
         return []
     if evidence.foreign_write and not evidence.is_expected:
         return []
-    never = "expected" if evidence.is_expected else "what it reads holds rows"
+    is_found = evidence.is_uncomputed and not evidence.is_expected
+    never = "what it reads holds rows" if is_found else "expected"
     return [(Status.MISSING, problem) for problem in evidence.source_problems] or [
         (Status.MISSING, f"{never}, never materialized")
     ]

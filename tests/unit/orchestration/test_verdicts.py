@@ -123,6 +123,22 @@ def upstream(status=Status.FAILED, is_mendable=False, partition=DAY):
             id="empty day, written",
         ),
         pytest.param(
+            {
+                "is_expected": False,
+                "materialization": written(0),
+                "checks": outcomes(check("conservation", passed=False)),
+            },
+            Status.FAILED,
+            ("check conservation failed: 3 rows lost",),
+            id="empty day, written, whose check failed",
+        ),
+        pytest.param(
+            {"is_expected": False, "materialization": None, "checks": outcomes(), "source_problems": ["cut off"]},
+            Status.MISSING,
+            ("cut off",),
+            id="empty day of a source that cannot be read",
+        ),
+        pytest.param(
             {"is_expected": False, "materialization": None, "checks": outcomes(), "outside": "nothing covered"},
             Status.UNKNOWN,
             ("nothing covered",),
@@ -360,7 +376,7 @@ def test_nothing_is_empty_that_is_expected_or_holds_rows_or_has_changed(known):
         assert not known.is_expected
         assert known.materialization is None or known.materialization.rows.loaded == 0
         assert not (known.changed_inputs or known.foreign_write or known.outside or known.awaited)
-        assert not {Status.UNKNOWN, Status.PENDING} & {blocker.status for blocker in known.blockers}
+        assert not (known.blockers or known.failed_errors or known.source_problems)
 
 
 @given(EVIDENCE)
