@@ -74,6 +74,13 @@ class Builder:
         """What the invocation reads and has written, by asset and partition."""
         return self._pinned.materializations
 
+    @property
+    def own(self) -> dict[tuple[str, str], Materialization]:
+        """Those of them whose rows nobody else wrote, as far as it is known."""
+        with self._lock:
+            found = self._pinned.materializations
+            return {k: item for k, item in found.items() if not self._foreign.mark(k[0], "same_day", k[1], found)}
+
     def pin(self, invocation_id: str) -> None:
         """Fix what an invocation reads; nothing happens where it is fixed."""
         with self._lock:

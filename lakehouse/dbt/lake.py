@@ -46,8 +46,11 @@ class Lake:
         self.builder.build(self._development.moved(model, self.builder) if self._development else model, compute)
 
     def record(self, cursor: DuckDBPyConnection, tests: Tests) -> None:
-        """Record the results of the invocation's tests, for what it read or wrote here."""
-        items = self.builder.materializations
+        """Record the results of the invocation's tests, for what it read or wrote here.
+
+        Not for what someone else wrote meanwhile: should that be undone, they would speak for rows that no test saw.
+        """
+        items = self.builder.own
         items = self._development.own(items) if self._development else items
         record_results(cursor, self._ledger, items, self.builder.run_id, tests)
 

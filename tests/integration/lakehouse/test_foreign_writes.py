@@ -31,6 +31,7 @@ from orchestration.readiness.verdicts import Status
 from orchestration.runs.graph_run import GraphRunner
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.dbt_shell import dbt
 
 ONE, TWO, THREE = DAYS = "2026-04-15", "2026-04-16", "2026-04-17"
 EVENTS, KPI, FACT = "raw_ticket_events", "support_kpi_daily", "ticket_fact"
@@ -483,3 +484,16 @@ def test_a_build_that_read_what_someone_else_wrote_does_not_pass_for_current_onc
 
     assert not open_readiness(lake).verdict(EVENTS, TWO).evidence.foreign_write
     assert (before[1] > 0, verdict.evidence.changed_inputs) == (True, (EVENTS,))
+
+
+def test_tests_that_saw_what_someone_else_wrote_do_not_speak_for_what_is_there_once_that_is_undone(lake):
+    table = foreign(lake, "silver.ticket_events")
+    ours = table.current_snapshot().snapshot_id
+    table.append(rows_of_day(table, TWO))
+
+    tested = dbt(lake, "test", "--select", "event_rows_conserved")
+    foreign(lake, "silver.ticket_events").manage_snapshots().set_current_snapshot(snapshot_id=ours).commit()
+    look(lake)
+
+    assert tested.returncode == 1, tested.stdout
+    assert statuses(lake, "ticket_events") == ["READY"] * 3
