@@ -302,7 +302,7 @@ def statuses(settings):
 
 
 def predicted(before, edits):
-    """By the readers alone: what was written is hit by the edit, whoever reads a day that is hit is blocked.
+    """By the readers alone: what was written is hit by the edit, whoever reads a day that is hit is blocked, empty or not.
 
     Of what was unknown nothing more is known.
     """
@@ -325,7 +325,7 @@ def predicted(before, edits):
             ]
             for name, key in before:
                 days = [day for day in hit if reach == "all" or day == key or (reach == "up_to_day" and day <= key)]
-                if name == reader and days and after[name, key] == "READY":
+                if name == reader and days and after[name, key] in ("READY", "EMPTY"):
                     after[name, key] = "BLOCKED"
     return after
 
