@@ -5,6 +5,7 @@ parse, one compile over it. Nothing of `target/` is touched but what a parse wri
 there.
 """
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ from lakehouse.builds.logic import logic_of
 from lakehouse.dbt.declared import Declared, hash_of_variable, stamp_of, write_declared
 from lakehouse.dbt.definitions import data_test_definition, unit_test_definition
 
+_CLOCK = re.compile(r"\bdate(?:time)?\s*\.\s*(?:now|utcnow|today)\s*\(")
+"""Of Jinja's `modules.datetime`."""
 _COMPILE = ("--quiet", "compile", "--no-introspect", "--no-populate-cache", "--no-write-json", "--target-path")
 
 
@@ -30,6 +33,9 @@ def declare(project: Path, path: Path) -> None:
     manifest: Any = parsed.result
     with tempfile.TemporaryDirectory() as folder:
         sql, problems = _compiled(manifest, folder)
+    for key in [key for key in sql if key.startswith("model.") and _asks_the_clock(manifest, manifest.nodes[key])]:
+        del sql[key]
+        problems.append((key, "it asks the clock; expected the same SQL on every day"))
     nodes = {key: node.to_dict() for key, node in (manifest.nodes | manifest.sources).items()}
     logic = {nodes[key]["name"]: value for key, value in _logic(nodes, sql)}
     definitions = {
@@ -41,6 +47,17 @@ def declare(project: Path, path: Path) -> None:
     variables = {name: hash_of_variable(name) for name in manifest.env_vars}
     named = {nodes[key]["name"] if nodes[key]["resource_type"] == "model" else key: why for key, why in problems}
     write_declared(path, Declared(stamp, variables, logic, definitions, named))
+
+
+def _asks_the_clock(manifest: Any, model: Any) -> bool:
+    """Whether a model, or a macro that it calls, may compile to another SQL on another day: today both look alike."""
+    texts, left, seen = [model.raw_code], set(model.depends_on.macros), set[str]()
+    while left:
+        seen.add(key := left.pop())
+        if (macro := manifest.macros.get(key)) is not None:
+            texts.append(macro.macro_sql)
+            left |= set(macro.depends_on.macros) - seen
+    return any(_CLOCK.search(text) for text in texts)
 
 
 def _logic(nodes: Mapping[str, Any], sql: Mapping[str, str]) -> Iterator[tuple[str, str]]:

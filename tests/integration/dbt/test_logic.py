@@ -389,19 +389,24 @@ def test_a_plan_lists_what_an_edit_touches_and_what_it_was_before(edited, lake, 
     assert "30 STALE" in said and "1 UNCHECKED" in said
 
 
-def test_a_model_that_cannot_be_compiled_is_stale_and_says_why_and_the_others_are_judged(edited, before):
+def test_a_model_that_cannot_be_compiled_or_asks_the_clock_is_stale_and_says_why_and_the_others_are_judged(
+    edited, before
+):
     broken = Edit(
         f"{FACT}.sql",
         "with events as",
         "{{ exceptions.raise_compiler_error('no such luck') if execute }} with events as",
         ("ticket_fact",),
     )
+    asking = Edit("macros/duckdb/dialect.sql", "60000000", "{{ modules.datetime.date.today().year }}", (KPI[5:],))
 
-    lake = edited(broken)
+    lake = edited(broken, asking)
 
-    assert differences(statuses(lake), predicted(before, [broken])) == {}
+    assert differences(statuses(lake), predicted(before, [broken, asking])) == {}
     (reason,) = open_readiness(lake).verdict("ticket_fact", WHOLE).reasons
     assert reason.startswith("its SQL cannot be compiled") and "no such luck" in reason
+    (reason,) = open_readiness(lake).verdict("support_kpi_daily", "2026-04-15").reasons
+    assert reason == "its SQL cannot be compiled: it asks the clock; expected the same SQL on every day"
 
 
 @pytest.mark.parametrize(
