@@ -14,7 +14,6 @@ from loaders.ingest import ingest
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.dbt_shell import dbt
 from tests.integration.dbt.test_dbt import checks_of
-from tests.parsed_project import KEPT
 
 DAILY = "materialized='incremental', event_time='day'"
 EVENTS = "{{ source('bronze', 'raw_ticket_events', where=in_window('occurred_at')) }}"
@@ -43,7 +42,6 @@ def project(tmp_path, settings, declare):
     folder = tmp_path / "project"
     shutil.copytree(PROJECT_ROOT / "dbt_project", folder, ignore=shutil.ignore_patterns("gold", "silver"))
     (folder / "models" / "silver").mkdir()
-    (settings.dbt_target_dir / KEPT).unlink()  # of another project
 
     def write(name, config=DAILY, sql=DAYS, partitioned="daily", **described):
         model = folder / "models" / "silver" / f"{name}.sql"

@@ -14,7 +14,6 @@ from orchestration.readiness.asset_graph import load_asset_graph, read_asset_gra
 from orchestration.readiness.readiness import readiness_now
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.dbt_shell import dbt
-from tests.parsed_project import KEPT
 
 EVENTS = "source('bronze', 'raw_ticket_events'{})"
 IN, UP_TO, BEFORE = (f", where={name}_window('occurred_at')" for name in ("in", "up_to", "before"))
@@ -25,7 +24,6 @@ def project(tmp_path, settings):
     """A dbt project with our macros and Bronze, and models of its own."""
     folder = tmp_path / "project"
     shutil.copytree(PROJECT_ROOT / "dbt_project", folder, ignore=shutil.ignore_patterns("gold", "silver"))
-    (settings.dbt_target_dir / KEPT).unlink()  # of another project
     (folder / "models" / "silver").mkdir()
 
     def write(name, sql, **omni):
@@ -202,34 +200,33 @@ def test_writer_and_verdict_agree_on_every_reach(project, two_days):
     assert len(verdicts) >= 11 and not [v.name for v in verdicts if v.evidence.changed_inputs]
 
 
-@pytest.mark.parametrize(
-    ("read", "named"),
-    [
-        ("bronze.raw_ticket_events", "bronze.raw_ticket_events"),
-        (
-            "(select * from (with t as (select * from BRONZE.raw_ticket_events) select * from t))",
-            "BRONZE.raw_ticket_events",
-        ),
-        ("read_csv('{file}')", "read_csv()"),
-        ("'{file}'", "{file}"),
-        ("query('select * from bronze.raw_ticket_events')", "query()"),
-    ],
-)
-def test_a_read_past_ref_and_source_stops_the_model_before_it_is_computed(
-    settings, declare, project, tmp_path, read, named
-):
+PAST_REF_AND_SOURCE = {
+    "by_name": ("bronze.raw_ticket_events", "bronze.raw_ticket_events"),
+    "nested": (
+        "(select * from (with t as (select * from BRONZE.raw_ticket_events) select * from t))",
+        "BRONZE.raw_ticket_events",
+    ),
+    "function": ("read_csv('{file}')", "read_csv()"),
+    "file": ("'{file}'", "{file}"),
+    "sql": ("query('select * from bronze.raw_ticket_events')", "query()"),
+}
+"""Model → what it reads, and what is named of it."""
+
+
+def test_a_read_past_ref_and_source_stops_the_model_before_it_is_computed(project, two_days, tmp_path):
     file = tmp_path / "events.csv"
     file.write_text("occurred_at\n2026-04-15\n")
-    read, named = read.format(file=file), named.format(file=file)
-    write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])
-    declare(ticket_manifest([source("a", "a.jsonl")]))
-    ingest(settings)
-    project("past", f"select cast(occurred_at as date) as day, count(*) as n from {read} group by 1")
+    for name, (read, _) in PAST_REF_AND_SOURCE.items():
+        rows = read.format(file=file)
+        project(name, f"select cast(occurred_at as date) as day, count(*) as n from {rows} group by 1")
 
-    done = project.dbt("build", "--select", "past")
+    done = project.dbt("build", "--select", *PAST_REF_AND_SOURCE)
 
-    assert done.returncode == 1 and f"past: its SQL reads {named}, expected only what ref" in done.stdout, done.stdout
-    assert list_tables(open_catalog(settings), "silver") == []
+    assert done.returncode == 1
+    for name, (_, named) in PAST_REF_AND_SOURCE.items():
+        said = f"{name}: its SQL reads {named.format(file=file)}, expected only what ref"
+        assert said in done.stdout, done.stdout
+    assert list_tables(open_catalog(two_days), "silver") == []
 
 
 def test_sql_that_asks_the_clock_stops_the_model_before_it_is_computed(settings, declare, project):

@@ -16,7 +16,6 @@ from loaders.ingest import ingest
 from tests.conftest import source, ticket_manifest, write_lines
 from tests.dbt_shell import dbt
 from tests.integration.dbt.test_dbt import rows
-from tests.parsed_project import KEPT
 
 PROJECT = PROJECT_ROOT / "dbt_project"
 
@@ -137,7 +136,6 @@ def test_both_kinds_build_as_they_are_written(settings, declare, message, price,
     for contract in (message, price):
         start_model(settings, contract, project)
     assert ingest(settings).is_complete
-    (settings.dbt_target_dir / KEPT).unlink()  # of another project
 
     done = dbt(settings, "build", cwd=project, OMNI_MANIFESTS=str(settings.manifests))
 
