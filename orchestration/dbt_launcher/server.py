@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from orchestration.dbt_launcher.forks import DECLARE
@@ -44,27 +45,28 @@ def main() -> None:
     """Serve until the input ends."""
     from dbt.cli.main import cli
 
-    is_ready = False
-    for line in sys.stdin:
+    for number, line in enumerate(sys.stdin):
         request = json.loads(line)
-        if not is_ready and DECLARE not in request["arguments"]:  # which may be all that is asked for
-            _make_ready()
-            is_ready = True
+        is_declaring = DECLARE in request["arguments"]
+        if number or not is_declaring:  # a first wish to declare may be all that is asked for
+            _make_ready(is_declaring)
         gc.freeze()  # what is imported stays: no collection in a fork need look at it
         fork = os.fork()
         if not fork:
             _become(**request)
-            if DECLARE in request["arguments"]:
+            if is_declaring:
                 _declare(*map(Path, request["arguments"][1:]))
             cli()  # exits
         _, status = os.waitpid(fork, 0)
         print(f"\n{json.dumps({'exit_status': os.waitstatus_to_exitcode(status)})}", flush=True)
 
 
-def _make_ready() -> None:
+@cache
+def _make_ready(is_declaring: bool) -> None:
+    """Do for all forks, once, what each that declares would do, or each that is an invocation of dbt."""
     from orchestration.dbt_launcher.warming import warm
 
-    for name in IMPORTED:
+    for name in ("orchestration.dbt_launcher.declaring",) if is_declaring else IMPORTED:
         importlib.import_module(name)
     warm(Path(sys.argv[1], PARSE))
 

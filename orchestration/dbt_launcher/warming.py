@@ -28,7 +28,7 @@ def warm(kept: Path) -> None:
     """
     for file in FILES:
         file.json_schema()
-    with suppress(OSError, LookupError, TypeError, ValueError):
+    with suppress(AttributeError, OSError, LookupError, TypeError, ValueError):
         manifest: Any = Manifest.from_msgpack(kept.read_bytes())
         manifest.build_flat_graph()
         with _flags_of_an_invocation():

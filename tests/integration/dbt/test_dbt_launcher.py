@@ -86,12 +86,13 @@ import sys
 from pathlib import Path
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.project import Project
+import orchestration.dbt_launcher.declaring
 from orchestration.dbt_launcher.warming import flags, warm
-kept, torn, none = map(Path, sys.argv[1:])
+kept, *others = map(Path, sys.argv[1:])
 before = flags.get_flags()
-for path in (none, torn, kept):
+for path in (*others, kept):
     warm(path)
-assert flags.get_flags() is before
+assert flags.get_flags() is before and len(list(Path("/proc/self/task").iterdir())) == 1
 written = []
 sys.addaudithook(lambda event, arguments: written.append(arguments) if event == "exec" else None)
 manifest = Manifest.from_msgpack(kept.read_bytes())
@@ -102,11 +103,12 @@ print(len(written), Project.json_schema.cache_info().currsize > 0)
 
 
 def test_what_dbt_writes_on_first_use_is_written_before_a_fork_whatever_is_left_of_the_last_parse(settings, tmp_path):
-    kept, torn = settings.dbt_manifest.with_name(PARSE), tmp_path / "torn"
+    kept, torn, foreign = settings.dbt_manifest.with_name(PARSE), tmp_path / "torn", tmp_path / "foreign"
     torn.write_bytes(kept.read_bytes()[:-100_000])
+    foreign.write_bytes(b"\x00")
 
     done = subprocess.run(
-        [sys.executable, "-c", WARMS, kept, torn, tmp_path / "none"],
+        [sys.executable, "-c", WARMS, kept, torn, foreign, tmp_path / "none"],
         env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
