@@ -4,7 +4,9 @@ Called by the Bronze sink, the dbt plugin, recovery and digests. Tables are desc
 """
 
 import contextlib
+import logging
 import time
+import uuid
 from dataclasses import replace
 
 import pyarrow as pa
@@ -21,10 +23,10 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.schema import Schema
 from pyiceberg.table import CommitTableResponse, Table, TableProperties, Transaction
-from pyiceberg.table.update import AssertCreate, TableRequirement, TableUpdate
+from pyiceberg.table.update import AssertCreate, SetPropertiesUpdate, TableRequirement, TableUpdate
 from pyiceberg.transforms import parse_transform
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from lakehouse.database import BUSY_TIMEOUT_S, open_engine, refuse_lost_catalog
@@ -55,6 +57,11 @@ TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "false",
     "write.metadata.previous-versions-max": "20",
 }
+
+logger = logging.getLogger(__name__)
+
+_MARK = "omni.commit"
+"""Property of a table of a REST catalog: our last commit to it."""
 
 _LOOKS, _LOOK_AGAIN_S = 5, 0.1
 """At a row of a REST catalog that another process of ours may be about to move."""
@@ -104,19 +111,29 @@ class FollowedRestCatalog(RestCatalog):
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> CommitTableResponse:
-        """Commit, then move the row; one of another writer of ours that is on its way is waited for."""
-        response: CommitTableResponse = super().commit_table(table, requirements, updates)  # untyped: its retries
+        """Commit, under a mark of its own, then move the row.
+
+        The mark makes each commit a change: a server answers one that changes nothing with what is there, and that may
+        be what someone else has committed.
+        """
+        mark = SetPropertiesUpdate(updates={_MARK: uuid.uuid4().hex})
+        response: CommitTableResponse = super().commit_table(table, requirements, (*updates, mark))  # its retries
         is_new = any(isinstance(each, AssertCreate) for each in requirements)
         log = response.metadata.metadata_log
         base = None if is_new else log[-1].metadata_file if log else table.metadata_location
-        *namespace, name = table.name()
-        for _ in range(_LOOKS if self.rows is not None and response.metadata_location != base else 0):
-            if self.rows is None or follow_commit(
-                self.rows, ".".join(namespace), name, base, response.metadata_location
-            ):
-                break
-            time.sleep(_LOOK_AGAIN_S)
+        try:
+            self._follow(table, base, response.metadata_location)
+        except SQLAlchemyError as error:  # raised here, the commit would pass for one that failed
+            logger.warning("%s: committed, and not noted as ours (%s); next: omni verify", table.name(), error)
         return response
+
+    def _follow(self, table: Table, base: str | None, location: str) -> None:
+        """Move the row; the one before it, of another process of ours, may be on its way."""
+        *namespace, name = table.name()
+        for _ in range(_LOOKS):
+            if self.rows is None or follow_commit(self.rows, ".".join(namespace), name, base, location):
+                return
+            time.sleep(_LOOK_AGAIN_S)
 
 
 def ask_versions(settings: LakehouseSettings) -> dict[str, TableVersion]:

@@ -5,6 +5,7 @@ import json
 import pytest
 from pydantic import SecretStr
 from pyiceberg.exceptions import ServerError
+from sqlalchemy.exc import OperationalError
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.catalog_versions import catalog_versions
@@ -96,17 +97,20 @@ def test_what_someone_else_commits_is_unsafe_at_once_and_narrowed_to_its_day_unt
     assert set(statuses(lake).values()) <= SAFE
 
 
-def test_a_commit_of_ours_on_top_of_what_someone_else_did_does_not_hide_it(lake, behind):
+@pytest.mark.parametrize("own", [{"our": "own"}, {"somebody": "else"}], ids=["another change", "no change"])
+def test_a_commit_of_ours_on_top_of_what_someone_else_did_does_not_hide_it(lake, behind, own):
     ours = open_catalog(lake).load_table(TABLE)
     with behind.load_table(TABLE).transaction() as foreign:
         foreign.set_properties({"somebody": "else"})
     with ours.transaction() as transaction:  # as loaded before: the server sees no conflict
-        transaction.set_properties({"our": "own"})
+        transaction.set_properties(own)
 
-    hidden = is_ours(lake)
+    is_told = not is_ours(lake)
     look(lake)
+    with open_catalog(lake).load_table(TABLE).transaction() as back:
+        back.remove_properties("somebody")
 
-    assert not hidden
+    assert is_told
     assert is_ours(lake)
 
 
@@ -121,6 +125,21 @@ def test_a_commit_of_ours_that_nobody_followed_is_recognised_by_its_evidence(lak
     assert "its table was written by someone else" in " ".join(apart.reasons)
     assert set(statuses(lake).values()) <= SAFE
     assert open_ledger(lake).current_materializations([TICKET_EVENTS])[TICKET_EVENTS, ONE].rows.loaded == 1
+
+
+def test_a_commit_that_landed_and_cannot_be_noted_is_no_failure_and_stays_apart(lake, monkeypatch):
+    def locked(*_):
+        raise OperationalError("update", {}, Exception("database is locked"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog_module, "follow_commit", locked)
+        with open_catalog(lake).load_table(TABLE).transaction() as transaction:
+            transaction.set_properties({"our": "own"})
+    is_apart = not is_ours(lake)
+    look(lake)
+
+    assert is_apart
+    assert is_ours(lake)
 
 
 def test_a_table_that_someone_else_drops_is_not_safe(lake, behind):

@@ -12,6 +12,7 @@ from pyiceberg.types import LongType, NestedField
 from sqlalchemy import event
 
 from lakehouse.builds.foreign_inputs import ForeignInputs
+from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import ensure_table, open_catalog
@@ -206,7 +207,10 @@ def test_where_there_is_no_catalog_nothing_is_told(home):
     assert read_versions(open_ledger(home).catalog_engine) is None
 
 
-def test_a_rest_catalog_is_not_asked(home):
+def test_a_rest_catalog_that_does_not_answer_is_an_error_unless_the_settings_say_that_verdicts_do_not_ask(home):
     elsewhere = home.model_copy(update={"catalog_type": "rest"})
 
-    assert not WrittenElsewhere(open_ledger(elsewhere)).is_unsettled(SHAPE)
+    with pytest.raises(ConfigurationError, match="the catalog does not say which metadata its tables have"):
+        WrittenElsewhere(open_ledger(elsewhere))
+    unasked = elsewhere.model_copy(update={"verdicts_ask_catalog": False})
+    assert not WrittenElsewhere(open_ledger(unasked)).is_unsettled(SHAPE)
