@@ -19,7 +19,6 @@ from orchestration.readiness.readiness import open_readiness, readiness_now
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.dbt_shell import build, dbt
 from tests.integration.dbt.test_dbt import rows
-from tests.parsed_project import KEPT
 
 DAILY = ("ticket_events", "support_kpi_daily", "support_backlog_daily")
 
@@ -46,7 +45,6 @@ def project(tmp_path, week):
     """A dbt project with our macros and Bronze, and models of its own."""
     folder = tmp_path / "project"
     shutil.copytree(PROJECT_ROOT / "dbt_project", folder, ignore=shutil.ignore_patterns("gold", "silver"))
-    (week.dbt_target_dir / KEPT).unlink()  # of another project
 
     def write(name: str, sql: str, columns: dict[str, str]) -> None:
         model = folder / "models" / "silver" / f"{name}.sql"
