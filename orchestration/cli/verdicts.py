@@ -20,7 +20,8 @@ from loaders.manifests.expectation_files import expectations_in_force, expectati
 from orchestration.cli.console import JsonOption, console, open_filled_ledger, reported, say
 from orchestration.readiness.arrivals import late_arrivals
 from orchestration.readiness.asset_graph import AssetGraph, load_asset_graph
-from orchestration.readiness.readiness import Readiness, next_command, readiness_now
+from orchestration.readiness.mending import next_command
+from orchestration.readiness.readiness import Readiness, readiness_now
 from orchestration.readiness.root_causes import explain as find_causes
 from orchestration.readiness.verdict_json import check_results, verdict_json
 from orchestration.readiness.verdicts import Verdict

@@ -15,7 +15,7 @@ from lakehouse.settings import LakehouseSettings
 from orchestration.graph.bronze_assets import LoadConfig
 from orchestration.graph.partitions import range_tags, window_of_tags
 from orchestration.instance.live_runs import fail_dead_runs
-from orchestration.readiness.mendable import state_of, windows_to_mend
+from orchestration.readiness.mending import state_of, windows_to_mend
 from orchestration.readiness.readiness import open_readiness
 
 if TYPE_CHECKING:  # what `dg.define_asset_job` returns: not exported, and no public name stands for it

@@ -7,7 +7,7 @@ unless its own check failed, its own source cannot be read or is unknown, or som
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from orchestration.readiness.readiness import next_command
+from orchestration.readiness.mending import next_command
 from orchestration.readiness.verdicts import Status, Verdict
 
 

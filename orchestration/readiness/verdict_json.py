@@ -13,7 +13,7 @@ from lakehouse.ledger.ledger import Ledger
 from orchestration.readiness.arrivals import Awaited
 from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.decisions import decision_on
-from orchestration.readiness.readiness import next_command
+from orchestration.readiness.mending import next_command
 from orchestration.readiness.verdicts import PartitionEvidence, Verdict
 
 

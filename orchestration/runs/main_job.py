@@ -11,7 +11,7 @@ from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import refresh
 from orchestration.definitions import INGEST_ALL_JOB
-from orchestration.readiness.mendable import windows_to_mend
+from orchestration.readiness.mending import windows_to_mend
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.graph_run import GraphRunner
 

@@ -26,7 +26,8 @@ from loaders.ingest import ingest
 from orchestration.graph.partitions import daily_partitions
 from orchestration.readiness.decisions import decision_on
 from orchestration.readiness.gate import Gate
-from orchestration.readiness.readiness import next_command, open_readiness
+from orchestration.readiness.mending import next_command
+from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdicts import Status
 from orchestration.runs.graph_run import GraphRunner
 from orchestration.runs.main_job import run_main_job

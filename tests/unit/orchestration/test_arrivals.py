@@ -18,7 +18,8 @@ from loaders.manifests.expectations import Expectation
 from orchestration.readiness.arrivals import late_arrivals
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode
 from orchestration.readiness.gate import Gate
-from orchestration.readiness.readiness import Readiness, next_command
+from orchestration.readiness.mending import next_command
+from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Status
 from tests.unit.orchestration.test_readiness import GRAPH, NOW, ONE, THREE, TWO, Lake, expectation
 

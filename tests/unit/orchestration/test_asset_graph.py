@@ -13,7 +13,8 @@ from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE
 from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.decisions import decision_on
-from orchestration.readiness.readiness import next_command, readiness_now
+from orchestration.readiness.mending import next_command
+from orchestration.readiness.readiness import readiness_now
 from orchestration.readiness.root_causes import explain
 from orchestration.readiness.verdicts import Status
 

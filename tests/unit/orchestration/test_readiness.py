@@ -21,7 +21,8 @@ from lakehouse.partitions import WHOLE
 from lakehouse.settings import LakehouseSettings
 from loaders.manifests.expectations import Expectation
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode, UnknownAsset
-from orchestration.readiness.readiness import Readiness, next_command
+from orchestration.readiness.mending import next_command
+from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Status
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)

@@ -1,0 +1,77 @@
+"""What mends what is not ready: the command that a person types, and the ranges of days that a run computes.
+
+Pure, over verdicts. The main job computes these ranges; the sensor of `orchestration.graph.arrivals_sensor` asks for
+them.
+"""
+
+import hashlib
+
+from lakehouse.ledger.evidence import coverage_version
+from lakehouse.partitions import WHOLE, Window, contiguous_windows, parse_day
+from orchestration.readiness.readiness import Readiness
+from orchestration.readiness.verdicts import Status, Verdict
+
+_BRIDGED_DAYS = 7
+"""Days on which nothing is expected cost nothing inside a range; a range of its own would cost a dbt process."""
+
+
+def next_command(verdict: Verdict) -> str | None:
+    """The command that mends a verdict, or leads to what must be mended; None for a partition that is ready."""
+    if verdict.is_ready:
+        return None
+    if verdict.evidence.needs_comparison:
+        return "omni verify"
+    if verdict.status in (Status.UNKNOWN, Status.PENDING) and (blockers := verdict.evidence.blockers):
+        return _leading_to(blockers[0])
+    if verdict.status is Status.UNKNOWN:
+        return f"declare what {verdict.asset} should hold: a manifest, or an expectation; then: omni run"
+    if (awaited := verdict.evidence.awaited) and not verdict.is_mendable:
+        bring = f"bring it ({awaited[0].owner} owes it), then: omni run"
+        return bring if awaited[0].is_due else f"wait until {awaited[0].due_at:%Y-%m-%dT%H:%MZ}, or {bring}"
+    if unknown := verdict.evidence.unknown_inputs:
+        return f"name {', '.join(unknown)} in a contract, or take it out of the dbt model {verdict.asset}"
+    if not verdict.evidence.is_checked:
+        return (
+            f"declare a test of severity error of {verdict.asset}, or say why it needs none in its meta.omni.unchecked"
+        )
+    if verdict.is_mendable:
+        is_alone = verdict.partition and not verdict.evidence.blockers
+        return f"omni run --partition {verdict.partition}" if is_alone else "omni run"
+    if verdict.evidence.blockers and verdict.status is Status.BLOCKED:
+        return _leading_to(verdict.evidence.blockers[0])
+    if verdict.status is Status.FAILED:
+        window = f" --partition {verdict.partition}" if verdict.partition else ""
+        return f"mend what the check found, then: omni run{window}"
+    if verdict.evidence.source_problems:
+        return "mend the source named above, then: omni run"
+    return f"omni explain {verdict.name}"
+
+
+def _leading_to(blocker: Verdict) -> str | None:
+    """The command that asks for a blocker; of a daily asset that nothing at all is known of, what to do about it."""
+    is_nowhere = blocker.status is Status.UNKNOWN and blocker.partition == WHOLE
+    return next_command(blocker) if is_nowhere else f"omni ready {blocker.name}"
+
+
+def windows_to_mend(readiness: Readiness) -> list[Window]:
+    """Ranges of days that hold every partition that is not ready and can be mended, and no other that holds data."""
+    mendable = [verdict.partition for verdict in readiness.mendable()]
+    days = [key for key in mendable if key != WHOLE] or (readiness.days()[-1:] if mendable else [])
+    return contiguous_windows(days, apart=readiness.days_with_data(), bridged_days=_BRIDGED_DAYS)
+
+
+def state_of(readiness: Readiness, window: Window) -> str:
+    """Hash of what is to be mended in a window: which partitions, why, what was written and what is expected now.
+
+    By versions, not by commits: a run that changes nothing leaves the same state.
+    """
+    mendable = readiness.mendable()
+    inside = [v for v in mendable if v.partition != WHOLE and parse_day(v.partition) in window]
+    parts = []
+    for verdict in inside or mendable:  # else what is not partitioned, which the last day stands for
+        item = verdict.evidence.materialization
+        expected = coverage_version(readiness.coverage.get((verdict.asset, verdict.partition), []))
+        changed = ",".join(filter(None, (*verdict.evidence.changed_inputs, verdict.evidence.foreign_write)))
+        logic = readiness.graph[verdict.asset].logic or ""
+        parts.append(f"{verdict.name} {verdict.status} {item.version if item else ''} {expected} {changed} {logic}")
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
