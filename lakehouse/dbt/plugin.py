@@ -98,7 +98,8 @@ class Plugin(BasePlugin):
         self._refuse_other_rows(cursor, lake)
         handed_over = target_config.location.format if target_config.location else None
         if handed_over == SELECTION:
-            refuse_what_no_table_keeps(config["nodes"], config["sources"], config["selected"])
+            (database,) = cursor.execute("select current_database()").fetchone()
+            refuse_what_no_table_keeps(config["nodes"], config["sources"], config["selected"], database)
         elif handed_over == RESULTS:
             refuse_a_record(command, TESTING, "results of tests")
             said = self._said_from_the_start()

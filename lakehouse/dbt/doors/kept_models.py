@@ -76,13 +76,16 @@ REFUSED_CONFIGURATIONS = (
 """Of a model that is built, or that is read by one that is."""
 
 
-def refuse_what_no_table_keeps(nodes: Mapping[str, Node], sources: Mapping[str, Node], selected: Iterable[str]) -> None:
+def refuse_what_no_table_keeps(
+    nodes: Mapping[str, Node], sources: Mapping[str, Node], selected: Iterable[str], database: str
+) -> None:
     """Stop an invocation that would build, or test, what the lake cannot keep.
 
     Args:
         nodes: Those of dbt's manifest, by unique id.
         sources: Likewise.
         selected: What the invocation works on.
+        database: The one in which DuckDB shows the lake.
 
     Raises:
         ConfigurationError: it would; nothing was built, tested or recorded.
@@ -96,7 +99,7 @@ def refuse_what_no_table_keeps(nodes: Mapping[str, Node], sources: Mapping[str, 
         if node["resource_type"] == "snapshot":
             _refuse(node, "a snapshot", "a model", "its history would be gone with dbt's database, in memory")
     for source in sources.values():
-        _refuse_another_place(source)
+        _refuse_another_place(source, database)
     _refuse_one_name_of_two_tests(node for node in nodes.values() if node["resource_type"] == "test")
 
 
@@ -112,11 +115,14 @@ def refuse_a_model(node: Node) -> None:
                 _refuse(node, f"{refused.what}: {found}", refused.expected, refused.reason)
 
 
-def _refuse_another_place(source: Node) -> None:
+def _refuse_another_place(source: Node, database: str) -> None:
     """A source that dbt would read from elsewhere than the lake, under the name of a table of the lake."""
     config = source["config"]
     said = {*source.get("meta", {}), *source.get("source_meta", {}), *config, *config.get("meta", {})}
-    if source["schema"] == BRONZE and (found := sorted(said & {"external_location", "plugin"})):
+    found = sorted(said & {"external_location", "plugin"})
+    if source["database"].lower() != database.lower():
+        found.append(f"database {source['database']}")
+    if source["schema"] == BRONZE and found:
         _refuse(source, " and ".join(found), "the lake's own table", "rows of another place would stand for it")
 
 
