@@ -12,10 +12,14 @@ from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from orchestration.dbt_launcher.forks import invoke_dbt
 
 
+class _Stopped(Exception):
+    """Of a command that does not end by itself."""
+
+
 def dbt(
-    settings: LakehouseSettings, *arguments: str, cwd: Path | None = None, **environment: str
+    settings: LakehouseSettings, *arguments: str, cwd: Path | None = None, until: str | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run dbt on a lakehouse; what it printed is in `stdout`."""
+    """Run dbt on a lakehouse; what it printed is in `stdout`. It is stopped, as if well, at a line that has `until`."""
     env = {
         **os.environ,
         "OMNI_HOME": str(settings.home),
@@ -24,7 +28,16 @@ def dbt(
         **environment,
     }
     said: list[str] = []
-    status = invoke_dbt(arguments, env, said.append, cwd or PROJECT_ROOT / "dbt_project")
+
+    def hear(line: str) -> None:
+        said.append(line)
+        if until is not None and until in line:
+            raise _Stopped
+
+    try:
+        status = invoke_dbt(arguments, env, hear, cwd or PROJECT_ROOT / "dbt_project")
+    except _Stopped:
+        status = 0
     return subprocess.CompletedProcess(["dbt", *arguments], status, "".join(said))
 
 

@@ -73,7 +73,10 @@ COMMANDS: dict[str, Command] = {
     "run-operation": Command("dbt run-operation", "nothing is recorded; what it writes is gone with dbt's database"),
     "debug": Command("dbt debug", "nothing is recorded"),
     "deps": Command("dbt deps", "nothing is recorded"),
-    "clean": Command("dbt clean", "nothing is recorded; artifacts under `OMNI_HOME` are outside the project, and stay"),
+    "clean": Command(
+        "dbt clean",
+        "nothing is recorded; it refuses what is outside of the project, as artifacts under `OMNI_HOME` are",
+    ),
     "init": Command("dbt init", "nothing is recorded; it is for another project"),
     "seed": Command(
         "dbt seed",
