@@ -17,6 +17,7 @@ from lakehouse.ledger.evidence import QuarantineAction
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.namespaces import QUARANTINE, bronze
 from lakehouse.partitions import contiguous_windows
+from lakehouse.proof.foreign_writes import find_foreign_writes
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import QUARANTINE_COLUMNS
 from lakehouse.tables.catalog import load_table_if_exists, open_catalog
@@ -66,6 +67,7 @@ def discard_records(settings: LakehouseSettings, selection: Selection, *, reason
         RecordNotHeld: no held record is meant.
     """
     catalog, ledger = open_catalog(settings), open_ledger(settings)
+    find_foreign_writes(catalog, ledger)  # else a check would speak for rows that somebody may take back
     wanted = _wanted(catalog, selection)
     ledger.record_quarantine_actions([_action("discarded", record, reason, by) for record in wanted])
     for asset in {record.asset for record in wanted}:

@@ -4,8 +4,10 @@ import json
 
 import pyarrow as pa
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 
 from lakehouse.ledger.evidence import CheckResult
+from lakehouse.ledger.foreign_writes import standing_foreign_writes
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT
@@ -144,6 +146,16 @@ def test_too_large_a_share_of_held_records_fails_the_partition_until_they_are_di
     assert [r.partition for r in held(urgent)] == ["2026-04-15", "2026-04-16"]  # on record, both
     (action,) = open_ledger(urgent).quarantine_actions()
     assert (action.action, action.reason, action.acted_by) == ("discarded", "a test ticket", "bo")
+
+
+def test_a_discard_first_finds_what_someone_else_wrote_since_its_checks_may_speak_for_rows_that_are_taken_back(urgent):
+    day = "2026-04-15"
+    stranger = SqlCatalog("lake", uri=f"sqlite:///{urgent.home}/catalog.db", warehouse=urgent.warehouse_url)
+    find_table(stranger, TICKET_EVENTS).delete(f"event_id == '{day}-good'")
+
+    discard_records(urgent, Selection(window=Window.of_keys(day, day)), reason="test", by="bo")
+
+    assert [each.partition for each in standing_foreign_writes(open_ledger(urgent))] == [day]
 
 
 def test_held_records_that_left_their_table_are_not_conserved(urgent):
