@@ -181,7 +181,7 @@ class Readiness:
         """Days inside the horizon, beside others, that were never written though what they read holds rows."""
         if node.layer != BRONZE and node.is_partitioned:
             for first, last in self._horizons[node.name].ranges:
-                days = (key for key in Window.of_keys(first, last).keys if key not in others)
+                days = [key for key in Window.of_keys(first, last).keys if key not in others]
                 yield from (key for key in days if self._is_uncomputed(node, key))
 
     def _is_uncomputed(self, node: AssetNode, partition: str) -> bool:
@@ -244,8 +244,10 @@ class Readiness:
         found = self._checks.get(item.id) if item else None
         if found is None:
             return _NO_OUTCOMES, frozenset()
-        redefined = found.defined_otherwise(node.definitions) & node.checks.keys()
-        return found.only(node.checks.keys() - redefined), redefined
+        redefined = found.defined_otherwise(node.definitions)
+        if not redefined:
+            return found.only(node.checks.keys()), redefined
+        return found.only(node.checks.keys() - redefined), redefined & node.checks.keys()
 
     def _changed_inputs(
         self, node: AssetNode, partition: str, item: Materialization | None, coverage: Sequence[Coverage]
