@@ -88,14 +88,15 @@ class Plugin(BasePlugin):
                     self._lake = Lake(target, self._settings, self._catalog, self._ledger, self._connection)
                 self._stamp = stamp_of(self._settings.dbt_project_dir)
                 self._lake.builder.pin(invocation_id)
-            self._refuse_other_rows(cursor, self._lake)
+            is_for_a_node = "." in _adapter().connections.get_thread_connection().name
+            self._refuse_other_rows(cursor, self._lake, made=not is_for_a_node)
 
     def store(self, target_config: TargetConfig) -> None:
         """Replace the window of a model's table and record it; or what else a macro hands over."""
         lake, config = self._lake, target_config.config
         assert lake is not None  # dbt stores through a connection
         cursor, command = _cursor(), _flags()["WHICH"]
-        self._refuse_other_rows(cursor, lake)
+        self._refuse_other_rows(cursor, lake, made=True)
         handed_over = target_config.location.format if target_config.location else None
         if handed_over == SELECTION:
             (database,) = cursor.execute("select current_database()").fetchone()
@@ -118,8 +119,10 @@ class Plugin(BasePlugin):
                 refuse_another_logic(model, self._declared())
             lake.build(model, _compute)
 
-    def _refuse_other_rows(self, cursor: DuckDBPyConnection, lake: Lake) -> None:
+    def _refuse_other_rows(self, cursor: DuckDBPyConnection, lake: Lake, *, made: bool) -> None:
         """Stop where a profile, hook, macro or test has made the tables, or what SQL makes of them, others.
+
+        Functions and types are looked for where `made`: not on the connections of the nodes, which are many.
 
         Raises:
             DbtRuntimeError: it has.
@@ -127,7 +130,7 @@ class Plugin(BasePlugin):
         lake.views.refuse_others(cursor)
         if _flags()["WHICH"] in {*BUILDING, *TESTING}:
             try:
-                self._session.refuse_others(cursor)
+                self._session.refuse_others(cursor, made=made)
             except ConfigurationError as error:
                 raise DbtRuntimeError(str(error)) from error
 

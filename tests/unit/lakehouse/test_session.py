@@ -20,14 +20,14 @@ def prepared():
 def test_duckdb_as_the_plugin_prepares_it_is_let_in(prepared):
     connection, session = prepared
 
-    session.refuse_others(connection.cursor())
+    session.refuse_others(connection.cursor(), made=True)
 
 
 @pytest.mark.parametrize(
     ("made", "undone", "named"),
     [
         ("set global timezone = 'Europe/Berlin'", "set global timezone = 'UTC'", "TimeZone = Europe/Berlin"),
-        ("set global integer_division = true", "reset global integer_division", "integer_division = true"),
+        ("set global integer_division = true", "reset global integer_division", "integer_division = True"),
         ("set global default_null_order = 'nulls_first'", "reset global default_null_order", "default_null_order = "),
         ("set global default_collation = 'nocase'", "reset global default_collation", "default_collation = "),
         ("create macro lower(x) as 'z'", "drop macro lower", "function lower"),
@@ -40,10 +40,10 @@ def test_what_would_give_other_rows_is_refused_by_name(prepared, made, undone, n
     connection.execute(made)
 
     with pytest.raises(ConfigurationError, match=f"DuckDB: found {named}"):
-        session.refuse_others(connection.cursor())
+        session.refuse_others(connection.cursor(), made=True)
 
     connection.execute(undone)
-    session.refuse_others(connection.cursor())
+    session.refuse_others(connection.cursor(), made=True)
 
 
 def test_a_variable_and_a_setting_of_one_connection_are_found_on_it(prepared):
@@ -53,4 +53,4 @@ def test_a_variable_and_a_setting_of_one_connection_are_found_on_it(prepared):
     cursor.execute("set timezone = 'Europe/Berlin'")
 
     with pytest.raises(ConfigurationError, match="found TimeZone = Europe/Berlin, variable shift, set by"):
-        session.refuse_others(cursor)
+        session.refuse_others(cursor, made=False)
