@@ -74,6 +74,12 @@ def narrowed(sql: str, chunk: Chunk) -> str:
     return _MARKED.sub(lambda match: _bounded(match, chunk), sql)
 
 
+def window_columns(sql: str) -> set[str]:
+    """Names of the columns by whose day compiled SQL is bounded."""
+    bounded = (match for match in _MARKED.finditer(sql) if not match["what"].startswith("window_"))
+    return {match["column"].rpartition(".")[2] for match in bounded}
+
+
 def without_bounds(sql: str) -> str:
     """Compiled SQL that says where the window is and not which: the same text in every window."""
     return _MARKED.sub(lambda match: f"omni_{match['what']}('{match['column']}', '{match['kind']}')", sql)
@@ -112,7 +118,7 @@ def _bounded(match: re.Match[str], chunk: Chunk) -> str:
 
 def _says(match: re.Match[str], chunk: Chunk) -> bool:
     """Whether a predicate is the one of the chunk; an expression says in its marker what it is."""
-    is_expression = match["what"] in ("window_first_day", "window_last_day")
+    is_expression = match["what"].startswith("window_")
     return is_expression or _bounded(match, chunk).split() == match["text"].split()
 
 

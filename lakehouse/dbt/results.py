@@ -14,7 +14,8 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from lakehouse.builds.chunks import Chunk, depends_on_window, has_marks, narrowed
-from lakehouse.dbt.definitions import data_test_definition, depends_on_how_many_days
+from lakehouse.dbt.definitions import data_test_definition
+from lakehouse.dbt.missed_rows import depends_on_how_many_days
 from lakehouse.ledger.evidence import CheckResult, Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE, Window, parse_day

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from lakehouse.dbt import results
-from lakehouse.dbt.definitions import depends_on_how_many_days
+from lakehouse.dbt.missed_rows import depends_on_how_many_days
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
@@ -74,6 +74,9 @@ def test_a_unit_test_brings_rows_of_its_own_and_is_asked_of_no_day(failed):
     assert failed(FEW, "pass", 0, is_unit_test=True) == []
 
 
+READ = "(select * from t where /*window:at:timestamp*/ at is not null /*end window*/)"
+
+
 @pytest.mark.parametrize(
     ("sql", "depends"),
     [
@@ -82,7 +85,33 @@ def test_a_unit_test_brings_rows_of_its_own_and_is_asked_of_no_day(failed):
         ("with n as (select count(*) as n from t) select n from n where n < 5", True),
         ("select 1 from t having max(a) < 5", True),
         ("select 'cut off", True),
+        ("select a from t where b not in ('x', 'y') and not (c in (1, 2))", False),
+        ("select a from t join u using (a) where u.b", False),
+        ("select a from t group by a having count(*) < 10", True),
+        ("select a from t group by a having count(*) > 1 and sum(b) < 5", True),
+        ("with n as (select a, count(*) as n from t group by a) select a, n from n where a not in ('x')", False),
+        (
+            "with n as (select a, count(*) as n from t group by a), m as (select a, n as m from n) select 1 from m where m < 2",
+            True,
+        ),
+        ("select a from t where b < (select avg(b) from t)", True),
+        ("select a from (select a, sum(b) as b from t group by a) t join u on t.a = u.a and t.b <> u.b", True),
+        (f"select cast(at as date) as d, sum(b) from {READ} group by cast(at as date) having sum(b) < 5", False),
+        (
+            f"with n as (select cast(at as date) as d, sum(b) as b from {READ} group by 1) select d from n where b < 5",
+            True,
+        ),
+        (f"select l.b from {READ} l full join {READ} r on l.at = r.at where l.b is null", False),
+        (f"select l.b from {READ} l full join {READ} r on l.at < r.at where l.b is null", True),
+        (f"select cast(at as time) as d, sum(b) from {READ} group by cast(at as time) having sum(b) < 5", True),
+        ("select a from v where a not in (select a from t)", True),
+        ("select a from v where not exists (select 1 from t where t.a = v.a)", True),
+        ("select a from v except select a from t", True),
+        ("select v.a from v left join t using (a) where t.a is null", True),
+        ("select a from v anti join t using (a)", True),
+        ("select a from t where b > all (select b from u)", True),
+        ("select a from (select a, row_number() over (order by a) as n from t) where n = 1 and a <> 1", True),
     ],
 )
-def test_what_puts_all_rows_together_without_a_group_depends_on_how_many_days_it_sees(sql, depends):
+def test_what_misses_rows_depends_on_how_many_days_it_sees_and_what_counts_them_does_not(sql, depends):
     assert depends_on_how_many_days(sql, {}) is depends
