@@ -18,8 +18,8 @@ from lakehouse.builds.logic import logic_of
 from lakehouse.dbt.declared import Declared, hash_of_variable, stamp_of, write_declared
 from lakehouse.dbt.definitions import data_test_definition, unit_test_definition
 
-_CLOCK = re.compile(r"\bdate(?:time)?\s*\.\s*(?:now|utcnow|today)\s*\(")
-"""Of Jinja's `modules.datetime`."""
+_CLOCK = (re.compile(r"\bmodules\b"), re.compile(r"\bdatetime\b"), re.compile(r"\b(?:now|utcnow|today)\b"))
+"""Words of a template that asks the clock of Jinja's `modules.datetime`, whatever it calls it."""
 _COMPILE = ("--quiet", "compile", "--no-introspect", "--no-populate-cache", "--no-write-json", "--target-path")
 
 
@@ -57,7 +57,7 @@ def _asks_the_clock(manifest: Any, model: Any) -> bool:
         if (macro := manifest.macros.get(key)) is not None:
             texts.append(macro.macro_sql)
             left |= set(macro.depends_on.macros) - seen
-    return any(_CLOCK.search(text) for text in texts)
+    return any(all(word.search(text) for word in _CLOCK) for text in texts)
 
 
 def _logic(nodes: Mapping[str, Any], sql: Mapping[str, str]) -> Iterator[tuple[str, str]]:
