@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,16 @@ def settings(tmp_path: Path, parsed_project: ParsedProject) -> LakehouseSettings
     manifests.mkdir()
     settings = LakehouseSettings(home=tmp_path / "the home", manifests=manifests)
     parsed_project.give_to(settings)
+    return settings
+
+
+def ticket_lake(root: Path, parsed_project: ParsedProject, days: Iterable[str]) -> LakehouseSettings:
+    """A lakehouse below a folder, to be shared by the tests of a module, with a manifest of an event on each day."""
+    settings = LakehouseSettings(home=root / "home", manifests=root / "manifests")
+    parsed_project.give_to(settings)
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(number, day) for number, day in enumerate(days, 1)])
+    manifest = ticket_manifest([source("a", "a.jsonl")])
+    (settings.manifests / f"{manifest['manifest_id']}.json").write_text(json.dumps(manifest), "utf-8")
     return settings
 
 

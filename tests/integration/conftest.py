@@ -8,6 +8,7 @@ from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import find_table
 from lakehouse.tables.filters import day_filter
 from loaders.ingest import ingest
+from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import (
     TICKET_EVENTS,
@@ -20,6 +21,18 @@ from tests.conftest import (
 )
 
 
+def run(settings):
+    """`omni run`, which must end complete."""
+    outcome = run_main_job(settings, None, lambda _: None)
+    assert outcome.is_complete, outcome.lines
+
+
+def statuses(settings):
+    """Every verdict's status, by asset and partition as a person types them."""
+    readiness = open_readiness(settings)
+    return {v.name: str(v.status) for asset in readiness.graph.nodes for v in readiness.verdicts(asset).values()}
+
+
 @pytest.fixture(scope="session")
 def filled_sample(shared, parsed_project):
     """The lakehouse of the bundled sample after `omni run`. Shared by all workers: tests only read it."""
@@ -27,8 +40,7 @@ def filled_sample(shared, parsed_project):
     with made_once(shared / "sample") as is_to_be_made:
         if is_to_be_made:
             parsed_project.give_to(settings)
-            outcome = run_main_job(settings, None, lambda _: None)
-            assert outcome.is_complete, outcome.lines
+            run(settings)
     return settings
 
 

@@ -398,7 +398,12 @@ def test_a_model_that_cannot_be_compiled_or_asks_the_clock_is_stale_and_says_why
         "{{ exceptions.raise_compiler_error('no such luck') if execute }} with events as",
         ("ticket_fact",),
     )
-    asking = Edit("macros/duckdb/dialect.sql", "60000000", "{% set day = modules.datetime.date %}{{ day.today().year }}", (KPI[5:],))
+    asking = Edit(
+        "macros/duckdb/dialect.sql",
+        "60000000",
+        "{% set day = modules.datetime.date %}{{ day.today().year }}",
+        (KPI[5:],),
+    )
 
     lake = edited(broken, asking)
 

@@ -27,21 +27,11 @@ from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import open_readiness
 from orchestration.report.pages import as_html, as_markdown
 from orchestration.report.report import build_report
-from orchestration.runs.main_job import run_main_job
-from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import TICKET_EVENTS, ticket_lake
 from tests.dbt_shell import dbt
+from tests.integration.conftest import run, statuses
 
 ONE, TWO = "2026-04-01", "2026-04-02"
-
-
-def run(settings):
-    outcome = run_main_job(settings, None, lambda _: None)
-    assert outcome.is_complete, outcome.lines
-
-
-def statuses(settings):
-    readiness = open_readiness(settings)
-    return {v.name: str(v.status) for asset in readiness.graph.nodes for v in readiness.verdicts(asset).values()}
 
 
 def write(settings, table, values, **where):
@@ -55,11 +45,7 @@ def write(settings, table, values, **where):
 def lake(tmp_path_factory, parsed_project):
     """Two days of tickets after `omni run`."""
     root = tmp_path_factory.mktemp("lake")
-    settings = LakehouseSettings(home=root / "home", manifests=root / "manifests")
-    parsed_project.give_to(settings)
-    write_lines(settings.manifests / "a.jsonl", [ticket_event(1, ONE), ticket_event(2, TWO)])
-    manifest = ticket_manifest([source("a", "a.jsonl")])
-    (settings.manifests / f"{manifest['manifest_id']}.json").write_text(json.dumps(manifest), "utf-8")
+    settings = ticket_lake(root, parsed_project, [ONE, TWO])
     run(settings)
     assert set(statuses(settings).values()) <= {"READY", "EMPTY", "UNKNOWN"}
     return settings

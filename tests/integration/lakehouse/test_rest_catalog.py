@@ -1,7 +1,5 @@
 """With a REST catalog each verdict asks it what its tables are: what someone else commits is never called safe."""
 
-import json
-
 import pytest
 from pydantic import SecretStr
 from pyiceberg.exceptions import ServerError
@@ -12,14 +10,13 @@ from lakehouse.ledger.catalog_versions import catalog_versions
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.proof.foreign_writes import find_foreign_writes
-from lakehouse.settings import LakehouseSettings
 from lakehouse.tables import catalog as catalog_module
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.filters import day_filter
 from loaders.ingest import ingest
 from orchestration.readiness.readiness import open_readiness
-from orchestration.runs.main_job import run_main_job
-from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
+from tests.conftest import TICKET_EVENTS, ticket_lake
+from tests.integration.conftest import run, statuses
 from tests.integration.rest_catalog_server import serving_rest
 
 ONE, TWO = "2026-04-01", "2026-04-02"
@@ -31,11 +28,7 @@ SAFE = {"READY", "EMPTY", "UNKNOWN"}
 def served(tmp_path_factory, parsed_project):
     """Two days of tickets after `omni run`, with a REST catalog; and the catalog behind it, which others may use."""
     root = tmp_path_factory.mktemp("rest")
-    settings = LakehouseSettings(home=root / "home", manifests=root / "manifests")
-    parsed_project.give_to(settings)
-    write_lines(settings.manifests / "a.jsonl", [ticket_event(1, ONE), ticket_event(2, TWO)])
-    manifest = ticket_manifest([source("a", "a.jsonl")])
-    (settings.manifests / f"{manifest['manifest_id']}.json").write_text(json.dumps(manifest), "utf-8")
+    settings = ticket_lake(root, parsed_project, [ONE, TWO])
     with serving_rest(root / "server", settings.warehouse_url) as (address, behind):
         settings = settings.model_copy(update={"catalog_type": "rest", "catalog_uri": SecretStr(address)})
         with pytest.MonkeyPatch.context() as patch:  # dbt reads these in a process of its own
@@ -54,16 +47,6 @@ def lake(served):
 @pytest.fixture
 def behind(served):
     return served[1]
-
-
-def run(settings):
-    outcome = run_main_job(settings, None, lambda _: None)
-    assert outcome.is_complete, outcome.lines
-
-
-def statuses(settings):
-    readiness = open_readiness(settings)
-    return {v.name: str(v.status) for asset in readiness.graph.nodes for v in readiness.verdicts(asset).values()}
 
 
 def look(settings):
