@@ -22,7 +22,7 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.schema import Schema
-from pyiceberg.table import CommitTableResponse, Table, TableProperties, Transaction
+from pyiceberg.table import CommitTableResponse, Table, TableProperties
 from pyiceberg.table.update import AssertCreate, SetPropertiesUpdate, TableRequirement, TableUpdate
 from pyiceberg.transforms import parse_transform
 from sqlalchemy import Engine
@@ -33,7 +33,8 @@ from lakehouse.database import BUSY_TIMEOUT_S, open_engine, refuse_lost_catalog
 from lakehouse.errors import ConfigurationError
 from lakehouse.namespaces import NAMESPACES
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.schema_changes import compare, refuse_conflicts
+from lakehouse.tables.commits import LandedCommits
+from lakehouse.tables.schema_changes import compare, refuse_conflicts, set_name_mapping
 from lakehouse.tables.versions import (
     CATALOG_NAME,
     TableVersion,
@@ -87,8 +88,8 @@ def open_catalog(settings: LakehouseSettings) -> Catalog:
         refuse_lost_catalog(settings)
         open_engine(settings.catalog_url).connect().close()  # makes the folder and sets write-ahead logging
         uri += f"{'&' if '?' in uri else '?'}timeout={BUSY_TIMEOUT_S}"
-    kind = {"type": "sql"} if settings.catalog_type == "sql" else {"py-catalog-impl": f"{__name__}.FollowedRestCatalog"}
-    own = {**kind, "uri": uri, "warehouse": settings.warehouse_url}
+    kind = LandingSqlCatalog if settings.catalog_type == "sql" else FollowedRestCatalog
+    own = {"py-catalog-impl": f"{__name__}.{kind.__name__}", "uri": uri, "warehouse": settings.warehouse_url}
     catalog = load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
     if isinstance(catalog, SqlCatalog):
         keep_versions(catalog.engine)
@@ -98,7 +99,11 @@ def open_catalog(settings: LakehouseSettings) -> Catalog:
     return catalog
 
 
-class FollowedRestCatalog(RestCatalog):
+class LandingSqlCatalog(LandedCommits, SqlCatalog):
+    """A catalog in a database; its commits move the rows of their tables by `keep_versions`."""
+
+
+class FollowedRestCatalog(LandedCommits, RestCatalog):
     """A REST catalog through which every commit moves the row of its table, after it has landed.
 
     From the metadata that the server says it replaced: what someone else committed in between stays apart. So does a
@@ -228,9 +233,3 @@ def _bounds(partition_by: dict[str, str]) -> dict[str, str]:
     days = [column for column, transform in partition_by.items() if transform == "day"]
     columns = {f"{TableProperties.METRICS_MODE_COLUMN_CONF_PREFIX}.{column}": "full" for column in days}
     return {TableProperties.DEFAULT_WRITE_METRICS_MODE: "none", **columns} if days else {}
-
-
-def set_name_mapping(transaction: Transaction) -> None:
-    """Let files without Iceberg field ids (DuckDB writes such) be added by column name."""
-    mapping = transaction.table_metadata.schema().name_mapping.model_dump_json()
-    transaction.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})

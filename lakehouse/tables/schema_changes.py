@@ -14,7 +14,7 @@ from pyiceberg.io.pyarrow import (
     schema_to_pyarrow,
 )
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table, Transaction
+from pyiceberg.table import Table, TableProperties, Transaction
 from pyiceberg.types import DecimalType, DoubleType, FloatType, IcebergType, IntegerType, LongType
 
 from lakehouse.errors import IncompatibleSchema
@@ -100,3 +100,9 @@ def _widens(narrow: IcebergType, wide: IcebergType) -> bool:
         return narrow.scale == wide.scale and narrow.precision < wide.precision
     pair = type(narrow), type(wide)
     return pair in ((IntegerType, LongType), (FloatType, DoubleType))
+
+
+def set_name_mapping(transaction: Transaction) -> None:
+    """Let files without Iceberg field ids (DuckDB writes such) be added by column name."""
+    mapping = transaction.table_metadata.schema().name_mapping.model_dump_json()
+    transaction.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})

@@ -6,6 +6,7 @@ a server that has imported the heavy libraries and nothing of the product: half 
 """
 
 import functools
+import itertools
 import multiprocessing
 import os
 import pkgutil
@@ -21,6 +22,9 @@ from datetime import date, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psycopg2.extensions
+from sqlalchemy import Engine, event
 
 from lakehouse.settings import LakehouseSettings
 
@@ -144,6 +148,33 @@ def move_away(folder: Path, seconds: float) -> None:
         away.rename(folder)
 
     threading.Thread(target=put_back).start()
+
+
+def lose_answer(number: int, told: Path) -> None:
+    """Let a commit to a database succeed and its answer be lost: the `number`-th of this process; `told` says so then.
+
+    A server's connection is gone with it, as where the server, or the way to it, ends at that moment.
+    """
+    commits = itertools.count(1)
+
+    def commit_of(connection: type[Any], lost: type[Exception]) -> type[Any]:
+        class Losing(connection):  # type: ignore[misc]  # whichever driver
+            def commit(self) -> None:
+                super().commit()
+                if next(commits) == number:
+                    told.touch()
+                    if connection is not sqlite3.Connection:
+                        self.close()
+                    raise lost("server closed the connection unexpectedly")
+
+        return Losing
+
+    @event.listens_for(Engine, "do_connect")
+    def _connect(dialect: Any, _record: Any, _args: Any, options: dict[str, Any]) -> None:
+        if dialect.name == "sqlite":
+            options["factory"] = commit_of(sqlite3.Connection, sqlite3.OperationalError)
+        else:
+            options["connection_factory"] = commit_of(psycopg2.extensions.connection, psycopg2.OperationalError)
 
 
 def set_clock(offset: timedelta) -> None:

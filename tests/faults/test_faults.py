@@ -3,11 +3,12 @@
 The short form runs with the other tests; `make faults` (OMNI_FAULTS=full) runs every point, load and hit.
 """
 
+import itertools
 import os
 import random
 import resource
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cache, partial
@@ -20,12 +21,24 @@ from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import ingest
 from tests.conftest import DOC_ASSETS, TICKET_EVENTS
-from tests.faults.driver import Fault, Outcome, hold_lock, load_days_in_parallel, move_away, set_clock, strike
+from tests.faults.driver import (
+    Fault,
+    Outcome,
+    hold_lock,
+    load_days_in_parallel,
+    lose_answer,
+    move_away,
+    set_clock,
+    strike,
+)
 from tests.faults.lake import DAYS, Clean, Content, assert_old_or_new, assert_sound, content, write_sources
+from tests.integration.postgres_server import binaries, new_database, postgres
 
 IS_FULL = os.environ.get("OMNI_FAULTS") == "full"
 ASSETS = {"tickets": TICKET_EVENTS, "documents": DOC_ASSETS}
 YEAR = timedelta(days=365)
+SOME_COMMITS = (12, 13)
+"""Of the 17 to the database of a load: one to a table, and its record in the ledger."""
 
 
 @pytest.fixture(scope="session")
@@ -166,6 +179,40 @@ def test_a_catalog_that_is_missing_from_the_start_is_told(settings, clean, kind)
     resume(settings, asset, clean(asset))
     assert_explained(outcome)
     assert outcome.error
+
+
+@contextmanager
+def databases(store: str) -> Iterator[Callable[[Path], LakehouseSettings]]:
+    """Makes lakehouses, each with a database of its own: a file, or one of a Postgres."""
+    if store == "sqlite":
+        yield lakehouse
+        return
+    if not (folder := binaries()):
+        pytest.skip("no Postgres; next: apt-get install postgresql")
+    with postgres(folder) as server:
+        yield lambda folder: lakehouse(folder).model_copy(update={"catalog_uri": new_database(server)})
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+@pytest.mark.parametrize("kind", ASSETS if IS_FULL else ["tickets"])
+@pytest.mark.parametrize("load", ["first", "again"] if IS_FULL else ["again"])
+def test_a_commit_whose_answer_is_lost_is_exact_afterwards(tmp_path, clean, load, kind, store):
+    asset = ASSETS[kind]
+    with databases(store) as new_lakehouse:
+        for number in itertools.count(1) if IS_FULL else SOME_COMMITS:
+            (folder := tmp_path / str(number)).mkdir()
+            settings, told = new_lakehouse(folder), folder / "told"
+            old = load_first_version(settings, asset) if load == "again" else {}
+            write_sources(settings, asset, 2)
+
+            outcome = strike(settings, asset, Fault("start", partial(lose_answer, number, told)))
+
+            if not told.exists():
+                break
+            assert_explained(outcome)
+            assert_old_or_new(settings, old, clean(asset).content)
+            resume(settings, asset, clean(asset))
+    assert number >= max(SOME_COMMITS)
 
 
 SOURCE_FAULTS = [("tickets", "rewritten", "planned", 1), ("documents", "vanished", "planned", 1)]

@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
-from sqlalchemy import URL
+from pydantic import SecretStr
+from sqlalchemy import URL, create_engine, text
 
 _DRIVER = "postgresql+psycopg2"
 _NAMES = ("postgres", "nobody")
@@ -41,6 +43,16 @@ def postgres(folder: Path) -> Iterator[URL]:
             yield URL.create(_DRIVER, "omni", database="postgres", query={"host": root})
         finally:
             subprocess.run([*control, "-m", "immediate", "stop"], user=user, cwd=root, check=True)
+
+
+def new_database(server: URL) -> SecretStr:
+    """Create an empty database; its URL, as settings have it."""
+    name = f"omni_{uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"create database {name}"))
+    engine.dispose()
+    return SecretStr(server.set(database=name).render_as_string(hide_password=False))
 
 
 def _user() -> str | None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pyarrow as pa
 import pytest
@@ -21,7 +20,7 @@ from lakehouse.upkeep.maintenance import maintain
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
-from tests.integration.postgres_server import binaries, postgres
+from tests.integration.postgres_server import binaries, new_database, postgres
 
 SERVER = os.environ.get("OMNI_TEST_POSTGRES_URI")  # before the tests are isolated from the environment
 
@@ -41,15 +40,12 @@ def server():
 @pytest.fixture
 def on_postgres(server, settings, monkeypatch):
     """A lakehouse whose catalog and ledger are a new database, for the processes that it starts, too."""
-    name = f"omni_{uuid4().hex}"
+    uri = new_database(server)
+    monkeypatch.setenv("OMNI_CATALOG_URI", uri.get_secret_value())
+    yield LakehouseSettings(home=settings.home, manifests=settings.manifests, catalog_uri=uri)
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"create database {name}"))
-    uri = server.set(database=name).render_as_string(hide_password=False)
-    monkeypatch.setenv("OMNI_CATALOG_URI", uri)
-    yield LakehouseSettings(home=settings.home, manifests=settings.manifests, catalog_uri=uri)
-    with engine.connect() as connection:
-        connection.execute(text(f"drop database {name} with (force)"))
+        connection.execute(text(f"drop database {make_url(uri.get_secret_value()).database} with (force)"))
     engine.dispose()
 
 

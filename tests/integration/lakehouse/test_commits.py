@@ -7,10 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table, Transaction
 from pyiceberg.types import StringType
+from sqlalchemy.exc import OperationalError
 
+from lakehouse.errors import WindowConflict
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, open_catalog
 from lakehouse.tables.commits import _Transaction, replace_window
@@ -33,6 +37,11 @@ def stage(table: Table, folder: Path) -> Path:
     schema = schema_to_pyarrow(table.schema(), include_field_ids=False)
     pq.write_table(pa.Table.from_pylist([event], schema), folder / "staged.parquet")
     return folder / "staged.parquet"
+
+
+def allow_one_attempt(table: Table) -> None:
+    with table.transaction() as transaction:
+        transaction.set_properties({"commit.retry.num-retries": "0"})
 
 
 @pytest.mark.parametrize("has_links", [True, False])
@@ -69,3 +78,35 @@ def test_a_transaction_keeps_its_metadata_until_it_changes_and_never_shows_those
             derived = Transaction.table_metadata.fget(transaction)  # at a moment of its own
             assert found == derived.model_copy(update={"last_updated_ms": found.last_updated_ms})
     assert table.properties["a"] == "b"
+
+
+@pytest.mark.parametrize("error", [CommitFailedException, OperationalError])
+def test_a_commit_that_landed_and_is_reported_as_failed_on_the_last_attempt_is_taken_for_one_that_succeeded(
+    table, tmp_path, monkeypatch, error
+):
+    allow_one_attempt(table)
+    real = SqlCatalog.commit_table
+
+    def commit_and_lose_the_answer(*args):
+        real(*args)
+        raise error("lost", None, None)
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", commit_and_lose_the_answer)
+
+    snapshot_id = replace_window(table, ALWAYS, [stage(table, tmp_path)], {})
+
+    monkeypatch.undo()
+    table.refresh()
+    assert [snapshot.snapshot_id for snapshot in table.snapshots()] == [snapshot_id]
+    assert table.scan().to_arrow()["event_id"].to_pylist() == ["e1"]
+
+
+def test_a_commit_that_is_refused_is_not_taken_for_one_that_landed(table, tmp_path, monkeypatch):
+    def refuse_commit(*_):
+        raise CommitFailedException("another process")
+
+    allow_one_attempt(table)
+    monkeypatch.setattr(SqlCatalog, "commit_table", refuse_commit)
+
+    with pytest.raises(WindowConflict):
+        replace_window(table, ALWAYS, [stage(table, tmp_path)], {})
