@@ -5,14 +5,15 @@ Read once per process through `load_settings`; tests build `LakehouseSettings` t
 """
 
 import getpass
+import os
 import re
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.namespaces import NAMESPACES
@@ -35,6 +36,9 @@ class LakehouseSettings(BaseSettings):
     home: Path = Field(default=Path("var"), description="Everything that a run writes.")
     manifests: Path = Field(default=Path("manifests"), description="Folder of source manifests.")
     source_root: Path | None = Field(default=None, description="Second root for relative source paths.")
+    source_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="More roots of source paths, each behind a colon."
+    )
     source_aliases: dict[str, str] = Field(default_factory=dict, description="URL prefix → URL prefix, as JSON.")
 
     catalog_type: Literal["sql", "rest"] = Field(default="sql", description="Kind of Iceberg catalog.")
@@ -82,6 +86,16 @@ class LakehouseSettings(BaseSettings):
     def _anchor(cls, path: Path | None) -> Path | None:
         return None if path is None else (PROJECT_ROOT / path.expanduser()).resolve()
 
+    @field_validator("source_roots", mode="before")
+    @classmethod
+    def _split(cls, paths: Any) -> Any:
+        return [path for path in paths.split(os.pathsep) if path] if isinstance(paths, str) else paths
+
+    @field_validator("source_roots")
+    @classmethod
+    def _anchor_each(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple((PROJECT_ROOT / path.expanduser()).resolve() for path in paths)
+
     @field_validator("warehouse")
     @classmethod
     def _locate(cls, warehouse: str | None) -> str | None:
@@ -103,6 +117,11 @@ class LakehouseSettings(BaseSettings):
         if bad := set("#?%") & set(str(path)):
             raise ValueError(f"{path}: an Iceberg warehouse cannot lie under a path with {' '.join(sorted(bad))}")
         return path
+
+    @property
+    def all_source_roots(self) -> tuple[Path, ...]:
+        """Folders that local sources may lie below, beside that of their manifest; a relative path is tried in turn."""
+        return (*((self.source_root,) if self.source_root else ()), *self.source_roots)
 
     @property
     def catalog_url(self) -> SecretStr:

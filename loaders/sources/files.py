@@ -4,25 +4,23 @@ A file is named as the manifest names it, never by a path of the machine, so tha
 everywhere.
 """
 
-import glob
-import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
+from typing import Any, BinaryIO, cast
 
 from lakehouse.settings import LakehouseSettings
 from lakehouse.unicode_text import escaped, is_text
 from loaders.errors import SourceUnreadable
 from loaders.manifests.manifest import Source
+from loaders.sources.local_files import local_matches, open_local
+from loaders.sources.stores import open_stored, store_matches
 
 _GLOB = set("*?[")
-_NO_DATA = (".", "_")
-"""How the names of hidden and marker files begin (`.git/…`, `_SUCCESS`, `_temporary/…`)."""
+_LOCAL = "file://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +30,42 @@ class SourceFile:
     name: str
     """As the manifest names it; with a glob, the matched path."""
     location: str
-    """Where fsspec finds it."""
+    """URL of it; of a file on this machine, without links."""
     stamp: str
     """Changes when the file does, as far as its directory entry tells (size and times, or the store's tag)."""
+    judged: os.stat_result | None = None
+    """What the directory entry of a file on this machine told when it was listed."""
+
+    @property
+    def path(self) -> str | None:
+        """Path of a file on this machine."""
+        return self.location.removeprefix(_LOCAL) if self.location.startswith(_LOCAL) else None
 
     def open(self) -> BinaryIO:
         """Open the bytes as they are stored.
 
         Raises:
-            SourceUnreadable: the file is gone or may not be read.
+            SourceUnreadable: the file is gone, may not be read, or is another than was listed.
         """
+        if self.path is None:
+            return cast(BinaryIO, open_stored(self.location, self.name))
         try:
-            if self.location.startswith("file://"):  # fsspec and pathlib cost more than to read a document
-                return io.FileIO(self.location.removeprefix("file://"))
-            return fsspec.open(self.location, "rb").open()  # type: ignore[no-any-return]  # fsspec has no types
+            return cast(BinaryIO, open_local(self.path, self.judged))
         except OSError as error:
             raise SourceUnreadable(f"{self.name}: cannot be opened ({error}); next: restore the file") from error
 
     def expect_unchanged(self) -> None:
-        """Compare the file with its stamp.
+        """Compare a file on this machine with its stamp.
 
         Raises:
             SourceUnreadable: it has changed since it was listed.
         """
-        fs, found = fsspec.core.url_to_fs(self.location)
-        if _stamp(_info(fs, found)) != self.stamp:
+        assert self.path is not None  # the bytes of a store's file are read once, as a stream
+        try:
+            is_same = _stamp(_told(os.stat(self.path, follow_symlinks=False))) == self.stamp  # noqa: PTH116
+        except FileNotFoundError:
+            is_same = False
+        if not is_same:
             raise SourceUnreadable(f"{self.name}: changed while it was read; next: run it again")
 
 
@@ -79,25 +88,14 @@ def find_files(
     if field != "source_url_or_path":
         who, what = f"{who}, {field}", field
     url = _apply_alias(settings, declared)
-    for root in _roots(settings, manifest_path, url):
-        try:
-            fs, location = fsspec.core.url_to_fs(f"{root}{url}")
-            found = sorted(_matches(fs, location, url), key=lambda match: match[0])
-        except (OSError, ValueError, TypeError, ImportError) as error:
-            raise SourceUnreadable(
-                f"{who}: {declared} cannot be listed ({error}); next: mend the path or the access to it"
-            ) from error
-        for path in (path for path, _ in found if not is_text(path)):
-            raise SourceUnreadable(
-                f'{who}: found a file named "{escaped(_name(declared, url, location, path))}", '
-                "expected a path in UTF-8; next: rename it"
-            )
-        if found:
-            scheme = fs.unstrip_protocol(location).removesuffix(location)
-            return [
-                SourceFile(_name(declared, url, location, path), f"{scheme}{path}", _stamp(info))
-                for path, info in found
-            ]
+    roots = [manifest_path.parent, *settings.all_source_roots]
+    for location in _locations(roots, url):
+        if found := sorted(_found(who, declared, url, location, roots), key=lambda file: file.name):
+            for file in (file for file in found if not is_text(file.name)):
+                raise SourceUnreadable(
+                    f'{who}: found a file named "{escaped(file.name)}", expected a path in UTF-8; next: rename it'
+                )
+            return found
     raise SourceUnreadable(
         f"{who}: no file at {declared!r}, neither beside {manifest_path.name} nor under OMNI_SOURCE_ROOT; "
         f"next: bring the file or take {what} out of {manifest_path.name}"
@@ -111,60 +109,41 @@ def _apply_alias(settings: LakehouseSettings, url: str) -> str:
     return url
 
 
-def _roots(settings: LakehouseSettings, manifest_path: Path, url: str) -> list[str]:
-    if "://" in url or Path(url).is_absolute():
-        return [""]
-    roots = [manifest_path.parent, *([settings.source_root] if settings.source_root else [])]
-    return [f"{root}/" for root in roots]
+def _locations(roots: list[Path], url: str) -> list[str]:
+    """Where a source may be, the first place first: a path on this machine, or the URL of a store."""
+    if "://" in url and not url.startswith(_LOCAL):
+        return [url]
+    path = url.removeprefix(_LOCAL)
+    if path.startswith("/"):
+        return [path.rstrip("/") or "/"]
+    return [f"{root}/{path.rstrip('/')}" for root in roots]
 
 
-def _matches(fs: Any, location: str, url: str) -> list[tuple[str, dict[str, Any]]]:
-    """Files at a location: itself, those below it, or those that its wildcards match (wildcards of `url` only).
-
-    Each with what its directory entry tells.
-    """
-    if fs.isfile(location):
-        return [(location, _info(fs, location))]
-    if _GLOB & set(url):
-        root = location.removesuffix(url.rpartition("://")[2])
-        pattern = glob.escape(root) + location[len(root) :] if root != location else location
-        return [(path, _info(fs, path)) for path in fs.glob(pattern) if fs.isfile(path)]
-    if not fs.isdir(location):
-        return []
-    if isinstance(fs, LocalFileSystem):
-        return list(_files_below(location))
-    start = len(location.rstrip("/")) + 1
-    return [
-        (path, info)
-        for path, info in fs.find(location, detail=True).items()
-        if not any(part.startswith(_NO_DATA) for part in path[start:].split("/"))
-    ]
+def _found(who: str, declared: str, url: str, location: str, roots: list[Path]) -> Iterator[SourceFile]:
+    """Files at a location: itself, those below it, or those that its wildcards match (wildcards of `url` only)."""
+    named = partial(_name, declared, url, location)
+    if "://" in location:
+        with _prefixed(f"{who}: {declared} "):
+            for path, info in store_matches(location, bool(_GLOB & set(url))):
+                yield SourceFile(named(path), path, _stamp(info))
+        return
+    try:
+        with _prefixed(f"{who}: "):
+            for match in local_matches(location, _wildcard(url, location), roots, named):
+                yield SourceFile(named(match.path), f"{_LOCAL}{match.real_path}", _stamp(_told(match.told)), match.told)
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{who}: {declared} cannot be listed ({error}); next: mend the path or the access to it"
+        ) from error
 
 
-def _files_below(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Files below a local folder; the size and time of a link are those of the file that it leads to.
-
-    Without fsspec, whose listing costs three times as much. Every load lists all snapshots that are declared.
-    """
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(_NO_DATA):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files_below(entry.path)
-                continue
-            try:
-                found = entry.stat()
-            except FileNotFoundError:
-                if entry.is_symlink():
-                    raise
-                continue  # renamed or removed since it was listed
-            yield entry.path, _told(found)
-
-
-def _info(fs: Any, path: str) -> dict[str, Any]:
-    """What the directory entry of a file tells; of a link, that of the file that it leads to."""
-    return _told(Path(path).stat()) if isinstance(fs, LocalFileSystem) else fs.info(path)
+@contextmanager
+def _prefixed(words: str) -> Iterator[None]:
+    """Say of which source or file an error is."""
+    try:
+        yield
+    except SourceUnreadable as error:
+        raise SourceUnreadable(f"{words}{error}") from error
 
 
 def _told(found: os.stat_result) -> dict[str, Any]:
@@ -178,8 +157,13 @@ def _name(declared: str, url: str, location: str, path: str) -> str:
         return declared
     if not _GLOB & set(url):
         return f"{declared.rstrip('/')}{path[len(location.rstrip('/')) :]}"
-    fixed = declared[: _before_wildcard(declared)]
-    return fixed + path[len(location) - len(url.rpartition("://")[2]) + _before_wildcard(url.rpartition("://")[2]) :]
+    return declared[: _before_wildcard(declared)] + path[_wildcard(url, location) :]
+
+
+def _wildcard(url: str, location: str) -> int:
+    """Where the first part of a location with a wildcard of its URL begins; its length where none does."""
+    of_url = url.rpartition("://")[2].rstrip("/")
+    return len(location) - len(of_url) + _before_wildcard(of_url) if _GLOB & set(of_url) else len(location)
 
 
 def _before_wildcard(path: str) -> int:

@@ -108,7 +108,7 @@ def open_stream(file: SourceFile, source: Source) -> Iterator[SourceStream]:
     """
     with file.open() as raw:
         yield SourceStream(file, source, raw)
-    if file.location.startswith("file://") and _compression(file.name) is None:
+    if file.path is not None and _compression(file.name) is None:
         file.expect_unchanged()
 
 
@@ -123,10 +123,9 @@ def local_file(file: SourceFile, source: Source, folder: Path) -> Iterator[Local
         SourceUnreadable: as `verify_file`, or the file changed while it was read.
     """
     survey = _TextSurvey()
-    if file.location.startswith("file://") and _compression(file.name) is None and not _has_mark(file):
-        path = Path(file.location.removeprefix("file://"))
+    if file.path is not None and _compression(file.name) is None and not _has_mark(file):
         sha256 = verify_file(file, source, survey.look_at)
-        yield LocalFile(path, sha256, survey.lines, survey.has_controls)
+        yield LocalFile(Path(file.path), sha256, survey.lines, survey.has_controls)
         file.expect_unchanged()
         return
     copy = folder / uuid.uuid4().hex  # without an ending: DuckDB would take .gz for compressed

@@ -72,9 +72,8 @@ def lakehouse(
     for archive in (data / "pep_snapshots").glob("*.tar.gz"):
         with tarfile.open(archive) as tar:
             tar.extractall(folder / "pep_snapshots" / archive.name.removesuffix(".tar.gz"), filter="data")
-    settings = LakehouseSettings(
-        home=folder / "home", manifests=PROJECT_ROOT / "manifests" / "examples", source_root=folder
-    )
+    examples = PROJECT_ROOT / "manifests" / "examples"
+    settings = LakehouseSettings(home=folder / "home", manifests=examples, source_root=folder, source_roots=[data])
     parsed_project.give_to(settings)
     report = ingest(settings)
     done = build(settings)

@@ -77,7 +77,7 @@ def real(tmp_path_factory: pytest.TempPathFactory, parsed_project: ParsedProject
         with tarfile.open(archive) as tar:
             tar.extractall(folder / "pep_snapshots" / archive.name.removesuffix(".tar.gz"), filter="data")
     examples = PROJECT_ROOT / "manifests" / "examples"
-    settings = LakehouseSettings(home=folder / "home", manifests=examples, source_root=folder)
+    settings = LakehouseSettings(home=folder / "home", manifests=examples, source_root=folder, source_roots=[REAL_DATA])
     parsed_project.give_to(settings)
     build(settings)
     return settings, servicenow.read_events(REAL_DATA / "incident_event_log.csv")

@@ -158,7 +158,7 @@ def test_a_wildcard_in_a_file_of_a_folder_is_a_letter_like_others(settings):
 def test_a_file_url_is_found_and_named_as_declared(settings, tmp_path):
     write(tmp_path / "else where", "a.jsonl")
 
-    (file,) = found(settings, f"file://{tmp_path}/else where/a.jsonl")
+    (file,) = found(relocated(settings, source_roots=[tmp_path]), f"file://{tmp_path}/else where/a.jsonl")
 
     assert file.name == file.location == f"file://{tmp_path}/else where/a.jsonl"
 
@@ -166,13 +166,15 @@ def test_a_file_url_is_found_and_named_as_declared(settings, tmp_path):
 def test_a_glob_in_a_file_url_names_files_by_their_url(settings, tmp_path):
     write(tmp_path / "t", "b.jsonl", "a.jsonl")
 
-    assert names(settings, f"file://{tmp_path}/t/*.jsonl") == [f"file://{tmp_path}/t/{x}.jsonl" for x in "ab"]
+    rooted = relocated(settings, source_roots=[tmp_path])
+    assert names(rooted, f"file://{tmp_path}/t/*.jsonl") == [f"file://{tmp_path}/t/{x}.jsonl" for x in "ab"]
 
 
 def test_an_absolute_path_is_found_and_named_as_declared(settings, tmp_path):
     write(tmp_path / "t", "a.jsonl")
 
-    assert names(settings, tmp_path / "t" / "a.jsonl") == [f"{tmp_path}/t/a.jsonl"]
+    rooted = relocated(settings, source_roots=[tmp_path])
+    assert names(rooted, tmp_path / "t" / "a.jsonl") == [f"{tmp_path}/t/a.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -186,9 +188,8 @@ def test_an_absolute_path_is_found_and_named_as_declared(settings, tmp_path):
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_an_alias_leads_elsewhere_and_leaves_the_declared_names(settings, tmp_path, scheme, path, expected):
     write(tmp_path / "mirror", "docs/b.md", "docs/a.md")
-    aliased = relocated(
-        settings, source_aliases={"s3://other/": "/nowhere/", "s3://raw/": f"{scheme}{tmp_path}/mirror/"}
-    )
+    aliases = {"s3://other/": "/nowhere/", "s3://raw/": f"{scheme}{tmp_path}/mirror/"}
+    aliased = relocated(settings, source_aliases=aliases, source_roots=[tmp_path / "mirror"])
 
     files = found(aliased, path)
 
