@@ -8,6 +8,8 @@ import time
 import pytest
 
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.tables.catalog import open_catalog
+from lakehouse.tables.digest import content_digest, find_table
 from loaders.ingest import refresh
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 from tests.e2e.servers import BIN, serving
@@ -61,7 +63,8 @@ def expected(environment_of, tmp_path_factory):
 
 
 def digests(environment):
-    return {table: omni(environment, "digest", table).stdout for table in TABLES}
+    catalog = open_catalog(LakehouseSettings(home=environment["OMNI_HOME"]))
+    return {table: content_digest(find_table(catalog, table)) for table in TABLES}
 
 
 def test_a_backfill_from_the_page_writes_what_omni_run_writes(environment_of, expected, tmp_path):
