@@ -5,13 +5,17 @@ lets through is loaded like any other. The record itself stays in the quarantine
 A discarded record stays held and no longer counts against its partition. Who did it, and why, is in the ledger.
 """
 
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.table import Table
 
 from lakehouse.ledger.evidence import QuarantineAction
 from lakehouse.ledger.ledger import open_ledger
@@ -21,6 +25,8 @@ from lakehouse.proof.foreign_writes import find_foreign_writes
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import QUARANTINE_COLUMNS
 from lakehouse.tables.catalog import load_table_if_exists, open_catalog
+from lakehouse.tables.commits import replace_window
+from lakehouse.tables.filters import NOTHING
 from loaders.bronze.checks import check_partitions
 from loaders.bronze.held_records import HeldRecord, Selection, held_records
 from loaders.bronze.pipelines import new_run_id
@@ -88,11 +94,21 @@ def _wanted(catalog: Catalog, selection: Selection) -> list[HeldRecord]:
 def _keep_released(catalog: Catalog, records: Iterable[HeldRecord]) -> None:
     """Keep released records in the table, which lost them with the load of their partition."""
     table = load_table_if_exists(catalog, bronze(QUARANTINE))
-    now = datetime.now(UTC)
-    names = [name for name, _, _ in QUARANTINE_COLUMNS]
+    partitions: dict[tuple[str, str], list[HeldRecord]] = {}
+    for record in records:
+        partitions.setdefault((record.asset, record.partition), []).append(record)
+    if table is not None and partitions:
+        with tempfile.TemporaryDirectory() as folder:
+            files = [_written(table, some, Path(folder) / f"{n}.parquet") for n, some in enumerate(partitions.values())]
+            replace_window(table, NOTHING, files, {})
+
+
+def _written(table: Table, records: Iterable[HeldRecord], file: Path) -> Path:
+    """Records of one partition as a file, released at this instant."""
+    names, now = [name for name, _, _ in QUARANTINE_COLUMNS], datetime.now(UTC)
     rows = [{**{name: getattr(record, name) for name in names}, "released_at": now} for record in records]
-    if table is not None and rows:
-        table.append(pa.Table.from_pylist(rows, schema=schema_to_pyarrow(table.schema(), include_field_ids=False)))
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema_to_pyarrow(table.schema(), include_field_ids=False)), file)
+    return file
 
 
 def _action(action: str, record: HeldRecord, reason: str, by: str) -> QuarantineAction:

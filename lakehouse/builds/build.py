@@ -158,7 +158,7 @@ class Builder:
             written = dict(self._pinned.materializations)
             snapshots = {name: at for name in model.reach if (at := self._pinned.snapshot_ids.get(name)) is not None}
             partitions = self._partitions(model, staged.rows_of)
-        found = []
+        found, committed_at = [], datetime.now(UTC)
         for partition in partitions:
             inputs = {
                 name: of.input_version(reach := model.reach[name], partition)
@@ -172,7 +172,7 @@ class Builder:
                     partition=partition,
                     version=derived_version(model.logic, inputs),
                     snapshot_id=None,
-                    committed_at=datetime.now(UTC),
+                    committed_at=committed_at,
                     run_id=self.run_id,
                     rows=RowCounts(expected=rows, read=rows, loaded=rows),
                     inputs=inputs,

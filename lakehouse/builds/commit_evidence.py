@@ -7,7 +7,7 @@ in its snapshot's properties; `recover_ledger` records whatever the ledger lacks
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES
 from lakehouse.tables.catalog import list_tables
+from lakehouse.tables.versions import FILES
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,10 @@ _IN_EVIDENCE = (
     "is_forced",
     "read_snapshots",
     "logic",
+    "size_bytes",
 )
+_OF_THE_LEDGER = {"asset", "partition", "snapshot_id", "id", "held_by_snapshot_id"}
+"""Fields of a materialization that say where it is, not what it is."""
 
 
 def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
@@ -56,7 +60,7 @@ def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
 
 def read_evidence(properties: dict[str, str], snapshot_id: int | None) -> list[Materialization]:
     """The materializations that a snapshot's properties speak of; none for a snapshot without evidence."""
-    started_at = properties.get("omni.started-at")
+    started_at, details = properties.get("omni.started-at"), json.loads(properties.get(_EVIDENCE, "{}"))
     return [
         Materialization(
             asset=properties["omni.asset"],
@@ -76,9 +80,29 @@ def read_evidence(properties: dict[str, str], snapshot_id: int | None) -> list[M
             # Absent from the evidence of earlier versions, or with numbers.
             read_snapshots={name: int(at) for name, at in item.get("read_snapshots", {}).items()},
             logic=item.get("logic"),
+            size_bytes=item.get("size_bytes") or (_size_of_files(properties) if len(details) == 1 else None),
         )
-        for partition, item in json.loads(properties.get(_EVIDENCE, "{}")).items()
+        for partition, item in details.items()
     ]
+
+
+def _size_of_files(properties: dict[str, str]) -> int | None:
+    """Bytes of all data files of a commit; None where it names none. A staged file cannot say how large it is."""
+    return sum(file["size_bytes"] for file in json.loads(properties.get(FILES, "{}")).values()) or None
+
+
+def told_fields(properties: dict[str, str]) -> dict[str, list[str]]:
+    """Partition → the fields of its materialization that a snapshot's properties tell, which the ledger must say, too.
+
+    All but those of the ledger itself; of the evidence of an earlier version, what it had.
+    """
+    told = {}
+    for partition, item in json.loads(properties.get(_EVIDENCE, "{}")).items():
+        absent = {*_IN_EVIDENCE} - item.keys()
+        if "size_bytes" in absent:  # then each partition of a build had an instant of its own, in the ledger alone
+            absent |= {"committed_at", "started_at"}
+        told[partition] = [f.name for f in fields(Materialization) if f.name not in _OF_THE_LEDGER | absent]
+    return told
 
 
 def _detail(item: Materialization) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import logging
 import time
 import uuid
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
@@ -21,11 +22,12 @@ from pyiceberg.exceptions import (
     RESTError,
     TableAlreadyExistsError,
 )
+from pyiceberg.io import load_file_io
 from pyiceberg.schema import Schema
 from pyiceberg.table import CommitTableResponse, Table, TableProperties
 from pyiceberg.table.update import AssertCreate, SetPropertiesUpdate, TableRequirement, TableUpdate
 from pyiceberg.transforms import parse_transform
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
@@ -35,13 +37,16 @@ from lakehouse.namespaces import NAMESPACES
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.commits import LandedCommits
 from lakehouse.tables.schema_changes import compare, refuse_conflicts, set_name_mapping
+from lakehouse.tables.stored_files import new_files
 from lakehouse.tables.versions import (
     CATALOG_NAME,
     TableVersion,
     create_rows,
     follow_commit,
     keep_versions,
+    known_files,
     left_versions,
+    record_files,
 )
 
 TABLE_PROPERTIES = {
@@ -92,7 +97,7 @@ def open_catalog(settings: LakehouseSettings) -> Catalog:
     own = {"py-catalog-impl": f"{__name__}.{kind.__name__}", "uri": uri, "warehouse": settings.warehouse_url}
     catalog = load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
     if isinstance(catalog, SqlCatalog):
-        keep_versions(catalog.engine)
+        keep_versions(catalog.engine, partial(_record_written, catalog.properties))
     elif isinstance(catalog, FollowedRestCatalog):
         catalog.rows = open_engine(settings.ledger_url)
         create_rows(catalog.rows)
@@ -128,7 +133,10 @@ class FollowedRestCatalog(LandedCommits, RestCatalog):
         base = None if is_new else log[-1].metadata_file if log else table.metadata_location
         try:
             self._follow(table, base, response.metadata_location)
-        except SQLAlchemyError as error:  # raised here, the commit would pass for one that failed
+            if self.rows is not None:
+                with self.rows.begin() as connection:
+                    _record_written(self.properties, connection, response.metadata_location)
+        except (SQLAlchemyError, OSError) as error:  # raised here, the commit would pass for one that failed
             logger.warning("%s: committed, and not noted as ours (%s); next: omni verify", table.name(), error)
         return response
 
@@ -139,6 +147,12 @@ class FollowedRestCatalog(LandedCommits, RestCatalog):
             if self.rows is None or follow_commit(self.rows, ".".join(namespace), name, base, location):
                 return
             time.sleep(_LOOK_AGAIN_S)
+
+
+def _record_written(properties: dict[str, str], connection: Connection, location: str) -> None:
+    """Record the files that a commit wrote, whose metadata these are."""
+    found = new_files(load_file_io(properties, location), location, partial(known_files, connection))
+    record_files(connection, found)
 
 
 def ask_versions(settings: LakehouseSettings) -> dict[str, TableVersion]:

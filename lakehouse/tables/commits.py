@@ -3,11 +3,13 @@
 The cost is that of the window, not of the history; a reader sees the old rows or the new ones, never a mix.
 """
 
+import hashlib
+import json
 import logging
 import shutil
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pyiceberg.catalog import Catalog
@@ -19,6 +21,7 @@ from pyiceberg.table.update import AddSnapshotUpdate, TableRequirement, TableUpd
 
 from lakehouse.errors import WindowConflict
 from lakehouse.tables.schema_changes import SchemaChange, retype, set_name_mapping
+from lakehouse.tables.versions import FILES, WrittenFile
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ def replace_window(
         window: Which rows go, as a row filter (`lakehouse.tables.filters`).
         data: Which rows come: Parquet files, the rows of each in one partition; they become the table's, as links where
             these can be made, so they are to be removed at will and never written again.
-        evidence: Snapshot properties, see `lakehouse.builds.commit_evidence`.
+        evidence: Snapshot properties, see `lakehouse.builds.commit_evidence`; the files are named beside it.
         retyped: Columns that change their type, where all rows are replaced.
 
     Returns:
@@ -48,10 +51,11 @@ def replace_window(
     Raises:
         WindowConflict: other writers kept replacing the same window; nothing of this call was written.
     """
-    added = [_put_into(table, file) for file in data]
+    added = [put_into(table, file) for file in data]
+    evidence = evidence | evidence_of_files(table, added)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            _commit(table, window, added, evidence, retyped)
+            _commit(table, window, [file.location for file in added], evidence, retyped)
             snapshot = table.current_snapshot()
             return snapshot.snapshot_id if snapshot else None
         except (CommitFailedException, ValidationException) as error:
@@ -128,13 +132,25 @@ def _commit(
             transaction.add_files(added, snapshot_properties=evidence, check_duplicate_files=False)
 
 
-def _put_into(table: Table, file: Path) -> str:
+def evidence_of_files(table: Table, added: Iterable[WrittenFile]) -> dict[str, str]:
+    """Snapshot property that names the data files of a commit, by their place under the table's location."""
+    prefix = f"{table.location()}/"
+    named = {
+        file.location.removeprefix(prefix): {"size_bytes": file.size_bytes, "sha256": file.sha256} for file in added
+    }
+    return {FILES: json.dumps(named)} if named else {}
+
+
+def put_into(table: Table, file: Path) -> WrittenFile:
     """Put a Parquet file under the table's location: as a link where both lie on one disk, else as a copy."""
     target = f"{table.location()}/data/{uuid.uuid4().hex}.parquet"
-    if not (target.startswith("file://") and _link(file, Path(target.removeprefix("file://")))):
-        with file.open("rb") as source, table.io.new_output(target).create() as stream:
-            shutil.copyfileobj(source, stream, 1 << 20)
-    return target
+    with file.open("rb") as source:
+        sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+        if not (target.startswith("file://") and _link(file, Path(target.removeprefix("file://")))):
+            source.seek(0)
+            with table.io.new_output(target).create() as stream:
+                shutil.copyfileobj(source, stream, 1 << 20)
+        return WrittenFile(target, file.stat().st_size, sha256)
 
 
 def _link(file: Path, target: Path) -> bool:

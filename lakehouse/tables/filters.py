@@ -6,6 +6,7 @@ A table says itself what its partitions are: days of a time column, or (the quar
 from datetime import date, datetime
 
 from pyiceberg.expressions import (
+    AlwaysFalse,
     AlwaysTrue,
     And,
     BooleanExpression,
@@ -24,6 +25,9 @@ from lakehouse.partitions import Window
 
 ALWAYS: BooleanExpression = AlwaysTrue()
 """Every row."""
+
+NOTHING: BooleanExpression = AlwaysFalse()
+"""No row."""
 
 HELD: BooleanExpression = IsNull(term=Reference("released_at"))
 """The records of the quarantine table that are held still."""

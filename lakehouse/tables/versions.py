@@ -1,18 +1,22 @@
-"""The metadata that we left of each table: a row per table in the catalog's own database, beside pyiceberg's.
+"""The metadata that we left of each table, and the files that we wrote: rows in the catalog's own database.
 
 The row moves in the transaction of our commit, and only from the metadata that the commit was based on. So what another
 program commits leaves the two apart, whatever we commit on top of it, until `lakehouse.proof.foreign_writes` has found
 what was changed. With a SQL catalog that is one query, without Iceberg, by SQLAlchemy alone. A REST catalog lends no
 transaction: there the row lies in the ledger's database, and moves after the commit (`lakehouse.tables.catalog`).
+
+With the row goes what each new file of the table weighs and hashes to, its metadata included: by that `omni verify`
+tells a changed byte.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column as SqlColumn
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     DateTime,
@@ -24,6 +28,7 @@ from sqlalchemy import (
     Update,
     and_,
     column,
+    delete,
     event,
     exists,
     insert,
@@ -36,6 +41,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy import Column as SqlColumn
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 CATALOG_NAME = "lake"
@@ -53,6 +59,19 @@ _LEFT = Table(
     SqlColumn("moved_at", DateTime, nullable=False),
     comment="One row per table: the metadata that this project left as current; null where it left none.",
 )
+_FILES = Table(
+    "omni_files",
+    _metadata,
+    SqlColumn("location", String(1000), primary_key=True),
+    SqlColumn("size_bytes", BigInteger, nullable=False),
+    SqlColumn("sha256", String(64), nullable=False),
+    comment="One row per file of a table that a commit of ours wrote: data, manifests, manifest lists, metadata.",
+)
+FILES = "omni.files"
+"""Snapshot property: the data files of a commit, each with its size and SHA-256, as JSON."""
+
+_MOST_FILES = 10_000
+"""In one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +100,30 @@ class TableVersion:
         return self.is_known and self.left == self.current
 
 
-def keep_versions(engine: Engine) -> None:
-    """Have the commits through this engine, a `SqlCatalog`'s, move the rows."""
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file of a table, as it was when we wrote it."""
+
+    location: str
+    size_bytes: int
+    sha256: str
+
+
+Written = Callable[[Connection, str], None]
+"""Told of the metadata that a commit leaves, in its transaction."""
+
+
+def keep_versions(engine: Engine, written: Written) -> None:
+    """Have the commits through this engine, a `SqlCatalog`'s, move the rows and record what they wrote."""
     create_rows(engine)
 
     @event.listens_for(engine, "after_execute")
     def _follow(connection: Connection, statement: Any, *_: Any) -> None:
         if isinstance(statement, Insert | Update) and getattr(statement.table, "name", None) == _TABLES.name:
-            _move(connection, statement)
+            _move(connection, statement, written)
 
 
-def _move(connection: Connection, statement: Insert | Update) -> None:
+def _move(connection: Connection, statement: Insert | Update, written: Written) -> None:
     """Follow one write of pyiceberg to its own table; one that is neither creation nor commit leaves the two apart.
 
     Where another writer was faster, pyiceberg's statement finds no row, and the transaction is rolled back with ours.
@@ -101,9 +133,11 @@ def _move(connection: Connection, statement: Insert | Update) -> None:
         names = [values["catalog_name"], values["table_namespace"], values["table_name"]]
         if not _compare_and_move(connection, names, None, values["metadata_location"]):
             _insert_missing(connection, names, values["metadata_location"])
+        written(connection, values["metadata_location"])
     elif "previous_metadata_location" in values:  # else it is a renaming
         names = [values["catalog_name_1"], values["table_namespace_1"], values["table_name_1"]]
         _compare_and_move(connection, names, values["previous_metadata_location"], values["metadata_location"])
+        written(connection, values["metadata_location"])
 
 
 def _compare_and_move(connection: Connection, names: list[str], base: str | None, location: str | None) -> bool:
@@ -167,6 +201,45 @@ def left_versions(engine: Engine) -> dict[str, TableVersion]:
 def create_rows(engine: Engine) -> None:
     """Make the table of the rows where it is missing."""
     _metadata.create_all(engine)
+
+
+def named_files(folder: str, summary: Mapping[str, str]) -> list[WrittenFile]:
+    """Data files below a table's location that the summary of a snapshot names."""
+    named = json.loads(summary.get(FILES, "{}"))
+    return [WrittenFile(f"{folder}/{name}", told["size_bytes"], told["sha256"]) for name, told in named.items()]
+
+
+def known_files(connection: Connection, locations: Sequence[str]) -> set[str]:
+    """Those of some files that are recorded."""
+    of, found = _FILES.c.location, set[str]()
+    for start in range(0, len(locations), _MOST_FILES):
+        found.update(connection.execute(select(of).where(of.in_(locations[start : start + _MOST_FILES]))).scalars())
+    return found
+
+
+def record_files(connection: Connection, files: Iterable[WrittenFile]) -> None:
+    """Record files that are not recorded."""
+    rows = [{name: getattr(file, name) for name in WrittenFile.__slots__} for file in files]
+    if rows:
+        connection.execute(insert(_FILES), rows)
+
+
+def recorded_files(engine: Engine, folder: str) -> Mapping[str, WrittenFile]:
+    """What is recorded of the files below a location, by their locations."""
+    create_rows(engine)
+    with engine.connect() as connection:
+        rows: Sequence[Any] = connection.execute(
+            select(_FILES).where(_FILES.c.location.startswith(f"{folder}/", autoescape=True))
+        ).all()
+    return {location: WrittenFile(location, size_bytes, sha256) for location, size_bytes, sha256 in rows}
+
+
+def forget_files(engine: Engine, locations: Sequence[str]) -> None:
+    """Drop the record of files that were removed."""
+    with engine.begin() as connection:
+        for start in range(0, len(locations), _MOST_FILES):
+            some = locations[start : start + _MOST_FILES]
+            connection.execute(delete(_FILES).where(_FILES.c.location.in_(some)))
 
 
 def follow_commit(engine: Engine, namespace: str, name: str, base: str | None, location: str) -> bool:

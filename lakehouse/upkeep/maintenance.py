@@ -9,12 +9,15 @@ What keeps it safe, in one rule: only what has been out of use for longer than t
 use since another became current, not since it was written: a reader may have begun a moment before.
 """
 
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.expressions import BooleanExpression
@@ -28,8 +31,11 @@ from lakehouse.namespaces import NAMESPACES, QUARANTINE
 from lakehouse.partitions import WHOLE, Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import list_tables
+from lakehouse.tables.commits import evidence_of_files, put_into
 from lakehouse.tables.digest import find_table
 from lakehouse.tables.filters import ALWAYS, day_filter, rows_of, time_column
+from lakehouse.tables.stored_files import path_of
+from lakehouse.tables.versions import forget_files, recorded_files
 from lakehouse.upkeep.citations import unchanged_in_current
 from lakehouse.upkeep.orphans import AgeRule, remove_leftovers, remove_objects, remove_orphans, shared_folder
 from lakehouse.upkeep.report import Compaction, MaintenanceReport, Removal, TableMaintenance
@@ -96,12 +102,21 @@ def _maintain_table(table: Table, everything: list[Table], ledger: Ledger, rule:
         expired = _expire(table, ledger, rule)
         if problem is None:
             removed, problem = remove_orphans(table, expired, rule)
+            if removed and not rule.dry_run:
+                _forget(table, ledger, {file.location for file in removed})
     except CommitFailedException as error:
         problem = f"other writers were faster each time ({error}); next: omni maintain, when they rest"
     except OSError as error:
         problem = _unreadable(error)
     kept = len({snapshot.snapshot_id for snapshot in table.snapshots()} - set(expired))
     return TableMaintenance(".".join(table.name()), kept, expired, compacted, removed, problem)
+
+
+def _forget(table: Table, ledger: Ledger, removed: set[str]) -> None:
+    """Drop the record of files that are gone."""
+    engine = ledger.catalog_engine or ledger.engine
+    recorded = recorded_files(engine, table.location())
+    forget_files(engine, [location for location in recorded if path_of(location) in removed])
 
 
 def _unreadable(error: OSError) -> str:
@@ -173,12 +188,16 @@ def _rewrite(table: Table, key: str, window: BooleanExpression) -> bool:
     Not `replace_window`: that one tries again on top of the other writer's rows, and here they are the newer ones.
     The snapshots carry no evidence, so that recovery does not take them for a load.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.parquet"
+        pq.write_table(table.scan(row_filter=window).to_arrow(), file, compression="zstd")
+        added = put_into(table, file)
     marks = {"omni.maintenance": "compaction", "omni.partition": key}
     try:
         with table.transaction() as transaction:
-            rows = table.scan(row_filter=window).to_arrow()
             transaction.delete(window, snapshot_properties=marks)
-            transaction.append(rows.combine_chunks(), snapshot_properties=marks)
+            files = evidence_of_files(table, [added])
+            transaction.add_files([added.location], marks | files, check_duplicate_files=False)
     except (CommitFailedException, ValidationException):
         table.refresh()
         return False
