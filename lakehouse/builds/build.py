@@ -15,12 +15,13 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from lakehouse.builds.chunks import Chunk, chunks_of, has_marks
-from lakehouse.builds.commit_evidence import snapshot_evidence
+from lakehouse.builds.commit_evidence import record_missing, snapshot_evidence
 from lakehouse.builds.foreign_inputs import ForeignInputs
 from lakehouse.builds.model import Model
 from lakehouse.builds.pins import Pinned
 from lakehouse.builds.staging import Staging
 from lakehouse.ledger.evidence import Materialization, RowCounts
+from lakehouse.ledger.foreign_writes import begin_write, end_write
 from lakehouse.ledger.inputs import derived_version
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES
@@ -52,7 +53,7 @@ class Builder:
             namespaces: Those whose tables are read; of two tables of one name, that of the later one.
         """
         self._settings, self._catalog, self._ledger, self._show = settings, catalog, ledger, show
-        self._namespaces = namespaces
+        self._namespaces = tuple(namespaces)
         self._lock = threading.RLock()
         self.built: dict[str, str] = {}
         """Model → the logic that the invocation built it by."""
@@ -86,21 +87,30 @@ class Builder:
         with self._lock:
             if self.invocation_id == invocation_id:
                 return
+            self._foreign = ForeignInputs(self._ledger)
+            materializations, tables = self._read()
             self.built = {}
             self._pinned = Pinned(
-                invocation_id,
-                self._ledger.current_materializations(),
-                self._pinned.metadata_locations,
-                self._pinned.snapshot_ids,
+                invocation_id, materializations, self._pinned.metadata_locations, self._pinned.snapshot_ids
             )
-            self._foreign = ForeignInputs(self._ledger)
-            read: dict[str, str] = {}
-            for namespace in self._namespaces:
-                for identifier in list_tables(self._catalog, namespace):
-                    if (table := load_table_if_exists(self._catalog, identifier)) is not None:
-                        self._register(table)
-                        read[identifier] = table.metadata_location
-            self._foreign.compare(read)
+            for table in tables:
+                self._register(table)
+            self._foreign.compare({".".join(table.name()): table.metadata_location for table in tables})
+
+    def _read(self) -> tuple[dict[tuple[str, str], Materialization], list[Table]]:
+        """What the ledger knows, and every table, read after it.
+
+        What a process has committed and died before it recorded it is recorded first: read as the version that the
+        ledger knows, it would let what is built of it pass for current as soon as that version comes back. Not in
+        development, which reads production as it is recorded.
+        """
+        while True:
+            known = self._ledger.current_materializations()
+            identifiers = [name for namespace in self._namespaces for name in list_tables(self._catalog, namespace)]
+            found = (load_table_if_exists(self._catalog, identifier) for identifier in identifiers)
+            tables = [table for table in found if table is not None]
+            if self._namespaces != NAMESPACES or not record_missing(tables, self._ledger):
+                return known, tables
 
     def forget(self, asset: str) -> None:
         """Say nothing more of an asset's partitions: what is built in its place begins anew."""
@@ -145,8 +155,10 @@ class Builder:
             window = ALWAYS
             if model.window is not None and model.time_column is not None:
                 window = time_filter(model.time_column, model.window, staged.is_by_date)
+            begin_write(self._ledger, model.name, [item.partition for item in items], self.run_id)
             snapshot_id = replace_window(table, window, staged.files, snapshot_evidence(items), staged.retyped)
             self._record(items, snapshot_id)
+            end_write(self._ledger, model.name, self.run_id)
         with self._lock:
             self._foreign.compare({model.identifier: table.metadata_location})
         self._register(table)

@@ -6,7 +6,7 @@ in its snapshot's properties; `recover_ledger` records whatever the ledger lacks
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
@@ -116,12 +116,13 @@ def recover_ledger(catalog: Catalog, ledger: Ledger) -> int:
 
     Checks are not recovered: a recovered partition is UNCHECKED until its checks run again.
     """
-    missing = [
-        item
-        for namespace in NAMESPACES
-        for identifier in list_tables(catalog, namespace)
-        for item in unrecorded_materializations(catalog.load_table(identifier), ledger)
-    ]
+    identifiers = [name for namespace in NAMESPACES for name in list_tables(catalog, namespace)]
+    return record_missing((catalog.load_table(identifier) for identifier in identifiers), ledger)
+
+
+def record_missing(tables: Iterable[Table], ledger: Ledger) -> int:
+    """Record every partition committed to these tables that the ledger lacks; returns how many there were."""
+    missing = [item for table in tables for item in unrecorded_materializations(table, ledger)]
     ledger.record_materializations(missing)
     for item in missing:
         logger.warning("recovered %s %s: run %s committed it and died", item.asset, item.partition, item.run_id)
@@ -147,7 +148,8 @@ def unrecorded_snapshots(table: Table, ledger: Ledger) -> set[int]:
 
 def unrecorded_materializations(table: Table, ledger: Ledger) -> Iterator[Materialization]:
     """Partitions whose last commit is on the table and not in the ledger, in the order of the commits."""
-    unrecorded = unrecorded_snapshots(table, ledger)
+    if not (unrecorded := unrecorded_snapshots(table, ledger)):
+        return
     committed = {
         (item.partition, item.run_id): item
         for snapshot in table.snapshots()

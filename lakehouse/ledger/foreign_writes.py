@@ -1,15 +1,16 @@
-"""Partitions that someone else was found to have written over, as the ledger keeps them.
+"""Partitions whose rows may not be those that the ledger knows: someone else wrote them, or a build of ours that died.
 
-`lakehouse.proof.foreign_writes` finds and records them; the verdicts, a load's plan and a build's pins ask. What is
-recorded speaks of the materialization that was current then: the next one of the partition is free of it.
+`lakehouse.proof.foreign_writes` finds the former, a build says before its commit that it begins one of the latter; the
+verdicts, a load's plan and a build's pins ask. What is recorded speaks of the materialization that was current then:
+the next one of the partition is free of it.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.evidence import Materialization
@@ -32,10 +33,14 @@ class ForeignWrite:
     """When it was found (UTC)."""
     change: str
     """What differs, for a person."""
+    run_id: str | None = None
+    """The run of ours that began to write it; None where it was someone else."""
 
     @property
     def reason(self) -> str:
         """One line for a verdict."""
+        if self.run_id is not None:
+            return f"run {self.run_id} {self.change}"
         since = f" since {self.left_at:%Y-%m-%d %H:%M} UTC" if self.left_at else ""
         return f"written by someone else{since}: {self.change}"
 
@@ -53,6 +58,27 @@ def record_foreign_writes(ledger: Ledger, found: Iterable[ForeignWrite]) -> None
     if rows:
         with ledger.engine.begin() as connection:
             connection.execute(insert(t.foreign_writes), rows)
+
+
+def begin_write(ledger: Ledger, asset: str, partitions: Iterable[str], run_id: str) -> None:
+    """Say that a run is about to replace partitions of an asset: until it records what came of it, nothing is known.
+
+    A process that dies between its commit and its record leaves rows by which the ledger would call an older state
+    current: should the model be edited back, it would pass for computed by it.
+    """
+    current, now = ledger.current_materializations([asset]), datetime.now(UTC)
+    change = f"began to write it at {now:%Y-%m-%d %H:%M} UTC and has not recorded what came of it"
+    known = {key: current[asset, key].id if (asset, key) in current else None for key in partitions}
+    record_foreign_writes(
+        ledger, [ForeignWrite(asset, key, before, None, None, now, change, run_id) for key, before in known.items()]
+    )
+
+
+def end_write(ledger: Ledger, asset: str, run_id: str) -> None:
+    """Say that a run has recorded what came of its write."""
+    begun = t.foreign_writes.c
+    with ledger.engine.begin() as connection:
+        connection.execute(delete(t.foreign_writes).where(begun.asset == asset, begun.run_id == run_id))
 
 
 class ForeignWrites:

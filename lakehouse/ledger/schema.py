@@ -240,6 +240,8 @@ foreign_writes = Table(
     Column("left_at", UtcDateTime),
     Column("found_at", UtcDateTime, nullable=False),
     Column("change", Text, nullable=False),
-    comment="One row per asset partition that someone else was found to have written over; it speaks of the "
-    "materialization that was current, and of one of `snapshot_id` that was not recorded yet.",
+    Column("run_id", Text),
+    comment="One row per asset partition that someone else was found to have written over, or that the run `run_id` "
+    "began to write; it speaks of the materialization that was current, and of one of `snapshot_id` that was not "
+    "recorded yet.",
 )

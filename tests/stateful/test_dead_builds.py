@@ -1,0 +1,54 @@
+"""What a process left that died between its commit and its record, once an older state comes back that it replaced."""
+
+import pytest
+
+from tests.stateful.lake import killed
+from tests.stateful.machine import SAFE
+from tests.stateful.model import DAILY, DAYS, EVENTS, Record, Source
+
+DAY = DAYS[0]
+OLD = Source(records=tuple(Record(n, day, "new") for n, day in enumerate(DAYS[:2], 1)))
+NEW = Source(records=tuple(Record(n, day, "other") for n, day in enumerate(DAYS[:2], 1)))
+
+
+def status(lake, asset):
+    return lake.verdicts()[asset, DAY][0]
+
+
+@pytest.fixture
+def begun(lake):
+    lake.begin()
+    with lake.opened_once():
+        yield lake
+
+
+def test_rows_of_a_dead_build_are_not_called_ready_when_its_model_is_edited_back(begun):
+    begun.logic = 2
+    with killed("after a commit", 1):
+        begun.build([DAILY])
+    begun.logic = 1
+
+    assert begun.rows(DAILY, DAY) == [("e1", "new by 2")]
+    assert status(begun, DAILY) == "STALE"
+    begun.build([DAILY])
+    assert status(begun, DAILY) == "READY"
+
+
+def test_a_build_that_ends_well_leaves_no_doubt(begun):
+    begun.build([DAILY])
+
+    assert status(begun, DAILY) == "READY"
+    assert begun.verify() == []
+
+
+def test_what_reads_the_rows_of_a_dead_load_is_not_called_ready_when_its_source_is_edited_back(begun):
+    begun.lay("second", NEW)
+    with killed("after a commit", 1):
+        begun.ingest()
+    begun.build([DAILY])
+    begun.lay("second", OLD)
+    begun.ingest()
+
+    assert begun.rows(EVENTS, DAY) == [("e1", "new")] and status(begun, EVENTS) in SAFE
+    assert begun.rows(DAILY, DAY) == [("e1", "other by 1")]
+    assert status(begun, DAILY) == "STALE"
