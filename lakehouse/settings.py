@@ -136,6 +136,11 @@ class LakehouseSettings(BaseSettings):
         return self.catalog_url if self.catalog_type == "sql" else SecretStr(f"sqlite:///{self.home / 'ledger.db'}")
 
     @property
+    def is_ledger_in_catalog(self) -> bool:
+        """Whether the ledger lies in the catalog's own database, so that one transaction writes both."""
+        return self.catalog_type == "sql" and self.ledger_url == self.catalog_url
+
+    @property
     def plain_catalog_properties(self) -> dict[str, str]:
         """`catalog_properties` in the clear, for those who open the catalog or its files."""
         return {name: value.get_secret_value() for name, value in self.catalog_properties.items()}

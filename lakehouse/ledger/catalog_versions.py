@@ -1,18 +1,19 @@
 """Which metadata we left of each table, and which the catalog names: a query of its database, or a question to it.
 
-A SQL catalog is read without Iceberg. A REST catalog is asked through pyiceberg, which is opened for that alone: who
-reads a ledger beside a database needs none.
+A SQL catalog is read without Iceberg; together with what we left, where both lie in one database. A REST catalog is
+asked through pyiceberg, which is opened for that alone: who reads a ledger beside a database needs none.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Protocol
 
 from sqlalchemy import Engine
 
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.versions import TableVersion, adopt_version, read_versions
+from lakehouse.tables.versions import TableVersion, adopt_version, compare_versions, current_locations, read_versions
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,10 @@ def catalog_versions(ledger: _Ledger) -> Mapping[str, TableVersion] | None:
     Raises:
         ConfigurationError: a REST catalog does not answer.
     """
-    if ledger.catalog_engine is not None:
-        return read_versions(ledger.catalog_engine)
+    if (catalog := ledger.catalog_engine) is ledger.engine:
+        return read_versions(ledger.engine)
+    if catalog is not None:
+        return compare_versions(ledger.engine, partial(current_locations, catalog))
     return ledger.asked.versions() if ledger.asked else None
 
 
@@ -62,4 +65,4 @@ def versions_for_verdicts(ledger: _Ledger) -> Mapping[str, TableVersion] | None:
 
 def take_for_ours(ledger: _Ledger, seen: TableVersion) -> bool:
     """Take what the catalog named when it was looked at for ours; False where another process was faster."""
-    return adopt_version(ledger.catalog_engine or ledger.engine, seen)
+    return adopt_version(ledger.engine, seen)

@@ -70,8 +70,7 @@ def open_ledger(settings: LakehouseSettings) -> "Ledger":
     _create_tables(engine)
     if settings.catalog_type != "sql":
         return Ledger(engine, asked=AskedCatalog(settings))
-    is_beside = settings.ledger_url == settings.catalog_url
-    return Ledger(engine, engine if is_beside else open_engine(settings.catalog_url))
+    return Ledger(engine, engine if settings.is_ledger_in_catalog else open_engine(settings.catalog_url))
 
 
 # Two first runs may both find a table missing and both create it; the second look finds it there.

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 import uuid
-from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
@@ -40,12 +39,14 @@ from lakehouse.tables.schema_changes import compare, refuse_conflicts, set_name_
 from lakehouse.tables.stored_files import new_files
 from lakehouse.tables.versions import (
     CATALOG_NAME,
+    LOOK_AGAIN_S,
+    LOOKS,
     TableVersion,
+    compare_versions,
     create_rows,
     follow_commit,
     keep_versions,
     known_files,
-    left_versions,
     record_files,
 )
 
@@ -67,10 +68,7 @@ TABLE_PROPERTIES = {
 logger = logging.getLogger(__name__)
 
 _MARK = "omni.commit"
-"""Property of a table of a REST catalog: our last commit to it."""
-
-_LOOKS, _LOOK_AGAIN_S = 5, 0.1
-"""At a row of a REST catalog that another process of ours may be about to move."""
+"""Property of a table of a catalog apart: our last commit to it."""
 
 
 # Two first runs may both create the catalog's own tables; the second look finds them there.
@@ -93,26 +91,29 @@ def open_catalog(settings: LakehouseSettings) -> Catalog:
         refuse_lost_catalog(settings)
         open_engine(settings.catalog_url).connect().close()  # makes the folder and sets write-ahead logging
         uri += f"{'&' if '?' in uri else '?'}timeout={BUSY_TIMEOUT_S}"
-    kind = LandingSqlCatalog if settings.catalog_type == "sql" else FollowedRestCatalog
+    kind: type[LandedCommits] = FollowedRestCatalog
+    if settings.catalog_type == "sql":
+        kind = LandingSqlCatalog if settings.is_ledger_in_catalog else FollowedSqlCatalog
     own = {"py-catalog-impl": f"{__name__}.{kind.__name__}", "uri": uri, "warehouse": settings.warehouse_url}
     catalog = load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
-    if isinstance(catalog, SqlCatalog):
+    if isinstance(catalog, LandingSqlCatalog):
         keep_versions(catalog.engine, partial(_record_written, catalog.properties))
-    elif isinstance(catalog, FollowedRestCatalog):
+    elif isinstance(catalog, _FollowedCatalog):
         catalog.rows = open_engine(settings.ledger_url)
         create_rows(catalog.rows)
     return catalog
 
 
 class LandingSqlCatalog(LandedCommits, SqlCatalog):
-    """A catalog in a database; its commits move the rows of their tables by `keep_versions`."""
+    """A catalog in the ledger's database; its commits move the rows of their tables by `keep_versions`."""
 
 
-class FollowedRestCatalog(LandedCommits, RestCatalog):
-    """A REST catalog through which every commit moves the row of its table, after it has landed.
+class _FollowedCatalog(LandedCommits):
+    """A catalog apart from the ledger, through which every commit moves the row of its table, after it has landed.
 
-    From the metadata that the server says it replaced: what someone else committed in between stays apart. So does a
-    commit of ours whose process died before its row moved, until `lakehouse.proof.foreign_writes` has recognised it.
+    From the metadata that it says it replaced: what someone else committed in between stays apart. So does a commit of
+    ours whose process died before its row moved, until `lakehouse.proof.foreign_writes` has recognised it; and so does
+    everything that one of the two has and the other has not, once it was brought back from an older copy.
     """
 
     rows: Engine | None = None
@@ -143,10 +144,18 @@ class FollowedRestCatalog(LandedCommits, RestCatalog):
     def _follow(self, table: Table, base: str | None, location: str) -> None:
         """Move the row; the one before it, of another process of ours, may be on its way."""
         *namespace, name = table.name()
-        for _ in range(_LOOKS):
+        for _ in range(LOOKS):
             if self.rows is None or follow_commit(self.rows, ".".join(namespace), name, base, location):
                 return
-            time.sleep(_LOOK_AGAIN_S)
+            time.sleep(LOOK_AGAIN_S)
+
+
+class FollowedSqlCatalog(_FollowedCatalog, SqlCatalog):
+    """A catalog in a database of its own."""
+
+
+class FollowedRestCatalog(_FollowedCatalog, RestCatalog):
+    """A catalog behind an HTTP address."""
 
 
 def _record_written(properties: dict[str, str], connection: Connection, location: str) -> None:
@@ -158,28 +167,24 @@ def _record_written(properties: dict[str, str], connection: Connection, location
 def ask_versions(settings: LakehouseSettings) -> dict[str, TableVersion]:
     """What we left of every table of a layer, and what a REST catalog names, by identifier.
 
-    A commit of ours that lands meanwhile would be seen by halves, so where the two differ both are read again.
-
     Raises:
         ConfigurationError: the catalog does not answer.
     """
     try:
-        catalog, engine = open_catalog(settings), open_engine(settings.ledger_url)
-        for _ in range(_LOOKS):
-            found = left_versions(engine)
-            for identifier in (each for namespace in NAMESPACES for each in list_tables(catalog, namespace)):
-                table, (namespace, _, name) = load_table_if_exists(catalog, identifier), identifier.rpartition(".")
-                seen = found.get(identifier) or TableVersion(namespace, name)
-                found[identifier] = replace(seen, current=table.metadata_location if table else None)
-            if all(version.is_ours for version in found.values()):
-                break
-            time.sleep(_LOOK_AGAIN_S)
-        return found
+        catalog = open_catalog(settings)
+        return compare_versions(open_engine(settings.ledger_url), lambda: _current_locations(catalog)) or {}
     except (RESTError, OSError) as error:
         raise ConfigurationError(
             f"the catalog does not say which metadata its tables have ({error}), so nobody knows whether someone else "
             "has written them; next: mend it, or OMNI_VERDICTS_ASK_CATALOG=false to answer by the last look"
         ) from error
+
+
+def _current_locations(catalog: Catalog) -> dict[str, str | None]:
+    """Metadata of every table of a layer, by identifier."""
+    identifiers = [each for namespace in NAMESPACES for each in list_tables(catalog, namespace)]
+    tables = ((each, load_table_if_exists(catalog, each)) for each in identifiers)
+    return {identifier: table.metadata_location if table else None for identifier, table in tables}
 
 
 def load_table_if_exists(catalog: Catalog, identifier: str) -> Table | None:

@@ -1,17 +1,19 @@
-"""The metadata that we left of each table, and the files that we wrote: rows in the catalog's own database.
+"""The metadata that we left of each table, and the files that we wrote: rows in the ledger's database.
 
 The row moves in the transaction of our commit, and only from the metadata that the commit was based on. So what another
 program commits leaves the two apart, whatever we commit on top of it, until `lakehouse.proof.foreign_writes` has found
-what was changed. With a SQL catalog that is one query, without Iceberg, by SQLAlchemy alone. A REST catalog lends no
-transaction: there the row lies in the ledger's database, and moves after the commit (`lakehouse.tables.catalog`).
+what was changed. That is one query, without Iceberg, by SQLAlchemy alone. Where the ledger lies apart from the catalog,
+the row lies with the ledger, and moves after the commit (`lakehouse.tables.catalog`): in the catalog's database it
+would go back with the tables where an older copy of that is brought back, and the ledger would still call them safe.
 
 With the row goes what each new file of the table weighs and hashes to, its metadata included: by that `omni verify`
 tells a changed byte.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,6 +71,9 @@ _FILES = Table(
 )
 FILES = "omni.files"
 """Snapshot property: the data files of a commit, each with its size and SHA-256, as JSON."""
+
+LOOKS, LOOK_AGAIN_S = 5, 0.1
+"""At a row apart from its catalog, which another process of ours may be about to move."""
 
 _MOST_FILES = 10_000
 """In one statement."""
@@ -187,8 +192,45 @@ def read_versions(engine: Engine) -> dict[str, TableVersion] | None:
     return {identifier: TableVersion(**values) for identifier, values in found.items()}
 
 
-def left_versions(engine: Engine) -> dict[str, TableVersion]:
-    """What we left of every table, by identifier, whatever the catalog names."""
+def compare_versions(
+    rows: Engine, look: Callable[[], Mapping[str, str | None] | None]
+) -> dict[str, TableVersion] | None:
+    """What we left of every table, and what a catalog apart names, by identifier; None where there is no catalog (yet).
+
+    A commit of ours that lands meanwhile would be seen by halves, so where the two differ both are read again.
+
+    Args:
+        rows: The ledger's database.
+        look: Finds the metadata of every table by identifier, or that there is no catalog.
+    """
+    found: dict[str, TableVersion] = {}
+    for _ in range(LOOKS):
+        found = _left_versions(rows)
+        if (current := look()) is None:
+            return None
+        for identifier, location in current.items():
+            namespace, _, name = identifier.rpartition(".")
+            found[identifier] = replace(found.get(identifier) or TableVersion(namespace, name), current=location)
+        if all(version.is_ours for version in found.values()):
+            break
+        time.sleep(LOOK_AGAIN_S)
+    return found
+
+
+def current_locations(engine: Engine) -> dict[str, str | None] | None:
+    """The metadata that a catalog's database names of each table, by identifier; None where it holds no catalog."""
+    with engine.connect() as connection:
+        try:
+            rows: Sequence[Any] = connection.execute(_CURRENT).all()
+        except (OperationalError, ProgrammingError):
+            connection.rollback()
+            if _TABLES.name in inspect(connection).get_table_names():
+                raise
+            return None
+    return {f"{namespace}.{name}": location for _, namespace, name, location, _ in rows}
+
+
+def _left_versions(engine: Engine) -> dict[str, TableVersion]:
     create_rows(engine)
     with engine.connect() as connection:
         rows: Sequence[Any] = connection.execute(_OURS).all()

@@ -114,9 +114,8 @@ def _maintain_table(table: Table, everything: list[Table], ledger: Ledger, rule:
 
 def _forget(table: Table, ledger: Ledger, removed: set[str]) -> None:
     """Drop the record of files that are gone."""
-    engine = ledger.catalog_engine or ledger.engine
-    recorded = recorded_files(engine, table.location())
-    forget_files(engine, [location for location in recorded if path_of(location) in removed])
+    recorded = recorded_files(ledger.engine, table.location())
+    forget_files(ledger.engine, [location for location in recorded if path_of(location) in removed])
 
 
 def _unreadable(error: OSError) -> str:

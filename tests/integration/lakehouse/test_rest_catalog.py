@@ -100,7 +100,7 @@ def test_a_commit_of_ours_on_top_of_what_someone_else_did_does_not_hide_it(lake,
 def test_a_commit_of_ours_that_nobody_followed_is_recognised_by_its_evidence(lake, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(catalog_module, "follow_commit", lambda *_: False)  # as if the process had died before it
-        patch.setattr(catalog_module, "_LOOK_AGAIN_S", 0)
+        patch.setattr(catalog_module, "LOOK_AGAIN_S", 0)
         ingest(lake, window=Window.of_keys(ONE, ONE))
     apart = open_readiness(lake).verdict(TICKET_EVENTS, ONE)
     run(lake)

@@ -195,12 +195,19 @@ def test_what_a_build_reads_is_marked_where_someone_else_wrote_before_it_or_bene
     assert (marks[0], bool(marks[1]), bool(clean.mark("shape", "all", "", {}))) == ("", True, True)
 
 
-def test_a_ledger_elsewhere_still_asks_the_catalogs_database(home, ours, tmp_path):
+def test_a_ledger_elsewhere_follows_our_commits_and_asks_the_catalogs_database(home, tmp_path):
     apart = home.model_copy(update={"ledger_uri": type(home.catalog_url)(f"sqlite:///{tmp_path / 'ledger.db'}")})
+    ensure_table(open_catalog(apart), NAME, SCHEMA, {}).append(ROW)
     before = WrittenElsewhere(open_ledger(apart)).is_unsettled(SHAPE)
     stranger(home).load_table(NAME).append(ROW)
 
     assert (before, WrittenElsewhere(open_ledger(apart)).is_unsettled(SHAPE)) == (False, True)
+
+
+def test_a_ledger_elsewhere_takes_nothing_for_ours_that_it_has_not_seen(home, ours, tmp_path):
+    apart = home.model_copy(update={"ledger_uri": type(home.catalog_url)(f"sqlite:///{tmp_path / 'ledger.db'}")})
+
+    assert WrittenElsewhere(open_ledger(apart)).is_unsettled(SHAPE)
 
 
 def test_where_there_is_no_catalog_nothing_is_told(home):
