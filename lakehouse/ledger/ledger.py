@@ -128,7 +128,7 @@ class Ledger:
 
     def manifest_versions(self, manifest_id: str | None = None) -> list[ManifestVersion]:
         """Admitted versions of one manifest, or of all, the oldest first."""
-        query = select(t.batches).order_by(t.batches.c.admitted_at, t.batches.c.manifest_id)
+        query = select(*_columns(t.batches, ManifestVersion)).order_by(t.batches.c.admitted_at, t.batches.c.manifest_id)
         if manifest_id is not None:
             query = query.where(t.batches.c.manifest_id == manifest_id)
         with self.engine.connect() as connection:
@@ -137,8 +137,7 @@ class Ledger:
     def source_admissions(self, version: ManifestVersion) -> list[SourceAdmission]:
         """Judgments of the sources of an admitted version."""
         a = t.admissions
-        columns = [a.c[field.name] for field in fields(SourceAdmission)]
-        query = select(*columns).where(
+        query = select(*_columns(a, SourceAdmission)).where(
             a.c.manifest_id == version.manifest_id, a.c.manifest_sha256 == version.manifest_sha256
         )
         with self.engine.connect() as connection:
@@ -153,7 +152,8 @@ class Ledger:
     def releases(self) -> dict[tuple[str, str, str], Release]:
         """Sources that were let in, by manifest_id, manifest_sha256, source_id."""
         with self.engine.connect() as connection:
-            found = [Release(**row) for row in connection.execute(select(t.releases)).mappings()]
+            query = select(*_columns(t.releases, Release))
+            found = [Release(**row) for row in connection.execute(query).mappings()]
         return {(each.manifest_id, each.manifest_sha256, each.source_id): each for each in found}
 
     def has_admissions(self) -> bool:
@@ -175,9 +175,9 @@ class Ledger:
 
     def quarantine_actions(self) -> list[QuarantineAction]:
         """What persons did about quarantined records, in order."""
-        columns = [t.quarantine_actions.c[field.name] for field in fields(QuarantineAction)]
+        query = select(*_columns(t.quarantine_actions, QuarantineAction)).order_by(t.quarantine_actions.c.id)
         with self.engine.connect() as connection:
-            rows = connection.execute(select(*columns).order_by(t.quarantine_actions.c.id)).mappings()
+            rows = connection.execute(query).mappings()
             return [QuarantineAction(**row) for row in rows]
 
     # ── coverage ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -293,7 +293,8 @@ class Ledger:
     def backfills(self) -> list[Backfill]:
         """What was asked for, the oldest first."""
         with self.engine.connect() as connection:
-            rows = connection.execute(select(t.backfills).order_by(t.backfills.c.requested_at)).mappings()
+            query = select(*_columns(t.backfills, Backfill)).order_by(t.backfills.c.requested_at)
+            rows = connection.execute(query).mappings()
             return [Backfill(**{**row, "targets": tuple((a, p) for a, p in row["targets"])}) for row in rows]
 
     # ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -319,6 +320,11 @@ class Ledger:
                 for result in (CheckResult(*row) for row in rows):
                     found.setdefault(result.materialization_id, []).append(result)
         return found
+
+
+def _columns(table: Table, kind: Any) -> list[ColumnElement[Any]]:
+    """Columns in the order of the fields of a record."""
+    return [table.c[field.name] for field in fields(kind)]
 
 
 def _after_others(connection: Connection, version: ManifestVersion) -> datetime:

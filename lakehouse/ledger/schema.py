@@ -1,6 +1,10 @@
 """SQLAlchemy tables of the ledger, in the catalog's own database. Instants are UTC, stored without a zone."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -34,6 +38,42 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 metadata = MetaData()
 
+SEAL = "seal"
+_CHANGED_IN_PLACE = {
+    "omni_batches": {"admitted_at", "declared", "declared_at", "load_mode"},
+    "omni_materializations": {"held_by_snapshot_id"},
+    "omni_backfills": {"finished_at", "outcome"},
+    "omni_acceptances": {"undone_by", "undone_at"},
+}
+"""Table → columns that no seal covers."""
+
+
+def seal_of(table: Table, row: Mapping[str, Any]) -> str:
+    """Hash of a row as it was recorded: a byte of it that changes later is found by `lakehouse.proof`."""
+    left_out = {SEAL, *_CHANGED_IN_PLACE.get(table.name, ())}
+    values = {name: row.get(name) for name, column in table.columns.items() if _is_recorded(column, left_out)}
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def _is_recorded(column: Column[Any], left_out: set[str]) -> bool:
+    """Whether a column has its value when the row is inserted; a number that the database gives has not."""
+    is_given = column.primary_key and isinstance(column.type, Integer)
+    return column.name not in left_out and not is_given
+
+
+def _plain(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value.item()
+
+
+def _sealed(context: Any) -> str:
+    return seal_of(context.compiled.statement.table, context.get_current_parameters())
+
+
+def _seal() -> Column[str]:
+    """The last column of a table whose rows stay as they were recorded; null in those of earlier versions."""
+    return Column(SEAL, Text, default=_sealed)
+
+
 batches = Table(
     "omni_batches",
     metadata,
@@ -45,6 +85,7 @@ batches = Table(
     Column("declared_at", UtcDateTime),
     Column("load_mode", Text),
     Column("declared", JSON),
+    _seal(),
     comment="One row per admitted version of a manifest; `declared` is the manifest without its sources.",
 )
 
@@ -54,6 +95,7 @@ expectations = Table(
     Column("id", Integer, primary_key=True),
     Column("declared", JSON, nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False),
+    _seal(),
     comment="One row per look at the manifests that found other expectations than the one before; all of them.",
 )
 
@@ -66,6 +108,7 @@ admissions = Table(
     Column("judgment", Text, nullable=False),
     Column("reasons", JSON, nullable=False),
     Column("declared", JSON),
+    _seal(),
     comment="One row per source of an admitted version of a manifest; `declared` is the source as it stands there.",
 )
 
@@ -78,6 +121,7 @@ releases = Table(
     Column("reason", Text, nullable=False),
     Column("released_by", Text, nullable=False),
     Column("released_at", UtcDateTime, nullable=False),
+    _seal(),
     comment="One row per quarantined source that a person let in, for one version of its manifest.",
 )
 
@@ -157,6 +201,7 @@ materializations = Table(
     Column("size_bytes", BigInteger),
     Column("held_by_snapshot_id", BigInteger),
     Column("logic", Text),
+    _seal(),
     Index("omni_materializations_latest", "asset", "partition", "id"),
     comment="One row per committed version of an asset partition; the highest id is the current one. Written by "
     "`snapshot_id`; to be read in `held_by_snapshot_id`, where that is set.",
@@ -176,6 +221,7 @@ quarantine_actions = Table(
     Column("reason", Text, nullable=False),
     Column("acted_by", Text, nullable=False),
     Column("acted_at", UtcDateTime, nullable=False),
+    _seal(),
     comment="One row per release or discard of a quarantined record.",
 )
 
@@ -190,6 +236,7 @@ backfills = Table(
     Column("is_forced", Boolean, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("outcome", Text),
+    _seal(),
     comment="One row per backfill that was asked for; `targets` are [asset, partition] pairs.",
 )
 
@@ -207,6 +254,7 @@ acceptances = Table(
     Column("accepted_at", UtcDateTime, nullable=False),
     Column("undone_by", Text),
     Column("undone_at", UtcDateTime),
+    _seal(),
     comment="One row per materialization that a person let stand, though its model has another logic by now.",
 )
 
@@ -225,6 +273,7 @@ checks = Table(
     Column("observed_at", UtcDateTime, nullable=False),
     Column("run_id", Text, nullable=False),
     Column("definition", Text),
+    _seal(),
     Index("omni_checks_latest", "asset", "materialization_id"),
     comment="One row per check result; the highest id of a check on a materialization is the current one.",
 )
@@ -241,6 +290,7 @@ foreign_writes = Table(
     Column("found_at", UtcDateTime, nullable=False),
     Column("change", Text, nullable=False),
     Column("run_id", Text),
+    _seal(),
     comment="One row per asset partition that someone else was found to have written over, or that the run `run_id` "
     "began to write; it speaks of the materialization that was current, and of one of `snapshot_id` that was not "
     "recorded yet.",
