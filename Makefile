@@ -2,7 +2,7 @@
 # Needs Python 3.11+ and a package index; after the first setup everything works offline.
 SHELL := /bin/sh
 .DEFAULT_GOAL := run
-.PHONY: run test lint ui setup lock lock-check docs bench faults clean
+.PHONY: run test lint ui setup lock lock-check docs bench faults soak clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,6 +26,10 @@ lint: setup
 # Every way to die, at every point, for tickets and documents: minutes. A short form of it is among the tests.
 faults: setup
 	OMNI_FAULTS=full $(BIN)/python -m pytest -n 2 tests/faults $(PYTEST_ARGS)
+
+# Long trials by seed, such as PYTEST_ARGS="-k corruptions": a quarter of an hour each.
+soak: setup
+	OMNI_SOAK=1 $(BIN)/python -m pytest -n 2 tests/soak $(PYTEST_ARGS)
 
 # CPU ratios against a floor in the same run, such as BENCH_ARGS="--only coverage".
 bench: setup

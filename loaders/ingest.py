@@ -124,7 +124,7 @@ def refresh(settings: LakehouseSettings, progress: Progress = lambda _: None) ->
     unreadable: list[str] = []
     for asset in bronze_contracts(settings):
         progress(f"coverage of {asset}")
-        unreadable += _problems(_cover(settings, ledger, asset, admission).values())
+        unreadable += _problems(cover(settings, ledger, asset, admission).values())
     return RefreshReport(admission, unreadable)
 
 
@@ -157,7 +157,7 @@ def ingest(
     loads, problems = [], []
     for asset in _named(settings, assets):
         progress(f"coverage of {asset}")
-        files = _cover(settings, ledger, asset, report, window)
+        files = cover(settings, ledger, asset, report, window)
         problems.extend(_problems(files.values()))
         loads.append(
             run_pipeline(
@@ -175,7 +175,7 @@ def preview(
     report = admit_manifests(settings, ledger)
     lines = _refused(report)
     for asset in _named(settings, assets):
-        plan = plan_load(ledger, asset, _cover(settings, ledger, asset, report, window), window)
+        plan = plan_load(ledger, asset, cover(settings, ledger, asset, report, window), window)
         current = ledger.current_materializations([asset])
         for item in plan.partitions:
             held = current.get((asset, item.partition))
@@ -191,13 +191,14 @@ def _named(settings: LakehouseSettings, assets: Iterable[str] | None) -> Iterabl
     return bronze_contracts(settings) if assets is None else assets
 
 
-def _cover(
+def cover(
     settings: LakehouseSettings,
     ledger: Ledger,
     asset: str,
     admission: AdmissionReport,
     window: Window | None = None,
 ) -> dict[FileKey, CoveredFile]:
+    """Bring the coverage of an asset up to date with what was admitted; every file of it by its key."""
     admitted = [a for a in admission.admissions if a.is_admitted and a.asset == asset]
     valid = {file.manifest_id for file in admission.files}
     doubtful = {

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import RESTError
 from pyiceberg.table import StaticTable, Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from lakehouse.builds.commit_evidence import unrecorded_materializations
 from lakehouse.ledger.catalog_versions import catalog_versions, take_for_ours
@@ -113,6 +115,10 @@ def _settle(catalog: Catalog, ledger: Ledger, version: TableVersion) -> Unsettle
             state = TableState.of(table)
         except FileNotFoundError as error:
             return Unsettled(version.name, version.identifier, f"its metadata cannot be read ({error})")
+        except (OSError, RESTError, SQLAlchemyError):
+            raise  # of the store or the catalog, not of the table
+        except Exception as error:  # what a decoder says to bytes that are none of its is any error
+            return Unsettled(version.name, version.identifier, f"its metadata cannot be read ({error})")
         if (table.metadata_location if table else None) != version.current:
             return None  # written meanwhile; the next look sees it
         comparison = _Comparison(version, _left(catalog, version), state, recorded, _pending(table, ledger))
@@ -133,6 +139,10 @@ def _left(catalog: Catalog, version: TableVersion) -> TableState | None:
     try:
         return TableState.of(StaticTable.from_metadata(version.left, catalog.properties) if version.left else None)
     except FileNotFoundError:
+        return None
+    except (OSError, RESTError, SQLAlchemyError):
+        raise
+    except Exception:  # bytes that no decoder knows
         return None
 
 

@@ -3,18 +3,18 @@
 Pure, over what was read. Called by `lakehouse.proof.verification`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from lakehouse.builds.commit_evidence import read_evidence
+from lakehouse.builds.commit_evidence import read_evidence, told_fields
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.proof.partition_files import PartitionFiles
 from lakehouse.tables.stored_files import BrokenFile
-
-_COMPARED = ("version", "rows", "run_id", "batch_ids", "manifest_ids", "manifest_hashes", "source_files", "inputs")
+from lakehouse.tables.versions import WrittenFile, named_files
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,19 @@ class TableSnapshots:
         self.order = {snapshot.snapshot_id: number for number, snapshot in enumerate(found)}
         self.said: dict[tuple[int, str], Materialization] = {}
         """What each snapshot says of each partition that it wrote."""
+        self.told: dict[tuple[int, str], list[str]] = {}
+        """Fields of a materialization that it tells."""
+        self.named: dict[int, dict[str, WrittenFile]] = {}
+        """Data files that each snapshot names, by location; of those that name any."""
         for snapshot in found:
             properties = self._properties(snapshot)
+            if table and (named := named_files(table.location(), properties)):
+                self.named[snapshot.snapshot_id] = {file.location: file for file in named}
             if properties.get("omni.asset") == asset:
+                told = told_fields(properties)
                 for item in read_evidence(properties, snapshot.snapshot_id):
                     self.said[snapshot.snapshot_id, item.partition] = item
+                    self.told[snapshot.snapshot_id, item.partition] = told[item.partition]
         self.evidence = {partition: item for (_, partition), item in self.said.items()}
 
     def was_expired(self, item: Materialization) -> bool:
@@ -83,10 +91,12 @@ class PartitionComparison:
     recorded: Materialization | None
     files: PartitionFiles
     evidence: Materialization | None
+    written: Mapping[str, WrittenFile]
+    """What is recorded of the table's files, by location."""
 
     def findings(self, snapshots: TableSnapshots) -> Iterator[Finding]:
         """Where they disagree."""
-        yield from self._file_findings()
+        yield from self._file_findings(snapshots)
         reference = self.recorded
         if self._is_unrecorded(snapshots) and self.evidence is not None:
             item = reference = self.evidence
@@ -101,10 +111,24 @@ class PartitionComparison:
             yield from self._citation_findings(snapshots, reference)
         yield from self._row_findings(snapshots, reference)
 
-    def _file_findings(self) -> Iterator[Finding]:
+    def _file_findings(self, snapshots: TableSnapshots) -> Iterator[Finding]:
         window = f" --partition {self.partition}" if self.partition[:1].isdigit() else ""
+        step = f"omni backfill {self.asset}{window}"
         for lost in self.files.broken:
-            yield file_finding(self.asset, self.partition, lost, f"omni backfill {self.asset}{window}")
+            yield file_finding(self.asset, self.partition, lost, step)
+        for entry in self.files.data:
+            named = snapshots.named.get(entry.snapshot_id or 0)
+            if named is not None:
+                yield from self._named_findings(entry.data_file, named, step)
+
+    def _named_findings(self, file: DataFile, named: Mapping[str, WrittenFile], step: str) -> Iterator[Finding]:
+        """A file is that which the snapshot that added it names, and that which was recorded with its commit."""
+        told, recorded = named.get(file.file_path), self.written.get(file.file_path)
+        if told is None:
+            yield self._finding("file_unknown", file.file_path, f"one of {', '.join(sorted(named))}", step)
+        elif recorded != told or told.size_bytes != file.file_size_in_bytes:
+            found = f"{file.file_path}: {file.file_size_in_bytes} bytes by its manifest; on record: {recorded}"
+            yield self._finding("file_differs", found, f"{told}, as its snapshot says", step)
 
     def _is_unrecorded(self, snapshots: TableSnapshots) -> bool:
         """Whether the table holds a later commit of the partition than the ledger."""
@@ -139,9 +163,9 @@ class PartitionComparison:
                     self._run,
                 )
             return
-        for name in _COMPARED:
+        for name in snapshots.told[item.snapshot_id, self.partition]:
             recorded, written = getattr(item, name), getattr(said, name)
-            if recorded != written:
+            if recorded != written and (name != "size_bytes" or written is not None):
                 yield self._finding(
                     "evidence_differs",
                     f"ledger: {name} {_short(recorded)}",

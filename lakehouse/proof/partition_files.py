@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pyiceberg.manifest import DataFileContent, ManifestEntry
 from pyiceberg.table import Table
 
+from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import WHOLE
 from lakehouse.tables.filters import time_column
 from lakehouse.tables.stored_files import BrokenFile, TableFiles
@@ -30,6 +31,7 @@ class PartitionFiles:
     rows: int = 0
     added_by: set[int] = field(default_factory=set)
     """Snapshots that added them."""
+    data: list[ManifestEntry] = field(default_factory=list)
     broken: list[BrokenFile] = field(default_factory=list)
     """Data and delete files that are gone, or have another size than the metadata say."""
 
@@ -59,9 +61,10 @@ def partition_files(table: Table, stored: TableFiles) -> dict[str, PartitionFile
             files = found[day_of(entry) if is_daily else WHOLE]
             files.rows += entry.data_file.record_count
             files.added_by.add(entry.snapshot_id or 0)
+            files.data.append(entry)
     for entry, lost in _broken(entries, stored):
         # A delete file that is bound to no day counts to the table as such.
-        found[day_of(entry) if is_daily and len(entry.data_file.partition) else WHOLE].broken.append(lost)
+        found[place_of(table, entry)[1]].broken.append(lost)
     is_whole = not any(files.broken for files in found.values())
     if is_whole and any(entry.data_file.content != DataFileContent.DATA for entry in entries):
         counted = _counted_rows(table)
@@ -81,6 +84,14 @@ def live_entries(table: Table) -> Iterator[ManifestEntry]:
     snapshot = table.current_snapshot()
     for manifest in snapshot.manifests(table.io) if snapshot else ():
         yield from manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+
+
+def place_of(table: Table, entry: ManifestEntry) -> tuple[str, str]:
+    """Asset and partition that a file of a table counts to; one that is bound to no partition, to the table."""
+    name, values = table.name()[-1], entry.data_file.partition
+    if name == QUARANTINE and len(values) == 2:
+        return values[0], values[1]
+    return name, day_of(entry) if time_column(table) is not None and len(values) else WHOLE
 
 
 def day_of(entry: ManifestEntry) -> str:

@@ -1,4 +1,4 @@
-"""`omni verify`: a shell around `lakehouse.proof.verification`."""
+"""`omni verify`: a shell around `orchestration.runs.proof`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +16,7 @@ from orchestration.cli.console import (
     open_filled_ledger,
     reported,
     say,
+    show_progress,
     window_of,
 )
 
@@ -26,22 +27,29 @@ def verify_command(
     ] = None,
     from_: FromOption = None,
     to: ToOption = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every file, object and source, and ask the checks again.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Recompute the evidence from the tables and their snapshots alone, and compare it with the ledger.
+    """Recompute the evidence from tables, snapshots and manifests, and compare it with the ledger; --deep by reading.
 
     No table changes. What someone else is found to have written is recorded: these partitions are not safe.
 
     Exit 0: they agree. Exit 1: they do not. Exit 2: error.
     """
-    from lakehouse.proof.verification import verify
+    from lakehouse.ledger.ledger import open_ledger
     from lakehouse.tables.catalog import open_catalog
+    from orchestration.runs.proof import prove
 
     with reported():
         settings, window = load_settings(), window_of(None, from_, to)
         _refuse_to_create(settings)
-        ledger = open_filled_ledger(settings)
-        report = verify(open_catalog(settings), ledger, settings, asset=asset, window=window)
+        catalog, ledger = open_catalog(settings), open_ledger(settings)
+        reading = show_progress if deep else None
+        report = prove(settings, catalog, ledger, asset=asset, window=window, reading=reading)
+        if not report.findings:
+            open_filled_ledger(settings)  # which agrees with anything where nothing was ever admitted
         if as_json:
             console.print_json(data=asdict(report))
         else:
@@ -52,7 +60,9 @@ def verify_command(
                     f"  expected: {finding.expected}",
                     f"  next: {finding.next_step}",
                 )
-            compared = f"{report.partitions} partitions, {report.snapshots} snapshots, {report.objects} objects"
+            say(*(f"not proven: {note}" for note in report.notes))
+            read = f", {report.files} files read" if deep else ""
+            compared = f"{report.partitions} partitions, {report.snapshots} snapshots, {report.objects} objects{read}"
             outcome = f"{len(report.findings)} disagreements" if report.findings else "ledger and tables agree"
             say(f"{compared}: {outcome}")
     raise typer.Exit(1 if report.findings else 0)

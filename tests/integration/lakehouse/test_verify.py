@@ -27,8 +27,10 @@ from orchestration.cli import verify as verify_command
 from orchestration.cli.main import app
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.backfill import Selection, plan_backfill, request_backfill, run_backfill
-from orchestration.runs.main_job import run_main_job
-from tests.conftest import document_manifest, recording_manifest, source, ticket_event, ticket_manifest, write_lines
+from orchestration.runs.proof import prove
+from tests.conftest import recording_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.integration.lakehouse.corruptions import assert_each_is_found, built_lake
+from tests.integration.lakehouse.tampers import CHECK, TAMPERS, put_back, sql
 
 ONE, TWO = "2026-04-15", "2026-04-16"
 EVENTS = "raw_ticket_events"
@@ -37,22 +39,7 @@ EVENTS = "raw_ticket_events"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory, parsed_project):
     """Two days of tickets (the second with a broken line) and a document, loaded, built and checked."""
-    root = tmp_path_factory.mktemp("verify")
-    settings = LakehouseSettings(home=root / "home", manifests=root / "manifests", max_quarantined_share=0.9)
-    parsed_project.give_to(settings)
-    events = [ticket_event(n, ONE, event_id=f"e{n}", product_line="cross_product") for n in (1, 2, 3)]
-    write_lines(settings.manifests / f"{ONE}.jsonl", events)
-    write_lines(settings.manifests / f"{TWO}.jsonl", [ticket_event(4, TWO, event_id="e4"), "broken"])
-    (settings.manifests / "d.md").write_text("the text of a document")
-    tickets = ticket_manifest([source(day, f"{day}.jsonl") for day in (ONE, TWO)])
-    documents = document_manifest(ONE, [source("d", "d.md", "other")])
-    for manifest in (tickets, documents):
-        (settings.manifests / f"{manifest['manifest_id']}.json").write_text(json.dumps(manifest))
-    outcome = run_main_job(settings, None, lambda _: None)
-    assert outcome.is_complete, outcome.lines
-    for folder in (settings.home, settings.manifests):
-        shutil.copytree(folder, root / "kept" / folder.name)
-    return settings
+    return built_lake(tmp_path_factory.mktemp("verify"), parsed_project)[0]
 
 
 @pytest.fixture
@@ -62,6 +49,22 @@ def lake(built):
     for folder in (built.home, built.manifests):
         shutil.rmtree(folder)
         shutil.copytree(folder.parent / "kept" / folder.name, folder)
+
+
+@pytest.fixture
+def tampered(built):
+    """The lakehouse, of which tables and ledger are put back afterwards."""
+    yield built
+    for name in ("warehouse", "catalog.db", "catalog.db-wal", "catalog.db-shm"):
+        put_back(built.home / name, built.home.parent / "kept" / "home" / name)
+
+
+def proven(settings, **options):
+    return prove(settings, open_catalog(settings), open_ledger(settings), **options)
+
+
+def found_by(report):
+    return {(finding.code, finding.asset, finding.partition) for finding in report.findings}
 
 
 def look(settings, **options):
@@ -163,7 +166,7 @@ def test_changed_counts_are_found(lake):
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("version", "0"), ("run_id", "r"), ("batch_ids", '["b"]'), ("manifest_hashes", '["0"]')]
+    ("column", "value"), [("run_id", "r"), ("batch_ids", '["b"]'), ("manifest_hashes", '["0"]'), ("source_files", "[]")]
 )
 def test_anything_that_differs_from_the_snapshot_is_found(lake, column, value):
     change_ledger(
@@ -464,3 +467,71 @@ def test_the_command_answers_0_agree_1_disagree_2_error(lake, monkeypatch, tmp_p
     assert f"next: omni run --partition {ONE}" in wrong.stdout and "1 disagreements" in wrong.stdout
     assert [finding["code"] for finding in json.loads(as_json.stdout)["findings"]] == ["rows_differ"]
     assert not nowhere.home.exists()
+
+
+# ── every tamper by name ─────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("name", TAMPERS)
+def test_a_tamper_is_found(tampered, monkeypatch, name):
+    tamper = TAMPERS[name]
+    if tamper.by != "dbt":  # seconds
+        monkeypatch.setattr("orchestration.runs.proof.run_dbt", lambda *_, **__: None)
+    tamper.how(tampered)
+
+    found = found_by(proven(tampered))
+    read = found if tamper.by == "verify" else found_by(proven(tampered, reading=lambda _: None))
+
+    expected = (tamper.code, tamper.asset, tamper.partition)
+    assert expected in read
+    assert (expected in found) == (tamper.by == "verify")
+
+
+def test_a_forged_pass_is_found_since_the_check_is_asked_again(tampered, monkeypatch):
+    monkeypatch.setattr("orchestration.runs.proof.run_dbt", lambda *_, **__: None)
+    strict = tampered.model_copy(update={"max_quarantined_share": 0.1})
+    words = "at most 0.1 of the records held in quarantine"
+    sql(f"update omni_checks set definition = ? {CHECK}", words, EVENTS, TWO, "quarantine_share")(tampered)
+
+    (finding,) = [
+        f for f in proven(strict, reading=lambda _: None).findings if (f.code, f.partition) == ("check_differs", TWO)
+    ]
+
+    assert "quarantine_share: passed True" in finding.found
+    assert "passed False, failures 1" in finding.expected
+
+
+def test_reading_finds_nothing_wrong_with_what_nobody_touched_and_changes_nothing(built):
+    def state():
+        files = sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in (built.home / "warehouse").rglob("*"))
+        with closing(sqlite3.connect(built.home / "catalog.db")) as connection:
+            return files, list(connection.iterdump())
+
+    before, read = state(), []
+
+    report = proven(built, reading=read.append)
+
+    assert report.findings == []
+    assert report.notes == ["contract_drift is asked of records while they are loaded, and not again"]
+    assert report.files > 40 and f"{EVENTS}: files 1 to 2 of 2" in read
+    assert state() == before
+
+
+def test_evidence_that_names_no_files_is_accepted_and_said(settings, declare, monkeypatch):
+    monkeypatch.setattr("orchestration.runs.proof.run_dbt", lambda *_, **__: None)
+    monkeypatch.setattr("lakehouse.tables.commits.evidence_of_files", lambda *_: {})
+    monkeypatch.setattr("lakehouse.tables.catalog.record_files", lambda *_: None)
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(1, ONE), ticket_event(2, TWO)])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    ingest(settings)
+
+    report = proven(settings, asset=EVENTS, reading=lambda _: None)
+
+    assert report.findings == []
+    assert f"{EVENTS}: 2 data files are not on record, so their bytes prove nothing" in report.notes
+
+
+def test_each_of_twenty_bytes_changed_at_random_places_is_found(tampered):
+    kept = tampered.home.parent / "kept" / "home"
+
+    found = assert_each_is_found(tampered, kept, range(20))
+
+    assert {each.outcome for each in found} >= {"verify", "deep"}

@@ -417,3 +417,20 @@ def test_the_version_that_is_admitted_last_is_the_last_one_though_the_clock_stan
 
     ledger.record_admission(wide, [])
     assert [each.window.last_key for each in declarations(ledger)] == ["2026-04-30"]
+
+
+def test_a_row_carries_the_seal_of_what_was_recorded_and_of_nothing_else(ledger):
+    ledger.record_admission(BATCH, [JUDGED])
+    ledger.record_admission(replace(BATCH, manifest_sha256="h2"), [])
+    abroad = AT.astimezone(timezone(HOUR))
+    (key,) = ledger.record_materializations([written(inputs={"a": "v"}, read_snapshots={"a": 1}, started_at=abroad)])
+    ledger.record_checks([checked(key), checked(key, "volume", passed=False, failures=2, definition="half")])
+    ledger.cite(ledger.current_materializations().values(), 7)
+    ledger.record_admission(replace(BATCH, admitted_at=AT + HOUR), [JUDGED])
+
+    for table in (schema.batches, schema.admissions, schema.materializations, schema.checks):
+        for row in stored(ledger, table):
+            assert row["seal"] == schema.seal_of(table, row), table.name
+            for name in ("message", "passed", "version", "batch_id", "judgment", "started_at"):
+                if name in row:
+                    assert row["seal"] != schema.seal_of(table, {**row, name: None}), name
