@@ -74,7 +74,7 @@ def open_table(
     if table is None:
         return OpenedTable()
     stored = TableFiles(table)
-    recorded = recorded_files(ledger.catalog_engine or ledger.engine, table.location())
+    recorded = recorded_files(ledger.engine, table.location())
     try:
         findings = list(_metadata_findings(asset, table, stored, recorded, step))
     except (OSError, RESTError, SQLAlchemyError):

@@ -205,7 +205,7 @@ def compare_versions(
     """
     found: dict[str, TableVersion] = {}
     for _ in range(LOOKS):
-        found = _left_versions(rows)
+        found = left_versions(rows)
         if (current := look()) is None:
             return None
         for identifier, location in current.items():
@@ -230,7 +230,8 @@ def current_locations(engine: Engine) -> dict[str, str | None] | None:
     return {f"{namespace}.{name}": location for _, namespace, name, location, _ in rows}
 
 
-def _left_versions(engine: Engine) -> dict[str, TableVersion]:
+def left_versions(engine: Engine) -> dict[str, TableVersion]:
+    """What we left of every table, by identifier, whatever the catalog names."""
     create_rows(engine)
     with engine.connect() as connection:
         rows: Sequence[Any] = connection.execute(_OURS).all()

@@ -33,9 +33,8 @@ def rehearsal(ledger: Ledger, file: Path, without: Collection[Table] = ()) -> Le
             found = source.execute(select(table).execution_options(yield_per=_BATCH_ROWS)).mappings()
             for rows in found.partitions():
                 target.execute(insert(table), [dict(row) for row in rows])
-    if ledger.asked:  # beside a REST catalog, the ledger's database says what we left of its tables
-        for version in left_versions(ledger.engine).values():
-            adopt_version(engine, replace(version, is_known=False, current=version.left))
+    for version in left_versions(ledger.engine).values():
+        adopt_version(engine, replace(version, is_known=False, current=version.left))
     return Ledger(engine, ledger.catalog_engine, ledger.asked)
 
 
