@@ -96,6 +96,13 @@ class LakehouseSettings(BaseSettings):
     def _anchor_each(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple((PROJECT_ROOT / path.expanduser()).resolve() for path in paths)
 
+    @field_validator("catalog_uri", "ledger_uri")
+    @classmethod
+    def _name_the_driver(cls, uri: SecretStr | None) -> SecretStr | None:
+        # As hosts of servers print their URLs; SQLAlchemy knows the scheme by another name.
+        scheme, _, rest = uri.get_secret_value().partition("://") if uri else ("", "", "")
+        return SecretStr(f"postgresql+psycopg2://{rest}") if scheme == "postgres" else uri
+
     @field_validator("warehouse")
     @classmethod
     def _locate(cls, warehouse: str | None) -> str | None:

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pyiceberg.catalog import Catalog
 from sqlalchemy.exc import SQLAlchemyError
 
 from lakehouse.builds.commit_evidence import recover_ledger
 from lakehouse.contracts.registry import bronze_contracts
+from lakehouse.database.failures import describe
 from lakehouse.ledger.evidence import FileKey
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
@@ -93,7 +95,9 @@ def _explained() -> Iterator[None]:
     """Say of a disk or a database that fails what it means, and what to do."""
     try:
         yield
-    except (OSError, SQLAlchemyError) as error:
+    except SQLAlchemyError as error:
+        raise failure_of(error)(describe(error)) from error
+    except OSError as error:
         reason = str(error).partition("\n")[0]
         raise failure_of(error)(
             f"{reason}; what was committed before stays; next: mend the disk or the catalog, and run it again"
@@ -116,7 +120,13 @@ def _imports_apart() -> Iterator[None]:
 @_explained()
 def refresh(settings: LakehouseSettings, progress: Progress = lambda _: None) -> RefreshReport:
     """Admit the manifests and bring the coverage of all assets up to date, without loading anything."""
-    catalog, ledger = open_catalog(settings), open_ledger(settings)
+    return look_again(settings, open_catalog(settings), open_ledger(settings), progress)
+
+
+def look_again(
+    settings: LakehouseSettings, catalog: Catalog, ledger: Ledger, progress: Progress = lambda _: None
+) -> RefreshReport:
+    """The same, of a catalog and a ledger that are open."""
     recover_ledger(catalog, ledger)
     find_foreign_writes(catalog, ledger)
     progress("manifests")
@@ -167,6 +177,7 @@ def ingest(
     return IngestReport(report, loads, problems)
 
 
+@_explained()
 def preview(
     settings: LakehouseSettings, *, assets: Iterable[str] | None = None, window: Window | None = None
 ) -> list[str]:

@@ -6,6 +6,7 @@ in its snapshot's properties; `recover_ledger` records whatever the ledger lacks
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from datetime import datetime
@@ -14,11 +15,11 @@ from typing import Any
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
+from lakehouse.database.written_files import FILES
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES
 from lakehouse.tables.catalog import list_tables
-from lakehouse.tables.versions import FILES
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +125,8 @@ def record_missing(tables: Iterable[Table], ledger: Ledger) -> int:
     """Record every partition committed to these tables that the ledger lacks; returns how many there were."""
     missing = [item for table in tables for item in unrecorded_materializations(table, ledger)]
     ledger.record_materializations(missing)
-    for item in missing:
-        logger.warning("recovered %s %s: run %s committed it and died", item.asset, item.partition, item.run_id)
+    for asset, number in Counter(item.asset for item in missing).items():
+        logger.warning("%s: %s committed partitions were not in the ledger, and are recorded", asset, number)
     return len(missing)
 
 

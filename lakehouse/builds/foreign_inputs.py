@@ -6,12 +6,12 @@ the same version. Called by `lakehouse.builds.build`.
 
 from collections.abc import Mapping
 
+from lakehouse.database.versions import TableVersion
 from lakehouse.ledger.catalog_versions import catalog_versions
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.foreign_writes import ForeignWrites
 from lakehouse.ledger.inputs import Reach, reads
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.tables.versions import TableVersion
 
 
 class ForeignInputs:

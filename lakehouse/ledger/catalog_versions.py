@@ -12,8 +12,8 @@ from typing import Protocol
 
 from sqlalchemy import Engine
 
+from lakehouse.database.versions import TableVersion, adopt_version, compare_versions, current_locations, read_versions
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.versions import TableVersion, adopt_version, compare_versions, current_locations, read_versions
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from lakehouse.database import open_engine, refuse_lost_catalog
+from lakehouse.database.engines import open_engine
+from lakehouse.database.lost_catalog import refuse_lost_catalog
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.catalog_versions import AskedCatalog
 from lakehouse.ledger.evidence import (
@@ -59,13 +60,18 @@ _MOST_VALUES = 10_000
 """In one statement: SQLite takes 32,766, Postgres 65,535."""
 
 
-def open_ledger(settings: LakehouseSettings) -> "Ledger":
+def open_ledger(settings: LakehouseSettings, *, is_recovery: bool = False) -> "Ledger":
     """Open the ledger, creating its tables on first use.
 
+    Args:
+        settings: Where it is.
+        is_recovery: Open it whatever the catalog has lost.
+
     Raises:
-        ConfigurationError: it lies in a catalog whose file is gone, and whose tables are not.
+        ConfigurationError: the catalog does not know what its warehouse holds.
     """
-    refuse_lost_catalog(settings)
+    if not is_recovery:
+        refuse_lost_catalog(settings)
     engine = open_engine(settings.ledger_url)
     _create_tables(engine)
     if settings.catalog_type != "sql":

@@ -1,8 +1,8 @@
 """What did someone else change? Compares a table as we left it with the table as it is, and takes it for ours again.
 
 Tables that only we wrote since are not opened. Of the others each partition is judged by its files; those that differ
-go into the ledger, so that a verdict needs no Iceberg, and then the row of `lakehouse.tables.versions` moves. Called by
-`omni verify`, at the start of each load and run, and before maintenance, which might remove what we left.
+go into the ledger, so that a verdict needs no Iceberg, and then the row of `lakehouse.database.versions` moves. Called
+by `omni verify`, at the start of each load and run, and before maintenance, which might remove what we left.
 """
 
 import logging
@@ -16,6 +16,7 @@ from pyiceberg.table import StaticTable, Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from lakehouse.builds.commit_evidence import unrecorded_materializations
+from lakehouse.database.versions import TableVersion
 from lakehouse.ledger.catalog_versions import catalog_versions, take_for_ours
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.foreign_writes import (
@@ -31,7 +32,7 @@ from lakehouse.proof.partition_comparison import Finding
 from lakehouse.proof.partition_files import NO_DAY
 from lakehouse.proof.table_states import TableState
 from lakehouse.tables.catalog import load_table_if_exists
-from lakehouse.tables.versions import TableVersion
+from lakehouse.tables.followed_commits import mark_commit
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +129,9 @@ def _settle(catalog: Catalog, ledger: Ledger, version: TableVersion) -> Unsettle
         record_foreign_writes(ledger, found)
         for each in found:
             logger.warning("%s %s: %s", each.asset, each.partition, each.reason)
+    # The mark first: it may name what is not there any more, and what is ours must not be older than it is.
+    if version.current and (table := load_table_if_exists(catalog, version.identifier)):
+        mark_commit(table.io, table.location(), version.current, is_final=True)
     take_for_ours(ledger, version)
     return None
 

@@ -1,7 +1,7 @@
 """A table opened for comparison, as far as its metadata can be read; what cannot be read, as disagreements.
 
 What stands in a metadata file, a manifest list or a manifest is believed where its bytes are those that we wrote
-(`lakehouse.tables.versions`). Called by `lakehouse.proof.verification`.
+(`lakehouse.database.written_files`). Called by `lakehouse.proof.verification`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,13 +14,13 @@ from pyiceberg.manifest import ManifestEntry
 from pyiceberg.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from lakehouse.database.written_files import WrittenFile, recorded_files
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE
 from lakehouse.proof.partition_comparison import Finding
 from lakehouse.proof.partition_files import PartitionFiles, broken_files, broken_metadata, partition_files
 from lakehouse.tables.catalog import load_table_if_exists
 from lakehouse.tables.stored_files import BrokenFile, TableFiles, hashed_file
-from lakehouse.tables.versions import WrittenFile, recorded_files
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from lakehouse.builds.commit_evidence import read_evidence, told_fields
+from lakehouse.database.written_files import WrittenFile, named_files
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.proof.partition_files import PartitionFiles
 from lakehouse.tables.stored_files import BrokenFile
-from lakehouse.tables.versions import WrittenFile, named_files
 
 
 @dataclass(frozen=True)

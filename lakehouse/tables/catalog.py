@@ -5,13 +5,9 @@ Called by the Bronze sink, the dbt plugin, recovery and digests. Tables are desc
 
 import contextlib
 import logging
-import time
-import uuid
-from functools import partial
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -21,34 +17,21 @@ from pyiceberg.exceptions import (
     RESTError,
     TableAlreadyExistsError,
 )
-from pyiceberg.io import load_file_io
 from pyiceberg.schema import Schema
-from pyiceberg.table import CommitTableResponse, Table, TableProperties
-from pyiceberg.table.update import AssertCreate, SetPropertiesUpdate, TableRequirement, TableUpdate
+from pyiceberg.table import Table, TableProperties
 from pyiceberg.transforms import parse_transform
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from lakehouse.database import BUSY_TIMEOUT_S, open_engine, refuse_lost_catalog
+from lakehouse.database.engines import BUSY_TIMEOUT_S, open_engine
+from lakehouse.database.failures import name_errors_of
+from lakehouse.database.lost_catalog import refuse_lost_catalog
+from lakehouse.database.versions import CATALOG_NAME, TableVersion, compare_versions
 from lakehouse.errors import ConfigurationError
 from lakehouse.namespaces import NAMESPACES
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.commits import LandedCommits
+from lakehouse.tables.followed_commits import FollowedCatalog, RestCatalogApart, SqlCatalogApart, SqlCatalogWithLedger
 from lakehouse.tables.schema_changes import compare, refuse_conflicts, set_name_mapping
-from lakehouse.tables.stored_files import new_files
-from lakehouse.tables.versions import (
-    CATALOG_NAME,
-    LOOK_AGAIN_S,
-    LOOKS,
-    TableVersion,
-    compare_versions,
-    create_rows,
-    follow_commit,
-    keep_versions,
-    known_files,
-    record_files,
-)
 
 TABLE_PROPERTIES = {
     "format-version": "2",
@@ -67,9 +50,6 @@ TABLE_PROPERTIES = {
 
 logger = logging.getLogger(__name__)
 
-_MARK = "omni.commit"
-"""Property of a table of a catalog apart: our last commit to it."""
-
 
 # Two first runs may both create the catalog's own tables; the second look finds them there.
 @retry(
@@ -78,90 +58,39 @@ _MARK = "omni.commit"
     wait=wait_random(0.05, 0.3),
     reraise=True,
 )
-def open_catalog(settings: LakehouseSettings) -> Catalog:
+def open_catalog(settings: LakehouseSettings, *, is_recovery: bool = False) -> Catalog:
     """Open the catalog that the settings name, creating an embedded one on first use.
 
-    What is committed through it counts as ours (`lakehouse.tables.versions`).
+    What is committed through it counts as ours (`lakehouse.database.versions`).
+
+    Args:
+        settings: Where it is.
+        is_recovery: Open it whatever it has lost.
 
     Raises:
-        ConfigurationError: the file of an embedded catalog is gone, and its warehouse holds tables.
+        ConfigurationError: it does not know what its warehouse holds.
     """
     uri = settings.catalog_url.get_secret_value()
-    if settings.catalog_type == "sql" and uri.startswith("sqlite"):
+    if not is_recovery:
         refuse_lost_catalog(settings)
-        open_engine(settings.catalog_url).connect().close()  # makes the folder and sets write-ahead logging
-        uri += f"{'&' if '?' in uri else '?'}timeout={BUSY_TIMEOUT_S}"
-    kind: type[LandedCommits] = FollowedRestCatalog
     if settings.catalog_type == "sql":
-        kind = LandingSqlCatalog if settings.is_ledger_in_catalog else FollowedSqlCatalog
-    own = {"py-catalog-impl": f"{__name__}.{kind.__name__}", "uri": uri, "warehouse": settings.warehouse_url}
+        open_engine(settings.catalog_url).connect().close()  # SQLite: makes the folder, sets write-ahead logging
+    if uri.startswith("sqlite"):
+        uri += f"{'&' if '?' in uri else '?'}timeout={BUSY_TIMEOUT_S}"
+    kind = _kind(settings)
+    own = {"py-catalog-impl": f"{kind.__module__}.{kind.__name__}", "uri": uri, "warehouse": settings.warehouse_url}
     catalog = load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
-    if isinstance(catalog, LandingSqlCatalog):
-        keep_versions(catalog.engine, partial(_record_written, catalog.properties))
-    elif isinstance(catalog, _FollowedCatalog):
-        catalog.rows = open_engine(settings.ledger_url)
-        create_rows(catalog.rows)
+    assert isinstance(catalog, FollowedCatalog)
+    if isinstance(catalog, SqlCatalog):
+        name_errors_of(catalog.engine)
+    catalog.follow(open_engine(settings.ledger_url))
     return catalog
 
 
-class LandingSqlCatalog(LandedCommits, SqlCatalog):
-    """A catalog in the ledger's database; its commits move the rows of their tables by `keep_versions`."""
-
-
-class _FollowedCatalog(LandedCommits):
-    """A catalog apart from the ledger, through which every commit moves the row of its table, after it has landed.
-
-    From the metadata that it says it replaced: what someone else committed in between stays apart. So does a commit of
-    ours whose process died before its row moved, until `lakehouse.proof.foreign_writes` has recognised it; and so does
-    everything that one of the two has and the other has not, once it was brought back from an older copy.
-    """
-
-    rows: Engine | None = None
-    """The ledger's database."""
-
-    def commit_table(
-        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
-    ) -> CommitTableResponse:
-        """Commit, under a mark of its own, then move the row.
-
-        The mark makes each commit a change: a server answers one that changes nothing with what is there, and that may
-        be what someone else has committed.
-        """
-        mark = SetPropertiesUpdate(updates={_MARK: uuid.uuid4().hex})
-        response: CommitTableResponse = super().commit_table(table, requirements, (*updates, mark))  # its retries
-        is_new = any(isinstance(each, AssertCreate) for each in requirements)
-        log = response.metadata.metadata_log
-        base = None if is_new else log[-1].metadata_file if log else table.metadata_location
-        try:
-            self._follow(table, base, response.metadata_location)
-            if self.rows is not None:
-                with self.rows.begin() as connection:
-                    _record_written(self.properties, connection, response.metadata_location)
-        except (SQLAlchemyError, OSError) as error:  # raised here, the commit would pass for one that failed
-            logger.warning("%s: committed, and not noted as ours (%s); next: omni verify", table.name(), error)
-        return response
-
-    def _follow(self, table: Table, base: str | None, location: str) -> None:
-        """Move the row; the one before it, of another process of ours, may be on its way."""
-        *namespace, name = table.name()
-        for _ in range(LOOKS):
-            if self.rows is None or follow_commit(self.rows, ".".join(namespace), name, base, location):
-                return
-            time.sleep(LOOK_AGAIN_S)
-
-
-class FollowedSqlCatalog(_FollowedCatalog, SqlCatalog):
-    """A catalog in a database of its own."""
-
-
-class FollowedRestCatalog(_FollowedCatalog, RestCatalog):
-    """A catalog behind an HTTP address."""
-
-
-def _record_written(properties: dict[str, str], connection: Connection, location: str) -> None:
-    """Record the files that a commit wrote, whose metadata these are."""
-    found = new_files(load_file_io(properties, location), location, partial(known_files, connection))
-    record_files(connection, found)
+def _kind(settings: LakehouseSettings) -> type[FollowedCatalog]:
+    if settings.catalog_type == "rest":
+        return RestCatalogApart
+    return SqlCatalogWithLedger if settings.is_ledger_in_catalog else SqlCatalogApart
 
 
 def ask_versions(settings: LakehouseSettings) -> dict[str, TableVersion]:

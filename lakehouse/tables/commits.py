@@ -12,16 +12,14 @@ import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.expressions import BooleanExpression
-from pyiceberg.table import CommitTableResponse, Table, Transaction
+from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.update import AddSnapshotUpdate, TableRequirement, TableUpdate
 
+from lakehouse.database.written_files import FILES, WrittenFile
 from lakehouse.errors import WindowConflict
 from lakehouse.tables.schema_changes import SchemaChange, retype, set_name_mapping
-from lakehouse.tables.versions import FILES, WrittenFile
 
 logger = logging.getLogger(__name__)
 
@@ -67,36 +65,6 @@ def replace_window(
         f"{'.'.join(table.name())}: another writer replaced the same window {_ATTEMPTS} times; nothing of this run was "
         f"written there; next: run it again when the other run has ended"
     ) from last
-
-
-class LandedCommits(Catalog):
-    """A catalog that takes a commit whose snapshots are on the table for one that succeeded, whatever it was told.
-
-    The answer may be lost on its way. pyiceberg 0.12 deletes the manifest list of a commit that is reported as refused
-    on the last of its attempts: where it had landed, nobody could read the table again.
-    """
-
-    def commit_table(
-        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
-    ) -> CommitTableResponse:
-        """Commit; an error is raised where the snapshots are not there, or nobody says whether they are."""
-        try:
-            return super().commit_table(table, requirements, updates)  # type: ignore[safe-super]  # the catalog's own
-        except Exception as error:  # whatever it is called
-            if (landed := self._landed(table, updates)) is None:
-                raise
-            logger.warning("%s: committed, though the answer was: %s", ".".join(table.name()), error)
-            return landed
-
-    def _landed(self, table: Table, updates: tuple[TableUpdate, ...]) -> CommitTableResponse | None:
-        """The table as it is, where it has the snapshots of a commit; the id of each is its own."""
-        added = {update.snapshot.snapshot_id for update in updates if isinstance(update, AddSnapshotUpdate)}
-        if not added:
-            return None
-        found = self.load_table(table.name())
-        if not added <= {snapshot.snapshot_id for snapshot in found.snapshots()}:
-            return None
-        return CommitTableResponse.model_construct(metadata=found.metadata, metadata_location=found.metadata_location)
 
 
 class _Transaction(Transaction):

@@ -19,7 +19,7 @@ from pyiceberg.io.fsspec import FsspecFileIO
 from pyiceberg.manifest import read_manifest_list
 from pyiceberg.table import Table
 
-from lakehouse.tables.versions import WrittenFile, named_files
+from lakehouse.database.written_files import WrittenFile, named_files
 
 _CHUNK_BYTES = 1 << 20
 

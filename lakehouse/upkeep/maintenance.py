@@ -26,6 +26,7 @@ from pyiceberg.table import Table
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from lakehouse.builds.commit_evidence import unrecorded_snapshots
+from lakehouse.database.written_files import forget_files, recorded_files
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES, QUARANTINE
 from lakehouse.partitions import WHOLE, Window
@@ -35,7 +36,6 @@ from lakehouse.tables.commits import evidence_of_files, put_into
 from lakehouse.tables.digest import find_table
 from lakehouse.tables.filters import ALWAYS, day_filter, rows_of, time_column
 from lakehouse.tables.stored_files import path_of
-from lakehouse.tables.versions import forget_files, recorded_files
 from lakehouse.upkeep.citations import unchanged_in_current
 from lakehouse.upkeep.orphans import AgeRule, remove_leftovers, remove_objects, remove_orphans, shared_folder
 from lakehouse.upkeep.report import Compaction, MaintenanceReport, Removal, TableMaintenance

@@ -76,13 +76,14 @@ def check_partitions(
 
 
 def days_to_ask(settings: LakehouseSettings, ledger: Ledger, asset: str, window: Window | None = None) -> list[str]:
-    """Days whose current materialization a check has not judged as it is defined today.
+    """Days whose current materialization a check has not judged, or not as it is defined today.
 
     Only checks that need nothing but what is on record: they are asked again without a load.
     """
     current = {key: item.id for (_, key), item in ledger.current_materializations([asset]).items()}
     inside = {key: number for key, number in current.items() if window is None or parse_day(key) in window}
-    found: set[str] = set()
+    ran = last_definitions(ledger, asset, CONSERVATION)  # it runs with all others, and has no definition of its own
+    found = {key for key, number in inside.items() if number not in ran}
     for check, wanted in check_definitions(settings, load_contracts(settings).of_asset(asset)).items():
         ran = last_definitions(ledger, asset, check)
         found |= {key for key, number in inside.items() if ran.get(number) != wanted}

@@ -47,7 +47,9 @@ class MassDeleteGuard:
     def __init__(self, table: Table, ledger: Ledger, days: Iterable[str]) -> None:
         """Judge by the days that the table holds listings of."""
         self._table, self._days = table, sorted(days)
-        self._versions = {(v.manifest_id, v.manifest_sha256): v for v in ledger.manifest_versions()}
+        versions = ledger.manifest_versions()
+        self._versions = {(v.manifest_id, v.manifest_sha256): v for v in versions}
+        self._last = {v.manifest_id: v for v in versions}
 
     def judge(self, item: Materialization) -> Finding:
         """Judge the listings of a day."""
@@ -57,12 +59,13 @@ class MassDeleteGuard:
         for collection, listing in sorted(listed.items()):
             removed = sorted(before[collection] - listing.documents.keys())
             manifest = self._replacing(item, collection)
+            allowed = manifest.max_deleted_ratio if manifest else 0
             ratio = len(removed) / max(len(before[collection]), 1)
             message = f"{collection}: lacks {len(removed)} of the {len(before[collection])} documents listed before"
-            if ratio > manifest.max_deleted_ratio:
+            if ratio > allowed:
                 failures += len(removed)
                 message += f" ({ratio:.1%}), {_mended_by(manifest, removed)}"
-            found.append((ratio <= manifest.max_deleted_ratio, message))
+            found.append((ratio <= allowed, message))
         message = "; ".join(text for _, text in sorted(found)) or "no collection is listed whole"
         return message, failures
 
@@ -96,15 +99,23 @@ class MassDeleteGuard:
             listing.documents[doc_id] = is_tombstone
         return found
 
-    def _replacing(self, item: Materialization, collection: str) -> Manifest:
-        """The last manifest of the day that lists a collection whole: the one that counts."""
-        versions = [self._versions[key] for key in zip(item.manifest_ids, item.manifest_hashes, strict=True)]
-        manifests = [Manifest.model_validate({**(v.declared or {}), "assets": []}) for v in versions]
-        return [m for m in manifests if m.listed_collection == collection and m.listing == "replace"][-1]
+    def _replacing(self, item: Materialization, collection: str) -> Manifest | None:
+        """The last manifest of the day that lists a collection whole: the one that counts.
+
+        Of a version that a recovered ledger does not have, the last one speaks; None where it has none of the manifest.
+        """
+        keys = zip(item.manifest_ids, item.manifest_hashes, strict=True)
+        versions = [self._versions.get(key) or self._last.get(key[0]) for key in keys]
+        manifests = [Manifest.model_validate({**(v.declared or {}), "assets": []}) for v in versions if v]
+        return next(
+            (m for m in reversed(manifests) if (m.listed_collection, m.listing) == (collection, "replace")), None
+        )
 
 
-def _mended_by(manifest: Manifest, removed: list[str]) -> str:
+def _mended_by(manifest: Manifest | None, removed: list[str]) -> str:
     """The limit of a manifest, the documents that would go, and what to do about it."""
+    if manifest is None:
+        return "and the manifest that listed it is not on record; next: declare it again"
     more = len(removed) - _NAMED_DOCUMENTS
     return (
         f"max_deleted_ratio of {manifest.manifest_id} is {manifest.max_deleted_ratio:g}: "

@@ -1,5 +1,6 @@
 """What all commands share: consoles, errors as one line, settings and windows from options, the filled ledger."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,12 +38,28 @@ def settings_of(manifest_dir: Path | None) -> LakehouseSettings:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn the project's own errors, and files that cannot be read or written, into one message and exit status 2."""
+    """Turn the project's own errors, and files or databases that fail, into one message and exit status 2."""
     try:
         yield
     except (OmniError, OSError) as error:
         errors.print(f"error: {error}", style="red")
         raise typer.Exit(2) from error
+    except Exception as error:
+        if (said := _database_failure(error)) is None:
+            raise
+        errors.print(f"error: {said}", style="red")
+        raise typer.Exit(2) from error
+
+
+def _database_failure(error: Exception) -> str | None:
+    """What a database says that fails; None for another error, of which SQLAlchemy need not be known."""
+    if "sqlalchemy.exc" not in sys.modules:
+        return None
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from lakehouse.database.failures import describe
+
+    return describe(error) if isinstance(error, SQLAlchemyError) else None
 
 
 def say(*lines: str) -> None:

@@ -31,6 +31,7 @@ from orchestration.cli.edits import accept_command, plan_command
 from orchestration.cli.maintenance import maintain_command
 from orchestration.cli.manifests import manifests_app
 from orchestration.cli.quarantine import quarantine_app
+from orchestration.cli.recover import recover_command
 from orchestration.cli.report import report_app
 from orchestration.cli.verdicts import explain_command, ready_command
 from orchestration.cli.verify import verify_command
@@ -49,6 +50,7 @@ app.command("plan")(plan_command)
 app.add_typer(report_app, name="report")
 app.command("maintain")(maintain_command)
 app.command("verify")(verify_command)
+app.command("recover")(recover_command)
 
 
 @app.callback()

@@ -6,11 +6,11 @@ engine. Where the settings say that verdicts do not ask a REST catalog, what the
 
 from collections.abc import Mapping
 
+from lakehouse.database.versions import TableVersion
 from lakehouse.ledger.catalog_versions import versions_for_verdicts
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.foreign_writes import ForeignWrites
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.tables.versions import TableVersion
 from orchestration.readiness.asset_graph import AssetNode
 
 

@@ -12,10 +12,10 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy import create_engine, make_url, text
 
+from lakehouse.database.versions import read_versions
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import ensure_table, open_catalog
-from lakehouse.tables.versions import read_versions
 from lakehouse.upkeep.maintenance import maintain
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job

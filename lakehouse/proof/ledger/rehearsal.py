@@ -10,10 +10,10 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import Table, insert, select
 
-from lakehouse.database import open_engine
+from lakehouse.database.engines import open_engine
+from lakehouse.database.versions import adopt_version, left_versions
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.tables.versions import adopt_version, left_versions
 
 _BATCH_ROWS = 5_000
 

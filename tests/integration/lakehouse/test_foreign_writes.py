@@ -12,6 +12,7 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.types import StringType
 
+from lakehouse.database.versions import read_versions
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE, Window
 from lakehouse.proof.foreign_writes import find_foreign_writes
@@ -20,7 +21,6 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest, find_table
 from lakehouse.tables.filters import day_filter
-from lakehouse.tables.versions import read_versions
 from lakehouse.upkeep import maintenance
 from loaders.ingest import ingest
 from orchestration.graph.partitions import daily_partitions

@@ -11,6 +11,7 @@ from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.proof.foreign_writes import find_foreign_writes
 from lakehouse.tables import catalog as catalog_module
+from lakehouse.tables import followed_commits
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.filters import day_filter
 from loaders.ingest import ingest
@@ -99,8 +100,8 @@ def test_a_commit_of_ours_on_top_of_what_someone_else_did_does_not_hide_it(lake,
 
 def test_a_commit_of_ours_that_nobody_followed_is_recognised_by_its_evidence(lake, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(catalog_module, "follow_commit", lambda *_: False)  # as if the process had died before it
-        patch.setattr(catalog_module, "LOOK_AGAIN_S", 0)
+        patch.setattr(followed_commits, "follow_commit", lambda *_: False)  # as if the process had died before it
+        patch.setattr(followed_commits, "LOOK_AGAIN_S", 0)
         ingest(lake, window=Window.of_keys(ONE, ONE))
     apart = open_readiness(lake).verdict(TICKET_EVENTS, ONE)
     run(lake)
@@ -115,7 +116,7 @@ def test_a_commit_that_landed_and_cannot_be_noted_is_no_failure_and_stays_apart(
         raise OperationalError("update", {}, Exception("database is locked"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(catalog_module, "follow_commit", locked)
+        patch.setattr(followed_commits, "follow_commit", locked)
         with open_catalog(lake).load_table(TABLE).transaction() as transaction:
             transaction.set_properties({"our": "own"})
     is_apart = not is_ours(lake)

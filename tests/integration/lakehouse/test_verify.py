@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import uuid
 from contextlib import closing
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,18 +17,22 @@ from lakehouse.builds.commit_evidence import recover_ledger
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.proof.verification import verify
+from lakehouse.recovery.plan import plan_recovery
+from lakehouse.recovery.recover import recover
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
-from lakehouse.tables.digest import UnknownTable, find_table
+from lakehouse.tables.digest import UnknownTable, content_digest, find_table
 from lakehouse.tables.objects import object_path
 from lakehouse.upkeep import maintenance
-from loaders.ingest import ingest, refresh
+from loaders.ingest import ingest, look_again, refresh
 from orchestration.cli import verify as verify_command
 from orchestration.cli.main import app
+from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.backfill import Selection, plan_backfill, request_backfill, run_backfill
 from orchestration.runs.proof import prove
 from tests.conftest import recording_manifest, source, ticket_event, ticket_manifest, write_lines
+from tests.integration.conftest import run, statuses
 from tests.integration.lakehouse.corruptions import assert_each_is_found, built_lake
 from tests.integration.lakehouse.tampers import CHECK, TAMPERS, put_back, sql
 
@@ -135,6 +139,22 @@ def test_nothing_is_written(built):
     look(built)
 
     assert state() == before
+
+
+def test_a_lake_whose_database_is_gone_is_ready_with_equal_digests_after_recovery_and_one_run(lake):
+    def digests():
+        return {name: content_digest(table(lake, name)) for name in load_asset_graph(lake).nodes if "video" not in name}
+
+    before, ready = digests(), statuses(lake)
+    for file in lake.home.glob("catalog.db*"):
+        file.unlink()
+    recover(lake, plan_recovery(lake, datetime.now(UTC)), lambda catalog, ledger: look_again(lake, catalog, ledger))
+    unready = statuses(lake)
+    run(lake)
+
+    assert "READY" in ready.values() and "READY" not in unready.values()
+    assert (digests(), statuses(lake)) == (before, ready)
+    assert codes(lake) == []
 
 
 # ── the ledger was changed ───────────────────────────────────────────────────────────────────────────────────────────

@@ -12,11 +12,11 @@ from pyiceberg.types import LongType, NestedField
 from sqlalchemy import event
 
 from lakehouse.builds.foreign_inputs import ForeignInputs
+from lakehouse.database.versions import adopt_version, read_versions
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import ensure_table, open_catalog
-from lakehouse.tables.versions import adopt_version, read_versions
 from orchestration.readiness.asset_graph import AssetNode
 from orchestration.readiness.foreign_writes import WrittenElsewhere
 

@@ -1,12 +1,12 @@
 """Every file of a table that we wrote is on record, as it is stored: data, manifests, manifest lists, metadata."""
 
+from lakehouse.database.versions import recorded_files
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.proof.partition_files import live_entries
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import find_table
 from lakehouse.tables.stored_files import hashed_file, list_table, path_of
-from lakehouse.tables.versions import recorded_files
 from tests.conftest import DOC_ASSETS, TICKET_EVENTS
 from tests.integration.lakehouse.maintained_lake import maintained
 

@@ -2,13 +2,17 @@
 
 import shutil
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 from lakehouse.contracts.registry import bronze_contracts
+from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
+from lakehouse.recovery.plan import plan_recovery
+from lakehouse.recovery.recover import recover
 from lakehouse.settings import LakehouseSettings
-from loaders.ingest import ingest
+from loaders.ingest import ingest, look_again
 from orchestration.readiness.asset_graph import read_asset_graph
 from orchestration.readiness.readiness import Readiness
 from tests.conftest import TICKET_EVENTS
@@ -58,9 +62,14 @@ def test_a_catalog_or_a_ledger_from_an_older_copy_makes_no_day_safe_until_a_load
     assert safe_days(apart) == days
 
 
-def test_both_from_one_older_copy_are_what_they_were(apart):
+def test_both_from_an_older_copy_are_refused_until_they_are_recovered(apart):
+    right = content(apart)
     for part in ("catalog", "ledger"):
         bring_back(apart, part)
 
-    assert len(safe_days(apart)) == 3
+    with pytest.raises(ConfigurationError, match="older than its warehouse"):
+        safe_days(apart)
+    recover(apart, plan_recovery(apart, datetime.now(UTC)), partial(look_again, apart))
+    assert safe_days(apart) == []
     assert ingest(apart, assets=[TICKET_EVENTS]).is_complete
+    assert content(apart) == right

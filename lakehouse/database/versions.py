@@ -1,24 +1,20 @@
-"""The metadata that we left of each table, and the files that we wrote: rows in the ledger's database.
+"""The metadata that we left of each table: a row per table in the ledger's database, which may be the catalog's.
 
 The row moves in the transaction of our commit, and only from the metadata that the commit was based on. So what another
 program commits leaves the two apart, whatever we commit on top of it, until `lakehouse.proof.foreign_writes` has found
 what was changed. That is one query, without Iceberg, by SQLAlchemy alone. Where the ledger lies apart from the catalog,
 the row lies with the ledger, and moves after the commit (`lakehouse.tables.catalog`): in the catalog's database it
 would go back with the tables where an older copy of that is brought back, and the ledger would still call them safe.
-
-With the row goes what each new file of the table weighs and hashes to, its metadata included: by that `omni verify`
-tells a changed byte.
 """
 
-import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import Column as SqlColumn
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     DateTime,
@@ -30,7 +26,6 @@ from sqlalchemy import (
     Update,
     and_,
     column,
-    delete,
     event,
     exists,
     insert,
@@ -43,17 +38,22 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy import Column as SqlColumn
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 CATALOG_NAME = "lake"
 """Name of the catalog in its database."""
 
-_TABLES = table("iceberg_tables", *map(column, ("catalog_name", "table_namespace", "table_name", "metadata_location")))
-_metadata = MetaData()
+_TABLES = table(
+    "iceberg_tables",
+    *map(
+        column,
+        ("catalog_name", "table_namespace", "table_name", "metadata_location", "previousmetadata_location"),
+    ),
+)
+metadata = MetaData()
 _LEFT = Table(
     "omni_table_versions",
-    _metadata,
+    metadata,
     SqlColumn("catalog_name", String(255), primary_key=True),
     SqlColumn("table_namespace", String(255), primary_key=True),
     SqlColumn("table_name", String(255), primary_key=True),
@@ -61,22 +61,8 @@ _LEFT = Table(
     SqlColumn("moved_at", DateTime, nullable=False),
     comment="One row per table: the metadata that this project left as current; null where it left none.",
 )
-_FILES = Table(
-    "omni_files",
-    _metadata,
-    SqlColumn("location", String(1000), primary_key=True),
-    SqlColumn("size_bytes", BigInteger, nullable=False),
-    SqlColumn("sha256", String(64), nullable=False),
-    comment="One row per file of a table that a commit of ours wrote: data, manifests, manifest lists, metadata.",
-)
-FILES = "omni.files"
-"""Snapshot property: the data files of a commit, each with its size and SHA-256, as JSON."""
-
 LOOKS, LOOK_AGAIN_S = 5, 0.1
 """At a row apart from its catalog, which another process of ours may be about to move."""
-
-_MOST_FILES = 10_000
-"""In one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +91,6 @@ class TableVersion:
         return self.is_known and self.left == self.current
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
-    """A file of a table, as it was when we wrote it."""
-
-    location: str
-    size_bytes: int
-    sha256: str
-
-
 Written = Callable[[Connection, str], None]
 """Told of the metadata that a commit leaves, in its transaction."""
 
@@ -139,9 +116,9 @@ def _move(connection: Connection, statement: Insert | Update, written: Written) 
         if not _compare_and_move(connection, names, None, values["metadata_location"]):
             _insert_missing(connection, names, values["metadata_location"])
         written(connection, values["metadata_location"])
-    elif "previous_metadata_location" in values:  # else it is a renaming
+    elif "previousmetadata_location" in values:  # else it is a renaming
         names = [values["catalog_name_1"], values["table_namespace_1"], values["table_name_1"]]
-        _compare_and_move(connection, names, values["previous_metadata_location"], values["metadata_location"])
+        _compare_and_move(connection, names, values["previousmetadata_location"], values["metadata_location"])
         written(connection, values["metadata_location"])
 
 
@@ -203,17 +180,24 @@ def compare_versions(
         rows: The ledger's database.
         look: Finds the metadata of every table by identifier, or that there is no catalog.
     """
-    found: dict[str, TableVersion] = {}
-    for _ in range(LOOKS):
-        found = left_versions(rows)
-        if (current := look()) is None:
-            return None
-        for identifier, location in current.items():
-            namespace, _, name = identifier.rpartition(".")
-            found[identifier] = replace(found.get(identifier) or TableVersion(namespace, name), current=location)
-        if all(version.is_ours for version in found.values()):
+    for number in range(LOOKS):
+        time.sleep(LOOK_AGAIN_S if number else 0)
+        found = joined_versions(left_versions(rows), look())
+        if found is None or all(version.is_ours for version in found.values()):
             break
-        time.sleep(LOOK_AGAIN_S)
+    return found
+
+
+def joined_versions(
+    left: Mapping[str, TableVersion], current: Mapping[str, str | None] | None
+) -> dict[str, TableVersion] | None:
+    """What we left of every table, together with the metadata that a catalog names; None where there is no catalog."""
+    if current is None:
+        return None
+    found = dict(left)
+    for identifier, location in current.items():
+        namespace, _, name = identifier.rpartition(".")
+        found[identifier] = replace(found.get(identifier) or TableVersion(namespace, name), current=location)
     return found
 
 
@@ -232,7 +216,8 @@ def current_locations(engine: Engine) -> dict[str, str | None] | None:
 
 def left_versions(engine: Engine) -> dict[str, TableVersion]:
     """What we left of every table, by identifier, whatever the catalog names."""
-    create_rows(engine)
+    if not inspect(engine).has_table(_LEFT.name):
+        return {}
     with engine.connect() as connection:
         rows: Sequence[Any] = connection.execute(_OURS).all()
     return {
@@ -243,46 +228,7 @@ def left_versions(engine: Engine) -> dict[str, TableVersion]:
 
 def create_rows(engine: Engine) -> None:
     """Make the table of the rows where it is missing."""
-    _metadata.create_all(engine)
-
-
-def named_files(folder: str, summary: Mapping[str, str]) -> list[WrittenFile]:
-    """Data files below a table's location that the summary of a snapshot names."""
-    named = json.loads(summary.get(FILES, "{}"))
-    return [WrittenFile(f"{folder}/{name}", told["size_bytes"], told["sha256"]) for name, told in named.items()]
-
-
-def known_files(connection: Connection, locations: Sequence[str]) -> set[str]:
-    """Those of some files that are recorded."""
-    of, found = _FILES.c.location, set[str]()
-    for start in range(0, len(locations), _MOST_FILES):
-        found.update(connection.execute(select(of).where(of.in_(locations[start : start + _MOST_FILES]))).scalars())
-    return found
-
-
-def record_files(connection: Connection, files: Iterable[WrittenFile]) -> None:
-    """Record files that are not recorded."""
-    rows = [{name: getattr(file, name) for name in WrittenFile.__slots__} for file in files]
-    if rows:
-        connection.execute(insert(_FILES), rows)
-
-
-def recorded_files(engine: Engine, folder: str) -> Mapping[str, WrittenFile]:
-    """What is recorded of the files below a location, by their locations."""
-    create_rows(engine)
-    with engine.connect() as connection:
-        rows: Sequence[Any] = connection.execute(
-            select(_FILES).where(_FILES.c.location.startswith(f"{folder}/", autoescape=True))
-        ).all()
-    return {location: WrittenFile(location, size_bytes, sha256) for location, size_bytes, sha256 in rows}
-
-
-def forget_files(engine: Engine, locations: Sequence[str]) -> None:
-    """Drop the record of files that were removed."""
-    with engine.begin() as connection:
-        for start in range(0, len(locations), _MOST_FILES):
-            some = locations[start : start + _MOST_FILES]
-            connection.execute(delete(_FILES).where(_FILES.c.location.in_(some)))
+    metadata.create_all(engine)
 
 
 def follow_commit(engine: Engine, namespace: str, name: str, base: str | None, location: str) -> bool:
@@ -302,6 +248,29 @@ def adopt_version(engine: Engine, seen: TableVersion) -> bool:
         if seen.is_known:
             return _compare_and_move(connection, names, seen.left, seen.current)
         return _insert_missing(connection, names, seen.current)
+
+
+def name_metadata(engine: Engine, seen: TableVersion, location: str) -> bool:
+    """Have the catalog name other metadata of a table, or the table; False where another process was faster.
+
+    What we left of it stays, so that the table counts as someone else's until it was looked at.
+
+    Args:
+        engine: Of a SQL catalog; one whose commits move no rows (`keep_versions`).
+        seen: What the catalog named.
+        location: What it is to name.
+    """
+    names = {"catalog_name": CATALOG_NAME, "table_namespace": seen.namespace, "table_name": seen.name}
+    moved = {"metadata_location": location, "previousmetadata_location": seen.current}
+    is_named = [_TABLES.c[name] == of for name, of in names.items()]
+    with engine.begin() as connection:
+        if seen.current is None:
+            is_there = exists(select(_TABLES.c.table_name).where(*is_named))
+            row: dict[str, Any] = {**names, **moved}
+            values = select(*(literal(value, String) for value in row.values())).where(~is_there)
+            return connection.execute(insert(_TABLES).from_select(list(row), values)).rowcount > 0
+        where = [*is_named, _TABLES.c.metadata_location == seen.current]
+        return connection.execute(update(_TABLES).where(*where).values(moved)).rowcount > 0
 
 
 _CURRENT = select(

@@ -1,0 +1,86 @@
+"""SQLAlchemy engines for the catalog's database and the ledger: SQLite made safe for many processes, or any server."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from pydantic import SecretStr
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from lakehouse.database.failures import name_errors_of
+from lakehouse.errors import ConfigurationError
+from lakehouse.unicode_text import load_escaped
+
+BUSY_TIMEOUT_S = 30
+
+_EXPECTED = (
+    "expected one such as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE or sqlite:////FOLDER/catalog.db, with what "
+    "is no letter or digit in the password as %XX; next: set OMNI_CATALOG_URI or OMNI_LEDGER_URI so"
+)
+
+
+def open_engine(url: SecretStr) -> Engine:
+    """Open a database.
+
+    A SQLite file is created with its folder and set to write-ahead logging (a property of the file, so that
+    pyiceberg's own connections have it too); writers wait for each other instead of failing.
+
+    Raises:
+        ConfigurationError: the URL is none, or names what no driver is installed for.
+    """
+    parsed = database_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        try:
+            server = create_engine(parsed, pool_pre_ping=True, json_deserializer=_read_json)
+        except (NoSuchModuleError, ModuleNotFoundError) as error:
+            raise ConfigurationError(f"{parsed.drivername}: no driver is installed for it; {_EXPECTED}") from error
+        name_errors_of(server)
+        return server
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, json_deserializer=_read_json)
+    name_errors_of(engine)
+
+    @event.listens_for(engine, "connect")
+    def _set_pragmas(connection, _record) -> None:  # type: ignore[no-untyped-def]  # DBAPI objects have no types
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = normal")
+
+    return engine
+
+
+def open_to_look(file: Path) -> Engine:
+    """Open a SQLite file without writing to it; a missing one is not made."""
+    url = f"sqlite:///file:{quote(str(file))}?mode=ro&uri=true"
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    name_errors_of(engine)
+    return engine
+
+
+def database_url(url: SecretStr) -> URL:
+    """The URL of a database, read.
+
+    Raises:
+        ConfigurationError: it is none; it is not shown, since a password may stand anywhere in it.
+    """
+    try:
+        return make_url(url.get_secret_value())
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(f"the URL of a database cannot be read; {_EXPECTED}") from error
+
+
+def sqlite_file(url: SecretStr) -> Path | None:
+    """File of a SQLite database; None for a server, or one in memory."""
+    parsed = database_url(url)
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return Path(str(parsed.database)) if is_file else None
+
+
+def _read_json(text: str) -> Any:
+    """Read a JSON column; what orjson refuses, a lone surrogate of a manifest that was once let in, is read escaped."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return load_escaped(text)

@@ -1,0 +1,87 @@
+"""A catalog that has lost what its warehouse holds: gone, emptied, or brought back from an older copy.
+
+Whoever opens catalog or ledger is refused then: a new catalog would call everything missing and load it again beside
+what is there, and an older one would call ready what has been replaced since. `omni recover` mends it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lakehouse.database.commit_marks import Warehouse, number_of
+from lakehouse.database.engines import database_url, open_engine, open_to_look, sqlite_file
+from lakehouse.database.versions import TableVersion, current_locations, joined_versions, left_versions, read_versions
+from lakehouse.errors import ConfigurationError
+from lakehouse.namespaces import BRONZE
+from lakehouse.settings import LakehouseSettings
+
+NEXT_STEP = "next: omni recover --dry-run, which says what the warehouse still holds"
+
+
+@dataclass(frozen=True, slots=True)
+class LostCommit:
+    """A commit that the warehouse knows of and the catalog does not."""
+
+    identifier: str
+    committed: str
+    """Name of the metadata file that was committed last."""
+    named: str | None
+    """Location that the catalog names; None where it does not know the table."""
+
+    def __str__(self) -> str:
+        """What is lost, for a person."""
+        there = "does not know the table" if self.named is None else f"names {self.named.rpartition('/')[2]}"
+        return f"{self.identifier} was committed as {self.committed}, and the catalog {there}"
+
+
+def lost_commits(marks: Mapping[str, str], versions: Mapping[str, TableVersion]) -> list[LostCommit]:
+    """Commits that are marked and that the catalog knows nothing of.
+
+    A table that someone else wrote, took back or dropped is none of these: the metadata that we left of it, or those
+    that the catalog names, are the ones that were committed last, or follow them.
+    """
+    return [
+        LostCommit(identifier, name, version.current if (version := versions.get(identifier)) else None)
+        for identifier, name in marks.items()
+        if not _is_known(name, versions.get(identifier))
+    ]
+
+
+def _is_known(committed: str, version: TableVersion | None) -> bool:
+    if version is None:
+        return False
+    named = [location.rpartition("/")[2] for location in (version.left, version.current) if location]
+    is_dropped = version.is_known and version.current is None
+    return is_dropped or committed in named or any(number_of(name) > number_of(committed) for name in named)
+
+
+def refuse_lost_catalog(settings: LakehouseSettings) -> None:
+    """Refuse to open a catalog that does not know what its warehouse holds, or the ledger beside it.
+
+    A REST catalog is its server's to keep.
+
+    Raises:
+        ConfigurationError: its file is gone, it is older than the warehouse, or a recovery has not ended.
+    """
+    if settings.catalog_type != "sql":
+        return
+    warehouse, file = Warehouse(settings), sqlite_file(settings.catalog_url)
+    if warehouse.is_recovering:
+        raise ConfigurationError(
+            f"a recovery of {settings.warehouse_url} was begun and has not ended; next: wait for it, or omni recover"
+        )
+    if file and not file.exists():
+        if not warehouse.folders(BRONZE):
+            return
+        raise ConfigurationError(f"no catalog at {file}, though {settings.warehouse_url} holds tables; {NEXT_STEP}")
+    # The marks first: what is committed meanwhile is newer than they are.
+    if not (marks := warehouse.marks()):
+        return
+    engine = open_to_look(file) if file else open_engine(settings.catalog_url)
+    versions = read_versions(engine)
+    if not settings.is_ledger_in_catalog:
+        versions = joined_versions(left_versions(open_engine(settings.ledger_url)), current_locations(engine))
+    lost = lost_commits(marks, versions or {})
+    engine.dispose()
+    if lost:
+        shown = database_url(settings.catalog_url).render_as_string(hide_password=True)
+        raise ConfigurationError(f"{shown} is older than its warehouse: {lost[0]}; {NEXT_STEP}")
