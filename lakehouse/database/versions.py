@@ -47,7 +47,7 @@ _TABLES = table(
     "iceberg_tables",
     *map(
         column,
-        ("catalog_name", "table_namespace", "table_name", "metadata_location", "previousmetadata_location"),
+        ("catalog_name", "table_namespace", "table_name", "metadata_location", "previous_metadata_location"),
     ),
 )
 metadata = MetaData()
@@ -116,9 +116,9 @@ def _move(connection: Connection, statement: Insert | Update, written: Written) 
         if not _compare_and_move(connection, names, None, values["metadata_location"]):
             _insert_missing(connection, names, values["metadata_location"])
         written(connection, values["metadata_location"])
-    elif "previousmetadata_location" in values:  # else it is a renaming
+    elif "previous_metadata_location" in values:  # else it is a renaming
         names = [values["catalog_name_1"], values["table_namespace_1"], values["table_name_1"]]
-        _compare_and_move(connection, names, values["previousmetadata_location"], values["metadata_location"])
+        _compare_and_move(connection, names, values["previous_metadata_location"], values["metadata_location"])
         written(connection, values["metadata_location"])
 
 
@@ -261,7 +261,7 @@ def name_metadata(engine: Engine, seen: TableVersion, location: str) -> bool:
         location: What it is to name.
     """
     names = {"catalog_name": CATALOG_NAME, "table_namespace": seen.namespace, "table_name": seen.name}
-    moved = {"metadata_location": location, "previousmetadata_location": seen.current}
+    moved = {"metadata_location": location, "previous_metadata_location": seen.current}
     is_named = [_TABLES.c[name] == of for name, of in names.items()]
     with engine.begin() as connection:
         if seen.current is None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -75,6 +76,10 @@ def check(settings):
             for definition in [node.definitions.get(name)]
         ]
         ledger.record_checks(results)
+
+
+def without_instants(output):
+    return re.sub(r"broken-\w+", "broken", output).splitlines()
 
 
 @pytest.fixture
@@ -182,7 +187,7 @@ def test_what_a_database_lost_is_refused_and_comes_back_from_the_warehouse(lake,
 
     assert refused and "omni recover" in refusal
     assert (planned[0], changed) == (0, [])
-    assert code == 0 and output.splitlines()[:3] == planned[1].splitlines()[:3]
+    assert code == 0 and without_instants(output)[:3] == without_instants(planned[1])[:3]
     assert digests_of(lake) == digests
     assert history(lake) == recorded
     assert "READY" not in statuses(lake).values()

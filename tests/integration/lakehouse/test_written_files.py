@@ -1,6 +1,6 @@
 """Every file of a table that we wrote is on record, as it is stored: data, manifests, manifest lists, metadata."""
 
-from lakehouse.database.versions import recorded_files
+from lakehouse.database.written_files import recorded_files
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.proof.partition_files import live_entries
 from lakehouse.settings import LakehouseSettings
