@@ -3,6 +3,7 @@
 Changes nothing: what must be done again is done in a copy of the ledger. Called by `omni verify`.
 """
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -84,7 +85,8 @@ class _Deep:
         unsourced = [each for each in t.metadata.sorted_tables if each.name.startswith(_OF_COVERAGE)]
         copy = rehearsal(self._ledger, self._folder / "coverage.db", unsourced)
         coverage = prove_coverage(self._settings, self._ledger, copy, assets, self._window, self._reading)
-        found, notes = [*report.findings, *coverage.findings], [*report.notes, *coverage.notes]
+        found = [*report.findings, *(each for each in coverage.findings if self._is_asked(each.asset, each.partition))]
+        notes = [*report.notes, *coverage.notes]
         broken = {each.asset for each in found if each.code in _UNREADABLE}
         asked = [key for key in self._ledger.current_materializations() if self._is_asked(*key) and key[0] in bronze]
         if any(each.code in _UNREADABLE for each in found):
@@ -108,10 +110,10 @@ class _Deep:
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(ensure_dbt_manifest(self._settings).with_name(PARSE), target)
         environment = {"OMNI_LEDGER_URI": ledger_url(file), "DBT_TARGET_PATH": str(target)}
-        select = ["--select", f"{self._asset}", f"source:*.{self._asset}"] if self._asset else []
-        run_dbt(
-            self._settings, ["test", *select], window=self._window, run_id=_RUN, on_event=note, environment=environment
-        )
+        asked = ["--select", self._asset, f"source:*.{self._asset}"] if self._asset else []
+        if self._window:  # `dbt test` has no option for it
+            asked += ["--vars", json.dumps({"start": str(self._window.first), "end": str(self._window.end)})]
+        run_dbt(self._settings, ["test", *asked], window=None, run_id=_RUN, on_event=note, environment=environment)
         again = [each for results in copy.current_checks().values() for each in results if each.run_id == _RUN]
         if not again:
             notes.append(f"dbt's tests cannot be asked: {' '.join(said)[-500:] or 'it ran none'}")

@@ -496,9 +496,10 @@ def test_a_tamper_is_found(tampered, monkeypatch, name):
     if tamper.by != "dbt":  # seconds
         monkeypatch.setattr("orchestration.runs.proof.run_dbt", lambda *_, **__: None)
     tamper.how(tampered)
+    asked = {"asset": tamper.asset, "window": Window.of_keys(ONE, ONE)} if tamper.by == "dbt" else {}
 
     found = found_by(proven(tampered))
-    read = found if tamper.by == "verify" else found_by(proven(tampered, reading=lambda _: None))
+    read = found if tamper.by == "verify" else found_by(proven(tampered, reading=lambda _: None, **asked))
 
     expected = (tamper.code, tamper.asset, tamper.partition)
     assert expected in read
