@@ -85,9 +85,9 @@ class Warehouse:
     def _read(self, path: str) -> str | None:
         try:
             if self._is_local:
-                return (self._folder / path).read_text("utf-8").strip()
+                return (self._folder / path).read_text("utf-8", errors="replace").strip()
             fs, root = self._store
-            return bytes(fs.cat_file(f"{root}/{path}")).decode().strip()
+            return bytes(fs.cat_file(f"{root}/{path}")).decode(errors="replace").strip()
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -1,6 +1,7 @@
 """Folders of tables in the warehouse that the catalog does not name: what a lost or older database leaves behind.
 
-Called by `lakehouse.proof.verification`.
+Where commits are marked, such a catalog is not opened at all (`lakehouse.database.lost_catalog`). Called by
+`lakehouse.proof.verification`.
 """
 
 from collections.abc import Collection, Iterator
@@ -14,8 +15,8 @@ from lakehouse.tables.objects import open_store
 from lakehouse.tables.stored_files import list_files
 
 _STEP = (
-    "bring the database of the catalog back with all its files (SQLite: the -wal, too); or move the folder away, if "
-    "the table was dropped on purpose"
+    "omni recover --dry-run, which says what the warehouse holds; or move the folder away, if the table was dropped on "
+    "purpose"
 )
 
 

@@ -147,6 +147,14 @@ def lost_wal(settings) -> None:
         connection.commit()
 
 
+def unknown_table(settings) -> None:
+    """Metadata of a table that was written before commits were marked."""
+    metadata = local(table(settings, FACT).metadata_location)
+    folder = metadata.parents[2] / "stranger" / "metadata"
+    folder.mkdir(parents=True)
+    shutil.copy(metadata, folder)
+
+
 def other_times(shift: int, rows: int) -> Callable[[LakehouseSettings], None]:
     """In the place of a file, rows that are so many seconds later, and fewer; nothing is on record of it."""
 
@@ -168,7 +176,7 @@ class Tamper(NamedTuple):
     asset: str
     partition: str = ""
     by: str = "verify"
-    """What finds it: the look at what is on record, `deep` reading, or dbt asked again."""
+    """What finds it: the look at what is on record, `deep` reading, dbt asked again; or who opens it is `refused`."""
 
 
 CHECK = "where asset = ? and partition = ? and check_name = ?"
@@ -290,12 +298,13 @@ TAMPERS = {
     "a table dropped from the catalog": Tamper(
         lambda s: open_catalog(s).drop_table(f"silver.{FACT}"), "rows_gone", FACT
     ),
-    "the catalog at older metadata": Tamper(older_metadata, "snapshot_unknown", FACT),
+    "the catalog at older metadata": Tamper(older_metadata, "", FACT, by="refused"),
     "a foreign append": Tamper(foreign_append, "rows_differ", FACT),
     "a held record removed": Tamper(
         lambda s: table(s, "quarantine").delete("asset == 'raw_ticket_events'"), "quarantine_differs", EVENTS, TWO
     ),
-    "a lost -wal": Tamper(lost_wal, "table_unknown", FACT),
+    "a lost -wal": Tamper(lost_wal, "", FACT, by="refused"),
+    "a table that nothing knows": Tamper(unknown_table, "table_unknown", "stranger"),
     "a hash on record changed": Tamper(
         sql("update omni_files set sha256 = ? where location like ?", "0" * 64, f"%{FACT}/data/%"), "file_differs", FACT
     ),

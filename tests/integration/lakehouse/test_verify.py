@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lakehouse.builds.commit_evidence import recover_ledger
+from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.proof.verification import verify
@@ -496,6 +497,10 @@ def test_a_tamper_is_found(tampered, monkeypatch, name):
     if tamper.by != "dbt":  # seconds
         monkeypatch.setattr("orchestration.runs.proof.run_dbt", lambda *_, **__: None)
     tamper.how(tampered)
+    if tamper.by == "refused":
+        with pytest.raises(ConfigurationError, match="is older than its warehouse"):
+            proven(tampered)
+        return
     asked = {"asset": tamper.asset, "window": Window.of_keys(ONE, ONE)} if tamper.by == "dbt" else {}
 
     found = found_by(proven(tampered))
