@@ -5,6 +5,7 @@ them.
 """
 
 import hashlib
+from collections.abc import Collection
 
 from lakehouse.ledger.evidence import coverage_version
 from lakehouse.partitions import WHOLE, Window, contiguous_windows, parse_day
@@ -53,9 +54,12 @@ def _leading_to(blocker: Verdict) -> str | None:
     return next_command(blocker) if is_nowhere else f"omni ready {blocker.name}"
 
 
-def windows_to_mend(readiness: Readiness) -> list[Window]:
-    """Ranges of days that hold every partition that is not ready and can be mended, and no other that holds data."""
-    mendable = [verdict.partition for verdict in readiness.mendable()]
+def windows_to_mend(readiness: Readiness, before: Collection[str] = ()) -> list[Window]:
+    """Ranges of days that hold every partition that is not ready and can be mended, and no other that holds data.
+
+    Without those of the names in `before`: what a run was asked for already.
+    """
+    mendable = [verdict.partition for verdict in readiness.mendable() if verdict.name not in before]
     days = [key for key in mendable if key != WHOLE] or (readiness.days()[-1:] if mendable else [])
     return contiguous_windows(days, apart=readiness.days_with_data(), bridged_days=_BRIDGED_DAYS)
 

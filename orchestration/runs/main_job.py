@@ -1,7 +1,8 @@
 """The main job from the command line: what has arrived, which days that touches, `ingest_all_job` over exactly these.
 
 A run computes the partitions that are not ready and that a run can mend, in ranges of days, each range in one Dagster
-run in this process. Nothing to mend: nothing is written.
+run in this process; then those that it finds to be computed only by what it has built, such as the days without
+tickets of a feed of documents. Nothing to mend: nothing is written.
 """
 
 from collections.abc import Callable
@@ -28,16 +29,27 @@ class RunOutcome:
 def run_main_job(settings: LakehouseSettings, window: Window | None, progress: Callable[[str], None]) -> RunOutcome:
     """Run the main job over a window, or over what is not ready and can be mended."""
     problems = refresh(settings, progress).problems
-    windows = [window] if window else windows_to_mend(open_readiness(settings))
+    readiness = open_readiness(settings)
+    windows = [window] if window else windows_to_mend(readiness)
     if not windows:
         done = "nothing to do: every partition that can be computed is up to date; no data changed"
         return RunOutcome([*problems, done], not problems)
     runner = GraphRunner(settings, progress)
-    lines, is_complete = problems, not problems
-    for each in windows:
-        progress(f"{INGEST_ALL_JOB} {each}")
-        result = runner.run(each, reload_unchanged=window is not None)
-        is_complete = is_complete and result.succeeded
-        lines.append(f"{INGEST_ALL_JOB} {each}: {'succeeded' if result.succeeded else 'failed'} (run {result.run_id})")
-        lines += [f"  {failure}" for failure in result.failures]
-    return RunOutcome(lines, is_complete)
+    results = [_run(runner, each, progress, reload_unchanged=window is not None) for each in windows]
+    if window is None:
+        asked = {verdict.name for verdict in readiness.mendable()}
+        more = windows_to_mend(open_readiness(settings), asked)
+        results += [_run(runner, each, progress, reload_unchanged=False) for each in more]
+    lines = [line for found, _ in results for line in found]
+    return RunOutcome([*problems, *lines], not problems and all(succeeded for _, succeeded in results))
+
+
+def _run(
+    runner: GraphRunner, window: Window, progress: Callable[[str], None], *, reload_unchanged: bool
+) -> tuple[list[str], bool]:
+    """One run of the graph: what it came to, for a person, and whether it succeeded."""
+    progress(f"{INGEST_ALL_JOB} {window}")
+    result = runner.run(window, reload_unchanged=reload_unchanged)
+    ended = "succeeded" if result.succeeded else "failed"
+    lines = [f"{INGEST_ALL_JOB} {window}: {ended} (run {result.run_id})", *(f"  {each}" for each in result.failures)]
+    return lines, result.succeeded

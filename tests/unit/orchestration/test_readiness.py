@@ -17,11 +17,11 @@ from lakehouse.ledger.evidence import (
 )
 from lakehouse.ledger.inputs import AssetVersions
 from lakehouse.ledger.ledger import open_ledger
-from lakehouse.partitions import WHOLE
+from lakehouse.partitions import WHOLE, Window
 from lakehouse.settings import LakehouseSettings
 from loaders.manifests.expectations import Expectation
 from orchestration.readiness.asset_graph import AssetGraph, AssetNode, UnknownAsset
-from orchestration.readiness.mending import next_command
+from orchestration.readiness.mending import next_command, windows_to_mend
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Status
 
@@ -138,6 +138,19 @@ def test_a_chain_that_was_loaded_built_and_checked_is_ready(lake):
         "report": "READY",
     }
     assert lake.read().mendable() == []
+
+
+def test_a_run_mends_next_what_is_to_be_computed_only_since_it_began(lake):
+    lake.cover(ONE)
+    lake.cover(THREE, file="c.jsonl")
+    before = lake.read()
+    lake.build_all(ONE, THREE)
+
+    asked = {verdict.name for verdict in before.mendable()}
+
+    assert [verdict.name for verdict in lake.read().mendable()] == [f"running {TWO}"]
+    assert windows_to_mend(lake.read(), asked) == [Window.of_keys(TWO, TWO)]
+    assert windows_to_mend(lake.read(), {*asked, f"running {TWO}"}) == []
 
 
 def test_what_is_covered_and_was_never_loaded_is_missing_in_the_whole_chain(lake):
