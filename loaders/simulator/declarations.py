@@ -40,7 +40,7 @@ def declare_tickets(name: str, day: date, assets: Sequence[Json], notes: str) ->
 def ticket_asset(source_id: str, path: str, content: bytes) -> Json:
     """Return the declaration of one ticket file; the type is the file's, without compression."""
     kind = "csv" if path.endswith(".csv") else "jsonl"
-    return {"source_id": source_id, "source_url_or_path": path, "asset_type": kind, **_evidence(content)}
+    return {"source_id": source_id, "source_url_or_path": path, "asset_type": kind, **evidence_of(content)}
 
 
 def declare_documents(collection: Collection, timeline: Timeline, snapshot: int, assets: Sequence[Json]) -> Json:
@@ -65,7 +65,7 @@ def declare_documents(collection: Collection, timeline: Timeline, snapshot: int,
 def document_asset(collection: Collection, listing: Listing, path: str, content: bytes) -> Json:
     """Return the declaration of one listed document; a tombstone points at the bytes that it deletes."""
     document = listing.document
-    evidence = _evidence(content)
+    evidence = evidence_of(content)
     if listing.is_unchecked:
         del evidence["checksum_sha256"]
     if document.is_suspected:
@@ -102,7 +102,8 @@ def _head(name: str, day: date) -> Json:
     }
 
 
-def _evidence(content: bytes) -> Json:
+def evidence_of(content: bytes) -> Json:
+    """Return what a source declares of its bytes, admitted without a finding."""
     return {
         "size_bytes": len(content),
         "checksum_sha256": sha256(content).hexdigest(),

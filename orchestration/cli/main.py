@@ -138,13 +138,20 @@ def simulate(
     tickets: Annotated[int, typer.Option(help="Number of tickets.")] = 500,
     start: Annotated[str, typer.Option(help="First UTC day.")] = "2026-04-01",
     days: Annotated[int, typer.Option(help="Number of days.")] = 30,
+    chaos: Annotated[
+        int | None, typer.Option(help="Seed of a broken world of ten days instead, with its own prediction.")
+    ] = None,
 ) -> None:
     """Write a deterministic sample: ticket events and document snapshots, with everything that goes wrong in life."""
+    from loaders.simulator.chaos import write_chaos
     from loaders.simulator.sample import simulate as write_sample
 
     with reported():
         try:
-            write_sample(target, seed=seed, tickets=tickets, start=parse_day(start), days=days)
+            if chaos is not None:
+                write_chaos(target, chaos)
+            else:
+                write_sample(target, seed=seed, tickets=tickets, start=parse_day(start), days=days)
         except (ValueError, FileExistsError) as error:
             raise ConfigurationError(str(error)) from error
         say(f"wrote {target}; next: OMNI_MANIFESTS={target} omni run")
