@@ -60,6 +60,16 @@ class LakehouseSettings(BaseSettings):
         default=0.05, ge=0, le=1, description="Share of a partition's records that may be held in quarantine."
     )
 
+    max_manifest_bytes: int = Field(default=64 << 20, ge=1, description="Size of a manifest.")
+    max_source_files: int = Field(default=100_000, ge=1, description="Files of one source: of a folder or a glob.")
+    max_unpacked_bytes: int = Field(default=8 << 30, ge=1, description="Size of a compressed file once it is unpacked.")
+    max_unpacked_ratio: int = Field(
+        default=200, ge=1, description="Times its size that a file may unpack to; 64 MiB always may."
+    )
+    max_record_bytes: int = Field(default=16 << 20, ge=1, description="Size of a record, or of a line.")
+    max_record_fields: int = Field(default=10_000, ge=1, description="Fields of a record, or columns of a file.")
+    max_record_depth: int = Field(default=100, ge=1, le=500, description="Levels that a record is nested.")
+
     dbt_memory: str = Field(default="768MB", description="Memory of dbt's DuckDB; beyond it, it spills to disk.")
     dbt_chunk_rows: int = Field(
         default=500_000, ge=1, description="Upstream rows that a daily dbt model is built from at a time."

@@ -1,7 +1,10 @@
 """JSON that a person wrote, read so that it means one thing; and how a rule that it breaks is told."""
 
 import json
+import os
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -16,6 +19,22 @@ class Breach:
 
     def __str__(self) -> str:
         return f"{self.path}: found {self.found}, allowed: {self.allowed}"
+
+
+def read_declared(path: Path, most: int) -> bytes:
+    """Read a file that a person wrote, of so many bytes at most; a pipe or a device is not waited for, nor read.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no file, or is larger; what is wrong, with what to do.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123  # an opened one
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("found no file but a pipe or a device; next: take it out of the folder")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"found more than {most} bytes; next: split it, or raise OMNI_MAX_MANIFEST_BYTES")
+    return content
 
 
 def load_json(content: bytes) -> Any:

@@ -79,7 +79,7 @@ class _Survey:
         for key, record in known.items():
             self._known.setdefault(key[:2], {})[key] = record
         self._recorded = ledger.manifest_versions()
-        self._bounds = f"{settings.earliest_instant} {settings.latest_after_batch_hours}"
+        self._bounds = " ".join(map(str, _record_bounds(settings)))
         contract = load_contracts(settings).of_asset(asset)
         self._contract = contract
         self._is_dated_by_batch = KINDS[contract.declared_asset.kind].is_dated_by_batch
@@ -204,6 +204,17 @@ class _Survey:
         header, how = self._declared[admission.file.sha256]
         declaration = _sha256(header, admission.source.model_dump_json())
         return declaration, f"{how}|{declaration}"
+
+
+def _record_bounds(settings: LakehouseSettings) -> Iterator[object]:
+    """The settings that decide which records are good; those of their size where they are not the default.
+
+    So a lakehouse that keeps the defaults reads no file again for them.
+    """
+    yield from (settings.earliest_instant, settings.latest_after_batch_hours)
+    for name in ("max_record_depth", "max_record_fields"):
+        if (bound := getattr(settings, name)) != type(settings).model_fields[name].default:
+            yield f"{name}={bound}"
 
 
 def _covered_day(record: SourceFileRecord, day: CountedDay, reading: str) -> Coverage:

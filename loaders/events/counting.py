@@ -24,7 +24,7 @@ from loaders.manifests.admission import Admission
 from loaders.manifests.manifest import Manifest
 from loaders.plans.plan import CountedDay, FileContent
 from loaders.sources.files import SourceFile
-from loaders.sources.lines import LONGEST_LINE, NO_LINES, lines_of, read_chunks
+from loaders.sources.lines import CHUNK_BYTES, NO_LINES, lines_of, read_chunks
 from loaders.sources.reading import LocalFile, local_file
 
 
@@ -55,7 +55,7 @@ class RecordReader:
         dating = self._dating(admission, file.name)
         with local_file(file, admission.source, self._scratch) as local:
             days = count_days(
-                self._settings, self._contract, admission, file.name, local, dating, self._connection, self._scratch
+                self._settings, self._contract, admission, file, local, dating, self._connection, self._scratch
             )
         return FileContent(local.sha256, days)
 
@@ -67,7 +67,7 @@ def count_days(
     settings: LakehouseSettings,
     contract: Contract,
     admission: Admission,
-    name: str,
+    file: SourceFile,
     local: LocalFile,
     dating: Dating,
     connection: duckdb.DuckDBPyConnection,
@@ -79,12 +79,12 @@ def count_days(
         SourceUnreadable, MappingRefused: as `open_records`.
     """
     if not is_plain_lines(admission):
-        with open_records(settings, contract, admission, name, local.path, connection, scratch) as opened:
+        with open_records(settings, contract, admission, file, local.path, connection, scratch) as opened:
             _date_records(opened, dating, _with_instant(contract, "selected"), is_first=True)
             return _counted(opened, dating)
-    with blaming(name, local.path):
-        if not _date_quickly(connection, contract, admission.manifest, local, dating):
-            _date_carefully(connection, contract, admission.manifest, name, local.path, dating)
+    with blaming(file.name, local.path):
+        if not _date_quickly(connection, contract, admission.manifest, local, dating, file.bounds.record_bytes):
+            _date_carefully(connection, contract, admission.manifest, file, local.path, dating)
         return _counted(connection, dating)
 
 
@@ -98,7 +98,12 @@ def _counted(connection: duckdb.DuckDBPyConnection, dating: Dating) -> list[Coun
 
 
 def _date_quickly(
-    connection: duckdb.DuckDBPyConnection, contract: Contract, manifest: Manifest, local: LocalFile, dating: Dating
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    manifest: Manifest,
+    local: LocalFile,
+    dating: Dating,
+    longest: int,
 ) -> bool:
     """Date the records of a JSONL file at a tenth of the cost; whether that can be done.
 
@@ -108,7 +113,7 @@ def _date_quickly(
     if selected_by(contract, manifest) != "true" or local.has_controls:
         return False
     try:
-        _date_records(connection, dating, _all_lines(contract, local.path), is_first=True)
+        _date_records(connection, dating, _all_lines(contract, local.path, longest), is_first=True)
     except duckdb.Error:
         return False
     is_whole = connection.execute("select count(*) from dated").fetchone() == (local.lines,)
@@ -117,15 +122,20 @@ def _date_quickly(
 
 
 def _date_carefully(
-    connection: duckdb.DuckDBPyConnection, contract: Contract, manifest: Manifest, name: str, path: Path, dating: Dating
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    manifest: Manifest,
+    file: SourceFile,
+    path: Path,
+    dating: Dating,
 ) -> None:
     """Date the records of any JSONL file, chunk by chunk."""
     connection.register("lines", NO_LINES)
     records = _with_instant(contract, selected_lines(contract, manifest))
     _date_records(connection, dating, records, is_first=True)
     with path.open("rb") as stream:
-        for chunk in read_chunks(stream, name):
-            connection.register("lines", lines_of(chunk))
+        for chunk in read_chunks(stream, file.name, file.bounds):
+            connection.register("lines", lines_of(chunk, file.bounds))
             _date_records(connection, dating, records, is_first=False)
     connection.unregister("lines")
 
@@ -148,7 +158,7 @@ def _with_instant(contract: Contract, relation: str) -> str:
     return f"(select *, {first_instant(time_texts(contract))} as instant from {relation})"
 
 
-def _all_lines(contract: Contract, path: Path) -> str:
+def _all_lines(contract: Contract, path: Path, longest: int) -> str:
     """SQL: `source_line`, `raw_record` and `instant` of all lines of a JSONL file.
 
     Each path into a record costs: the others are followed only where the first leads to no instant.
@@ -161,7 +171,7 @@ def _all_lines(contract: Contract, path: Path) -> str:
             from read_csv(
                 {quoted(str(path))}, columns = {{'raw_record': 'VARCHAR'}}, auto_detect = false, header = false,
                 delim = e'\\x01', quote = '', escape = '',
-                max_line_size = {LONGEST_LINE}, buffer_size = {2 * LONGEST_LINE}
+                max_line_size = {longest}, buffer_size = {2 * max(longest, CHUNK_BYTES)}
             )
         ), firstly as (
             select source_line, raw_record, {first_instant(["first_time"])} as happened from lines

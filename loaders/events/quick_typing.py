@@ -22,7 +22,8 @@ from loaders.events.record_hash import canonical_list, escaped, plain_instants, 
 from loaders.events.records import selection
 from loaders.events.typing_sql import canonical_texts, extra_column, instant, rest_column, value_conditions
 from loaders.manifests.manifest import Manifest
-from loaders.sources.lines import Chunk, line_texts
+from loaders.sources.bounds import Bounds
+from loaders.sources.lines import Chunk, is_bounded, line_texts
 
 _ARROW_TYPES: dict[FieldType, pa.DataType] = {
     "string": pa.string(),
@@ -48,7 +49,7 @@ class QuickTyper:
         self._contract, self._manifest, self._dating, self._connection = contract, manifest, dating, connection
         self._schema = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in contract.record_fields])
 
-    def type_chunk(self, chunk: Chunk) -> tuple[pa.Table, set[int]] | None:
+    def type_chunk(self, chunk: Chunk, bounds: Bounds) -> tuple[pa.Table, set[int]] | None:
         """Type a chunk of JSON objects that have the contract's types; None where that is in doubt.
 
         Returns:
@@ -64,7 +65,10 @@ class QuickTyper:
         if rows is None or rows.num_rows != chunk.lines:
             return None
         if has_rest:
-            rows = rows.append_column("raw_text", pa.chunked_array([line_texts(chunk)]))
+            texts = line_texts(chunk)
+            if not is_bounded(texts, bounds):
+                return None
+            rows = rows.append_column("raw_text", pa.chunked_array([texts]))
             rest = rest_column(self._contract, "raw_text::json")
         lines = pa.array(range(chunk.first_line, chunk.first_line + chunk.lines), pa.int64())
         rows = rows.append_column("source_line", lines)

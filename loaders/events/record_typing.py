@@ -27,6 +27,7 @@ from loaders.events.typing_sql import (
     with_source_words,
 )
 from loaders.manifests.admission import Admission
+from loaders.sources.bounds import Bounds
 from loaders.sources.lines import Stream, lines_of, read_chunks
 
 BATCH_ROWS = 50_000
@@ -50,22 +51,22 @@ class RecordTyper:
         self._contract, self._admission, self._dating, self._connection = contract, admission, dating, connection
         self._quick = QuickTyper(contract, admission.manifest, dating, connection)
 
-    def type_lines(self, stream: Stream, name: str) -> Iterator[pa.Table]:
+    def type_lines(self, stream: Stream, name: str, bounds: Bounds) -> Iterator[pa.Table]:
         """Type a plain JSONL file.
 
         Raises:
             SourceUnreadable: as `loaders.sources.lines.read_chunks`.
         """
         doubtful: list[pa.Table] = []
-        for chunk in read_chunks(stream, name):
-            found = self._quick.type_chunk(chunk)
+        for chunk in read_chunks(stream, name, bounds):
+            found = self._quick.type_chunk(chunk, bounds)
             if found is None:
-                doubtful.append(lines_of(chunk))
+                doubtful.append(lines_of(chunk, bounds))
             else:
                 typed, bad = found
                 yield typed
                 if bad:
-                    doubtful.append(lines_of(chunk, bad))
+                    doubtful.append(lines_of(chunk, bounds, bad))
             if sum(lines.nbytes for lines in doubtful) > _CAREFUL_BYTES:
                 yield from self._type_carefully(doubtful)
                 doubtful.clear()

@@ -4,6 +4,7 @@ Everything happens in DuckDB, file by file, so that memory is bounded by a file.
 typed and judged in `loaders.events.record_typing`.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakehouse.contracts.model import Contract
 from lakehouse.settings import LakehouseSettings
@@ -23,8 +25,11 @@ from loaders.events.mapping import map_records, member
 from loaders.events.typing_sql import instant
 from loaders.manifests.admission import Admission
 from loaders.manifests.manifest import Manifest
+from loaders.sources.bounds import Bounds
 from loaders.sources.csv_lines import read_rows
-from loaders.sources.lines import lines_of, read_chunks
+from loaders.sources.files import SourceFile
+from loaders.sources.lines import is_bounded, is_bounded_text, lines_of, read_chunks
+from loaders.sources.parquet_bounds import expect_bounded
 
 
 def times_of(contract: Contract, record: str) -> str:
@@ -50,7 +55,7 @@ def open_records(
     settings: LakehouseSettings,
     contract: Contract,
     admission: Admission,
-    name: str,
+    file: SourceFile,
     path: Path,
     connection: duckdb.DuckDBPyConnection,
     scratch: Path,
@@ -66,8 +71,8 @@ def open_records(
         MappingRefused: the mapping cannot be used.
     """
     manifest = admission.manifest
-    with connect(scratch) if manifest.mapping else nullcontext(connection) as connection, blaming(name, path):
-        _read_source(connection, admission.source.asset_type, name, path)
+    with connect(scratch) if manifest.mapping else nullcontext(connection) as connection, blaming(file.name, path):
+        _read_source(connection, admission.source.asset_type, file, path)
         if manifest.mapping:
             map_records(settings, manifest.mapping, partial(times_of, contract), connection, scratch)
         else:
@@ -98,38 +103,55 @@ def blaming(name: str, path: Path) -> Iterator[None]:
         raise SourceUnreadable(f"{name}: {reason[:_LONGEST_REASON]}; next: export the file again") from error
 
 
-def _read_source(connection: duckdb.DuckDBPyConnection, asset_type: str, name: str, path: Path) -> None:
+def _read_source(connection: duckdb.DuckDBPyConnection, asset_type: str, file: SourceFile, path: Path) -> None:
     """Open a file as `source_records`: `source_line`, `raw_record`, and `is_object`, whether it is one JSON object."""
     connection.execute("drop view if exists source_records; drop table if exists lines_of_source")
-    if asset_type in ("jsonl", "csv"):
+    if asset_type in ("jsonl", "csv", "json"):
         table = "create temp table lines_of_source (source_line bigint, raw_record varchar, is_object boolean)"
         connection.execute(table)
-        for batch, columns in _batches(asset_type, name, path):
+        for batch, columns in _batches(connection, asset_type, file, path):
             connection.register("batch", batch)
             connection.execute(f"insert into lines_of_source select {columns} from batch")
             connection.unregister("batch")
         reader = "select * from lines_of_source"
     else:
-        file = quoted(str(path))
-        rows = f"(select to_json(r)::varchar as raw_record from read_parquet({file}) r)"
-        if asset_type == "json":
-            rows = f"(select json::varchar as raw_record from read_json_objects({file}))"
+        expect_bounded(path, file.name, file.bounds, connection)
         reader = (
-            "select row_number() over () as source_line, raw_record, starts_with(raw_record, '{') as is_object "
-            f"from {rows}"
+            "select row_number() over () as source_line, to_json(r)::varchar as raw_record, true as is_object "
+            f"from read_parquet({quoted(str(path))}) r"
         )
     connection.execute(f"create temp view source_records as {reader}")
 
 
-def _batches(asset_type: str, name: str, path: Path) -> Iterator[tuple[pa.Table, str]]:
+def _batches(
+    connection: duckdb.DuckDBPyConnection, asset_type: str, file: SourceFile, path: Path
+) -> Iterator[tuple[pa.Table, str]]:
     """Arrow tables of a file's records, each with the SQL of the columns of `source_records`."""
     if asset_type == "csv":
-        for rows in read_rows(path, name):
+        for rows in read_rows(path, file.name, file.bounds):
             yield rows, "source_line, coalesce(odd, to_json(row)::varchar), odd is null"
+    elif asset_type == "json":
+        for objects in _objects(connection.cursor(), path, file.bounds):
+            yield objects, "source_line, raw_record, is_object"
     else:
         with path.open("rb") as stream:
-            for chunk in read_chunks(stream, name):
-                yield lines_of(chunk), "source_line, raw_record, is_object"
+            for chunk in read_chunks(stream, file.name, file.bounds):
+                yield lines_of(chunk, file.bounds), "source_line, raw_record, is_object"
+
+
+def _objects(connection: duckdb.DuckDBPyConnection, path: Path, bounds: Bounds) -> Iterator[pa.Table]:
+    """What a JSON file holds, in an array or one after another, as the columns of `source_records`."""
+    options = f"maximum_object_size = {bounds.record_bytes}"
+    query = f"select json::varchar as raw_record from read_json_objects({quoted(str(path))}, {options})"
+    numbers = itertools.count(1)
+    for batch in connection.execute(query).to_arrow_reader(_BATCH_ROWS):
+        texts = batch.column("raw_record")
+        are_objects = pc.starts_with(texts, "{")
+        if not is_bounded(texts, bounds):
+            are_objects = pa.array(t.startswith("{") and is_bounded_text(t, bounds) for t in texts.to_pylist())
+        are_objects = pc.and_(are_objects, pc.less_equal(pc.binary_length(texts), bounds.record_bytes))
+        lines = pa.array(list(itertools.islice(numbers, len(texts))), pa.int64())
+        yield pa.table({"source_line": lines, "raw_record": texts, "is_object": are_objects})
 
 
 def _records_of(contract: Contract, relation: str) -> str:
@@ -144,6 +166,7 @@ def selected_by(contract: Contract, manifest: Manifest) -> str:
 
 
 _LONGEST_REASON = 200
+_BATCH_ROWS = 10_000
 
 
 def selection(manifest: Manifest, times: list[str], value: Callable[[str], str]) -> str:

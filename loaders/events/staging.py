@@ -107,14 +107,14 @@ class RecordStager:
         if is_plain_lines(admission):
             with open_stream(file, admission.source) as stream:
                 yield from RecordTyper(self._contract, admission, dating, self._connection).type_lines(
-                    stream, file.name
+                    stream, file.name, file.bounds
                 )
             _expect_covered(covered, stream.sha256)
             return
         with local_file(file, admission.source, self._folder) as local:
             _expect_covered(covered, local.sha256)
             with open_records(
-                self._settings, self._contract, admission, file.name, local.path, self._connection, self._folder
+                self._settings, self._contract, admission, file, local.path, self._connection, self._folder
             ) as connection:
                 yield from RecordTyper(self._contract, admission, dating, connection).type_selected()
 

@@ -21,7 +21,7 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.declarations import recorded_expectations
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
-from lakehouse.strict_json import Breach, load_json
+from lakehouse.strict_json import Breach, load_json, read_declared
 from loaders.manifests.expectations import Expectation
 
 EXPECTATION_SCHEMA = "expectation_v1.schema.json"
@@ -76,7 +76,7 @@ def read_expectations(settings: LakehouseSettings) -> list[ExpectationFile]:
     """Read and judge every file of expectations; none where there is no such folder."""
     paths = sorted((settings.manifests / "expectations").glob("*.json"))
     assets = bronze_contracts(settings).keys() if paths else ()
-    return [_read(path, assets) for path in paths]
+    return [_read(path, assets, settings.max_manifest_bytes) for path in paths]
 
 
 def expectation_schema() -> dict[str, Any]:
@@ -84,9 +84,9 @@ def expectation_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Expectation.model_json_schema()}
 
 
-def _read(path: Path, assets: Collection[str]) -> ExpectationFile:
+def _read(path: Path, assets: Collection[str], most: int) -> ExpectationFile:
     try:
-        document = load_json(path.read_bytes())
+        document = load_json(read_declared(path, most))
         expectation = Expectation.model_validate_json(json.dumps(document))
     except ValidationError as error:
         return ExpectationFile(path, None, tuple(type_breaches(error, "docs/reference/manifests.md")))

@@ -22,7 +22,7 @@ from lakehouse.contracts.model import Contract
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
-from lakehouse.strict_json import Breach, load_json
+from lakehouse.strict_json import Breach, load_json, read_declared
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts, escaped, is_text, json_path
 from loaders.manifests.rules import Disposition, default_disposition, rule_breaches
 
@@ -160,7 +160,7 @@ def read_manifests(settings: LakehouseSettings, paths: Sequence[Path] | None = N
     schema, contracts = _load_schema(settings), load_contracts(settings).by_ref
     if paths is None:
         paths = sorted(p for p in settings.manifests.glob("*.json") if not p.name.startswith("source_manifest"))
-    files = [_read_manifest(path, schema, contracts) for path in paths]
+    files = [_read_manifest(settings, path, schema, contracts) for path in paths]
     return list(_refuse_repeated_ids(files))
 
 
@@ -196,15 +196,18 @@ def _is_instant(value: str) -> bool:
         return False
 
 
-def _read_manifest(path: Path, schema: _Schema, contracts: Mapping[str, Contract]) -> ManifestFile:
+def _read_manifest(
+    settings: LakehouseSettings, path: Path, schema: _Schema, contracts: Mapping[str, Contract]
+) -> ManifestFile:
     if not is_text(str(path)):
         shown = Path(escaped(str(path)))
         breach = Breach("$", f'the file name "{shown.name}"', "a name in UTF-8; next: rename the file")
         return ManifestFile(shown, "", None, (breach,), is_readable=False)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        return ManifestFile(path, "", None, (Breach("$", f"{error.strerror}", "a readable file"),), is_readable=False)
+        content = read_declared(path, settings.max_manifest_bytes)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return ManifestFile(path, "", None, (Breach("$", f"{reason}", "a readable file"),), is_readable=False)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         document = load_json(content)

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.csv as pc
 
 from loaders.errors import SourceUnreadable
+from loaders.sources.bounds import Bounds, shown_bytes
 
 _DELIMITERS = ",;\t|"
 _BLOCK_BYTES = 16 * 1024 * 1024
 
 
-def read_rows(path: Path, name: str) -> Iterator[pa.Table]:
+def read_rows(path: Path, name: str, bounds: Bounds) -> Iterator[pa.Table]:
     """Read a CSV file in batches: `source_line` (the header is row 1), the columns in a struct `row`, and `odd`.
 
     `odd` is the text of a row that is no record of the header's width; its `row` is null.
@@ -27,7 +28,7 @@ def read_rows(path: Path, name: str) -> Iterator[pa.Table]:
     """
     if path.stat().st_size == 0:
         return
-    header, delimiter = _header(path, name)
+    header, delimiter = _header(path, name, bounds)
     odd: dict[int, str] = {}
 
     def keep(row: pc.InvalidRow) -> str:
@@ -69,13 +70,20 @@ def read_rows(path: Path, name: str) -> Iterator[pa.Table]:
         )
 
 
-def _header(path: Path, name: str) -> tuple[list[str], str]:
+def _header(path: Path, name: str, bounds: Bounds) -> tuple[list[str], str]:
     try:
         with path.open("rb") as file:
-            first = file.readline().decode()
+            line = file.readline(bounds.record_bytes + 1)
+        if len(line) > bounds.record_bytes:
+            raise SourceUnreadable(
+                f"{name}: its header is longer than {shown_bytes(bounds.record_bytes)}; next: export the file again, "
+                "or raise OMNI_MAX_RECORD_BYTES"
+            )
+        first = line.decode()
     except UnicodeDecodeError as error:
         raise SourceUnreadable(f"{name}: the header is no UTF-8; next: export the file again, as UTF-8") from error
     delimiter = max(_DELIMITERS, key=first.count)
+    bounds.expect_fields(name, first.count(delimiter) + 1)
     names = next(csv.reader([first], delimiter=delimiter), [])
     if twice := sorted({column for column in names if names.count(column) > 1}):
         raise SourceUnreadable(f"{name}: the column {', '.join(twice)} stands twice; next: export it under one name")

@@ -16,6 +16,7 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.unicode_text import escaped, is_text
 from loaders.errors import SourceUnreadable
 from loaders.manifests.manifest import Source
+from loaders.sources.bounds import Bounds
 from loaders.sources.local_files import local_matches, open_local
 from loaders.sources.stores import open_stored, store_matches
 
@@ -33,6 +34,8 @@ class SourceFile:
     """URL of it; of a file on this machine, without links."""
     stamp: str
     """Changes when the file does, as far as its directory entry tells (size and times, or the store's tag)."""
+    bounds: Bounds
+    """How large it may be."""
     judged: os.stat_result | None = None
     """What the directory entry of a file on this machine told when it was listed."""
 
@@ -90,7 +93,10 @@ def find_files(
     url = _apply_alias(settings, declared)
     roots = [manifest_path.parent, *settings.all_source_roots]
     for location in _locations(roots, url):
-        if found := sorted(_found(who, declared, url, location, roots), key=lambda file: file.name):
+        files = _bounded(
+            _found(settings, who, declared, url, location, roots), who, declared, settings.max_source_files
+        )
+        if found := sorted(files, key=lambda file: file.name):
             for file in (file for file in found if not is_text(file.name)):
                 raise SourceUnreadable(
                     f'{who}: found a file named "{escaped(file.name)}", expected a path in UTF-8; next: rename it'
@@ -119,18 +125,31 @@ def _locations(roots: list[Path], url: str) -> list[str]:
     return [f"{root}/{path.rstrip('/')}" for root in roots]
 
 
-def _found(who: str, declared: str, url: str, location: str, roots: list[Path]) -> Iterator[SourceFile]:
+def _bounded(files: Iterator[SourceFile], who: str, declared: str, most: int) -> Iterator[SourceFile]:
+    for number, file in enumerate(files):
+        if number == most:
+            raise SourceUnreadable(
+                f"{who}: {declared} stands for more than {most} files; next: declare fewer, or raise "
+                "OMNI_MAX_SOURCE_FILES"
+            )
+        yield file
+
+
+def _found(
+    settings: LakehouseSettings, who: str, declared: str, url: str, location: str, roots: list[Path]
+) -> Iterator[SourceFile]:
     """Files at a location: itself, those below it, or those that its wildcards match (wildcards of `url` only)."""
-    named = partial(_name, declared, url, location)
+    named, bounds = partial(_name, declared, url, location), Bounds.of(settings)
     if "://" in location:
         with _prefixed(f"{who}: {declared} "):
             for path, info in store_matches(location, bool(_GLOB & set(url))):
-                yield SourceFile(named(path), path, _stamp(info))
+                yield SourceFile(named(path), path, _stamp(info), bounds)
         return
     try:
         with _prefixed(f"{who}: "):
             for match in local_matches(location, _wildcard(url, location), roots, named):
-                yield SourceFile(named(match.path), f"{_LOCAL}{match.real_path}", _stamp(_told(match.told)), match.told)
+                url_of_file, stamp = f"{_LOCAL}{match.real_path}", _stamp(_told(match.told))
+                yield SourceFile(named(match.path), url_of_file, stamp, bounds, match.told)
     except OSError as error:
         raise SourceUnreadable(
             f"{who}: {declared} cannot be listed ({error}); next: mend the path or the access to it"

@@ -52,8 +52,10 @@ def verify_file(file: SourceFile, source: Source, look_at: Callable[[bytes], obj
     with file.open() as raw, _blaming(file):
         stored = _HashingReader(raw, look_at)
         stream = _decompressed(stored, file.name)
-        while stream.read(1 << 20):
-            pass
+        unpacked_bytes = 0
+        while data := stream.read(1 << 20):
+            unpacked_bytes += len(data)
+            _expect_bounded(file, unpacked_bytes, stored)
     _prove(file, source, stored)
     return stored.sha256.hexdigest()
 
@@ -63,7 +65,7 @@ class SourceStream:
 
     def __init__(self, file: SourceFile, source: Source, raw: BinaryIO) -> None:
         """Read what `raw`, the opened file, holds."""
-        self._file, self._source, self._is_at_start = file, source, True
+        self._file, self._source, self._is_at_start, self._unpacked_bytes = file, source, True, 0
         self._stored = _HashingReader(raw)
         with _blaming(file):
             stream = _decompressed(self._stored, file.name)
@@ -77,6 +79,8 @@ class SourceStream:
         """
         with _blaming(self._file):
             data = self._stream.read(size)
+        self._unpacked_bytes += len(data)
+        _expect_bounded(self._file, self._unpacked_bytes, self._stored)
         if self._is_at_start:
             self._is_at_start = False
             return data.removeprefix(codecs.BOM_UTF8) or self.read(size)
@@ -91,7 +95,9 @@ class SourceStream:
             SourceUnreadable: the stream is broken.
         """
         with _blaming(self._file):
-            return self._stream.readline(size)
+            line = self._stream.readline(size)
+        self._unpacked_bytes += len(line)
+        return line
 
     @property
     def sha256(self) -> str:
@@ -165,6 +171,11 @@ def _prove(file: SourceFile, source: Source, stored: "_HashingReader") -> None:
         raise SourceUnreadable(f"{file.name}: holds no bytes, not even an empty stream; next: export the file again")
     _compare(file, "checksum_sha256", stored.sha256.hexdigest(), source.checksum_sha256)
     _compare(file, "size_bytes", stored.size_bytes, source.size_bytes)
+
+
+def _expect_bounded(file: SourceFile, unpacked_bytes: int, stored: "_HashingReader") -> None:
+    if _compression(file.name):
+        file.bounds.expect_unpacked(file.name, unpacked_bytes, stored.size_bytes)
 
 
 def _compare(file: SourceFile, name: str, found: object, declared: object) -> None:

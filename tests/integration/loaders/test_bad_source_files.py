@@ -280,7 +280,7 @@ REFUSED: dict[str, Case] = {
     "jsonl-17-mb-line": Case(
         "jsonl",
         with_field(f'"subject": "{"x" * 17 * 1024 * 1024}"'),
-        message=f"{{file}}: line 2 is longer than 16 MiB; {NEXT}",
+        message=f"{{file}}: line 2 is longer than 16 MiB; {NEXT}, or raise OMNI_MAX_RECORD_BYTES",
     ),
     "jsonl-latin-1": Case(
         "jsonl",

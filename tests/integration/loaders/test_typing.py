@@ -16,6 +16,7 @@ from loaders.events.record_typing import RecordTyper
 from loaders.events.records import connect
 from loaders.manifests.admission import Admission
 from loaders.manifests.manifest import Manifest
+from loaders.sources.bounds import Bounds
 from loaders.sources.files import find_files
 from loaders.sources.reading import local_file
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
@@ -32,6 +33,8 @@ TIMES = st.one_of(
     st.lists(st.integers(), max_size=2),
 )
 RECORDS = st.fixed_dictionaries({}, optional={name: TIMES for name in ("occurred_at", "updated_at", "created_at", "x")})
+
+BOUNDS = Bounds.of(LakehouseSettings())
 
 
 def plain_source(settings, folder):
@@ -63,10 +66,10 @@ def test_both_ways_to_count_find_the_days_that_the_load_finds(tmp_path_factory, 
             if not quick:
                 patch.setattr(counting, "_date_quickly", lambda *_: False)
             contract = load_contract(settings, "ticket_event")
-            return count_days(settings, contract, admission, "a.jsonl", local, dating, connect(folder), folder)
+            return count_days(settings, contract, admission, file, local, dating, connect(folder), folder)
 
     with (folder / "a.jsonl").open("rb") as stream, connect(folder) as connection:
-        typed = [row for table in typer.type_lines(stream, "a.jsonl") for row in table.to_pylist()]
+        typed = [row for table in typer.type_lines(stream, "a.jsonl", BOUNDS) for row in table.to_pylist()]
         schema = pa.schema([("source_line", pa.int64()), ("day", pa.date32())])
         connection.register("typed", pa.Table.from_pylist(typed, schema))
         query = f"select partition::varchar, count(*) from ({dating.partitioned('typed')}) group by 1 order by 1"
@@ -148,7 +151,7 @@ def test_the_quick_way_to_type_gives_what_the_careful_way_gives(tmp_path_factory
             if not quick:
                 patch.setattr(QuickTyper, "type_chunk", lambda *_: None)
             return sorted(
-                (row for table in typer.type_lines(stream, "a.jsonl") for row in table.to_pylist()),
+                (row for table in typer.type_lines(stream, "a.jsonl", BOUNDS) for row in table.to_pylist()),
                 key=lambda row: row["source_line"],
             )
 

@@ -9,6 +9,7 @@ import pytest
 from lakehouse.settings import LakehouseSettings
 from loaders.errors import SourceUnreadable
 from loaders.manifests.manifest import Source
+from loaders.sources.bounds import Bounds
 from loaders.sources.files import SourceFile, find_files
 from loaders.sources.reading import verify_file
 
@@ -34,7 +35,7 @@ def names(settings, path):
 
 
 def local(path):
-    return SourceFile(path.name, f"file://{path}", "")
+    return SourceFile(path.name, f"file://{path}", "", Bounds.of(LakehouseSettings()))
 
 
 def relocated(settings, **fields):
