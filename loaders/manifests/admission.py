@@ -92,6 +92,8 @@ def _findings(
 ) -> Iterator[tuple[Judgment, str]]:
     if source.checksum_sha256 is None and not source.deleted:
         yield policy["on_missing_checksum"], "checksum_sha256 is missing, so changed bytes would go unnoticed"
+    if source.had_credentials:
+        yield "warn", "a URL of it has credentials: they are left out and not used; next: take them out of the manifest"
     if source.metadata_status == "partial":
         yield policy["on_partial_metadata"], "metadata_status is partial"
     elif source.metadata_status != "complete":

@@ -22,6 +22,7 @@ from lakehouse.contracts.model import Contract
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
+from lakehouse.shown_urls import without_credentials
 from lakehouse.strict_json import Breach, load_json, read_declared
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts, escaped, is_text, json_path
 from loaders.manifests.rules import Disposition, default_disposition, rule_breaches
@@ -81,6 +82,8 @@ class Source(_Declared):
     deleted: bool = False
     doc_version: str | None = None
     title: str | None = None
+    had_credentials: bool = Field(default=False, exclude=True)
+    """Whether a URL of it had credentials, which are left out when the manifest is read."""
     # Not written where absent: a source without them says what it said before they meant anything, and its files are
     # not read again.
     duration_sec: FiniteFloat | None = Field(default=None, exclude_if=_is_absent)
@@ -211,6 +214,8 @@ def _read_manifest(
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         document = load_json(content)
+        # A URL needs its two slashes, or escapes of them.
+        document, bearers = _without_credentials(document) if re.search(rb"://|\\", content) else (document, [])
         # Without an escape, UTF-8 holds no lone surrogate.
         if rb"\u" in content and (broken := _text_breaches(document)):
             return ManifestFile(path, sha256, None, broken)
@@ -220,7 +225,7 @@ def _read_manifest(
     if breaches:
         return ManifestFile(path, sha256, None, breaches)
     try:
-        return ManifestFile(path, sha256, Manifest.model_validate(_without_nulls(document)))
+        return ManifestFile(path, sha256, Manifest.model_validate(_marked(_without_nulls(document), bearers)))
     except InvalidModel as error:  # a value that the schema allows and no program can hold
         found = tuple(Breach(json_path(e["loc"]), _shorten(e["input"]), e["msg"]) for e in error.errors())
         return ManifestFile(path, sha256, None, found)
@@ -238,6 +243,29 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(each) for key, each in value.items() if each is not None}
     return [_without_nulls(each) for each in value] if isinstance(value, list) else value
+
+
+def _without_credentials(document: Any) -> tuple[Any, list[int]]:
+    """A manifest without the credentials of its URLs, and the numbers of the sources that had some."""
+    shown = _shown(document)
+    if shown == document or not isinstance(document, dict) or not isinstance(document.get("assets"), list):
+        return shown, []
+    pairs = zip(document["assets"], shown["assets"], strict=True)
+    return shown, [number for number, (source, kept) in enumerate(pairs) if source != kept]
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shown(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
+    return without_credentials(value) if isinstance(value, str) else value
+
+
+def _marked(document: Any, bearers: list[int]) -> Any:
+    for number in bearers:
+        document["assets"][number]["had_credentials"] = True
+    return document
 
 
 def _text_breaches(document: object) -> tuple[Breach, ...]:

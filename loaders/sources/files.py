@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from lakehouse.settings import LakehouseSettings
+from lakehouse.shown_urls import without_credentials
 from lakehouse.unicode_text import escaped, is_text
 from loaders.errors import SourceUnreadable
 from loaders.manifests.manifest import Source
@@ -86,6 +87,21 @@ def find_files(
     Raises:
         SourceUnreadable: there is none, or one has a name that is no UTF-8: which days it holds cannot be kept.
     """
+    try:
+        return _files(settings, manifest_path, source, field)
+    except SourceUnreadable as error:
+        if not source.had_credentials:
+            raise
+        raise SourceUnreadable(f"{error}. {_CREDENTIALS}") from error
+
+
+_CREDENTIALS = (
+    "The credentials in its URL are not used, since they would be stored and shown; next: give them to fsspec "
+    "(~/.config/fsspec/*.json, or FSSPEC_HTTPS and the like) or to the store's library (AWS_ACCESS_KEY_ID and the like)"
+)
+
+
+def _files(settings: LakehouseSettings, manifest_path: Path, source: Source, field: str) -> list[SourceFile]:
     declared: str = getattr(source, field)
     who, what = source.source_id, "the source"
     if field != "source_url_or_path":
@@ -110,7 +126,7 @@ def find_files(
 
 def _apply_alias(settings: LakehouseSettings, url: str) -> str:
     for prefix, replacement in settings.source_aliases.items():
-        if url.startswith(prefix):
+        if url.startswith(prefix := without_credentials(prefix)):
             return replacement + url[len(prefix) :]
     return url
 

@@ -12,6 +12,7 @@ from typing import Any
 import fsspec
 from fsspec.registry import available_protocols
 
+from lakehouse.shown_urls import without_credentials
 from loaders.errors import SourceUnreadable
 from loaders.sources.local_files import NO_DATA
 
@@ -107,5 +108,5 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a store's library raises whatever it likes
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = without_credentials(str(error).partition("\n")[0]) or type(error).__name__
         raise SourceUnreadable(f"{what} ({reason}); next: mend the path or the access to it") from error
