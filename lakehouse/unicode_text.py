@@ -14,6 +14,13 @@ WHOLE_TEXT = "Unicode text without a lone surrogate"
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
+_UNSHOWN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+"""What a screen obeys and does not show: controls, ends of lines, changes of direction; and lone surrogates."""
+
+_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
 
 def is_text(value: str) -> bool:
     """Whether it has whole characters only, which UTF-8 can write."""
@@ -21,8 +28,8 @@ def is_text(value: str) -> bool:
 
 
 def escaped(value: str) -> str:
-    r"""A text to be shown: its lone surrogates are escaped, as in `\ud800`."""
-    return value.encode(errors="backslashreplace").decode()
+    r"""A text to be shown, on one line: what a screen would obey is escaped as JSON does, as in `\u001b`, `\ud800`."""
+    return _UNSHOWN.sub(lambda found: _SHORT.get(found[0], f"\\u{ord(found[0]):04x}"), value)
 
 
 def json_path(location: Sequence[int | str]) -> str:

@@ -16,6 +16,7 @@ from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import OmniError
 from lakehouse.partitions import Window
 from lakehouse.settings import load_settings
+from lakehouse.unicode_text import escaped
 
 
 class RunCommand:
@@ -42,7 +43,7 @@ class RunCommand:
         try:
             is_complete = _run(names, args)
         except OmniError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(escaped(f"error: {error}"), file=sys.stderr)
             raise SystemExit(2) from error
         if not is_complete:
             raise SystemExit(1)
@@ -61,11 +62,11 @@ def _run(names: list[str], args: argparse.Namespace) -> bool:
     window = Window.of_keys(first, last) if first else None
     assets = [pipelines[name] for name in names]
     if args.dry_run:
-        print("\n".join(preview(settings, assets=assets, window=window)))
+        print("\n".join(map(escaped, preview(settings, assets=assets, window=window))))
         return True
     report = ingest(settings, assets=assets, window=window)
     for line in (*report.table(), *report.lines()):
-        print(line)
+        print(escaped(line))
     return report.is_complete
 
 

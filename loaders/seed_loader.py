@@ -19,6 +19,7 @@ from lakehouse.ledger.declarations import record_expectations
 from lakehouse.ledger.evidence import ManifestVersion, Release, SourceAdmission
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.settings import LakehouseSettings, load_settings
+from lakehouse.unicode_text import escaped
 from loaders.errors import ReleaseRefused
 from loaders.manifests.admission import Admission, judge_file
 from loaders.manifests.changes import changes_since
@@ -82,25 +83,17 @@ class AdmissionReport:
 
     def lines(self) -> list[str]:
         """The judgments for a person: every breach and every reason, what changed, then the totals."""
-        refused = [f"{file.path.name} is refused\n" + _indented(file.breaches) for file in self.refused]
-        refused += [
-            f"expectation {file.path.name} is refused\n" + _indented(file.breaches)
-            for file in self.expectations
-            if file.breaches
-        ]
-        judged = [
-            f"{a.judgment}: {a.manifest.manifest_id} {a.source.source_id}\n" + _indented([*a.reasons, *a.way_in])
+        told: list[tuple[str, Iterable[object]]] = [(f"{f.path.name} is refused", f.breaches) for f in self.refused]
+        told += [(f"expectation {f.path.name} is refused", f.breaches) for f in self.expectations if f.breaches]
+        told += [
+            (f"{a.judgment}: {a.manifest.manifest_id} {a.source.source_id}", [*a.reasons, *a.way_in])
             for a in self.admissions
             if a.reasons
         ]
-        changed = [f"new version of {name}\n" + _indented(found) for name, found in sorted(self.changes.items())]
+        told += [(f"new version of {name}", found) for name, found in sorted(self.changes.items())]
         totals = ", ".join(f"{number} {judgment}" for judgment, number in sorted(self.judgments.items()))
         summary = f"{len(self.files)} manifests, {len(self.refused)} refused; sources: {totals or 'none'}"
-        return [*refused, *judged, *changed, summary]
-
-
-def _indented(reasons: Iterable[object]) -> str:
-    return "\n".join(f"    {reason}" for reason in reasons)
+        return [line for head, reasons in told for line in (head, *(f"    {reason}" for reason in reasons))] + [summary]
 
 
 def judge_manifests(settings: LakehouseSettings, paths: Sequence[Path] | None = None) -> AdmissionReport:
@@ -204,9 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.report_json is not None:
             options.report_json.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
     except (OmniError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(escaped(f"error: {error}"), file=sys.stderr)
         return 2
-    print("\n".join(report.lines()))
+    print("\n".join(map(escaped, report.lines())))
     return report.exit_status
 
 

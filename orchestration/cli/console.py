@@ -1,27 +1,57 @@
 """What all commands share: consoles, errors as one line, settings and windows from options, the filled ledger."""
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.json import JSON
+from rich.text import Text
 
 from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.partitions import InvalidPartition, Window
 from lakehouse.settings import LakehouseSettings, load_settings
+from lakehouse.unicode_text import escaped
 
 if TYPE_CHECKING:  # SQLAlchemy is opened by the commands that need it
     from lakehouse.ledger.ledger import Ledger
 
 _STARTED = time.monotonic()
 
+
+class Screen(Console):
+    """A console that obeys nothing that stands in what is printed: each text is one line, its controls escaped."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does."""
+        super().print(*map(_harmless, objects), **options)
+
+
+def _harmless(printed: Any) -> Any:
+    if isinstance(printed, JSON):  # in which these characters can only stand in a text
+        lines = printed.text.plain.split("\n")
+        return printed if lines == (shown := [escaped(line) for line in lines]) else "\n".join(shown)
+    if isinstance(printed, Text):
+        return printed if printed.plain == escaped(printed.plain) else Text(escaped(printed.plain))
+    return escaped(printed) if isinstance(printed, str) else printed
+
+
+class OneLine(logging.Formatter):
+    """Formats a log record on one line, with the controls of its message escaped; a traceback follows as it is."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is logging's
+        """Format the message."""
+        return escaped(super().formatMessage(record))
+
+
 # Names from outside stand in what is printed: nothing in it is markup, or the code of an emoji such as ":100:".
-console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+console = Screen(highlight=False, soft_wrap=True, markup=False, emoji=False)
+errors = Screen(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 PartitionOption = Annotated[str | None, typer.Option("--partition", help="One UTC day, such as 2026-04-15.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="First UTC day.")]
@@ -63,7 +93,7 @@ def _database_failure(error: Exception) -> str | None:
 
 
 def say(*lines: str) -> None:
-    """Print lines as they are."""
+    """Print lines, each on a line of its own."""
     for line in lines:
         console.print(line)
 

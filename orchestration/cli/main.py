@@ -17,6 +17,7 @@ from orchestration.cli.backfill import backfill_command, backfills_command
 from orchestration.cli.console import (
     FromOption,
     JsonOption,
+    OneLine,
     PartitionOption,
     ToOption,
     console,
@@ -55,8 +56,10 @@ app.command("recover")(recover_command)
 
 @app.callback()
 def _configure() -> None:
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger().handlers[0].setLevel(logging.WARNING)  # Dagster's loggers set their own, lower level
+    logging.basicConfig()
+    handler = logging.getLogger().handlers[0]
+    handler.setFormatter(OneLine("%(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.WARNING)  # Dagster's loggers set their own, lower level
 
 
 @app.command()

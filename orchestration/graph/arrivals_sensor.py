@@ -12,6 +12,7 @@ import dagster as dg
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
+from lakehouse.unicode_text import escaped
 from orchestration.graph.bronze_assets import LoadConfig
 from orchestration.graph.partitions import range_tags, window_of_tags
 from orchestration.instance.live_runs import fail_dead_runs
@@ -55,7 +56,7 @@ def build_arrivals_sensor(
         fail_dead_runs(context.instance, settings.dagster_home)
         problems = refresh(settings).problems
         for problem in problems:
-            context.log.warning(problem)
+            context.log.warning(escaped(problem))
         readiness = open_readiness(settings)
         windows = windows_to_mend(readiness)
         waiting, requests = list[str](), list[dg.RunRequest]()

@@ -1,11 +1,14 @@
 """A report as one self-contained HTML page and one Markdown file; the templates lie beside this module."""
 
+import re
 from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from lakehouse.partitions import day_ranges
+from lakehouse.unicode_text import escaped
 from orchestration.readiness.decisions import decision_on
 from orchestration.readiness.verdicts import Status
 from orchestration.report.report import Report
@@ -43,6 +46,7 @@ def template_environment(*, autoescape: bool) -> Environment:
     return Environment(
         loader=PackageLoader("orchestration.report", "templates"),
         autoescape=autoescape,
+        finalize=_on_one_line if autoescape else _as_plain_markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -55,14 +59,27 @@ def instant(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def cell(text: str) -> str:
-    """Text as it may stand in a cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+def code(text: str) -> Markup:
+    """Text between the backticks of Markdown, which end with a backtick whatever stands before it."""
+    return Markup(escaped(text.replace("`", "'")).replace("|", "\\|"))  # noqa: S704  # of Markdown, not of HTML
+
+
+def _on_one_line(value: object) -> object:
+    """What stands in a page: HTML is escaped by Jinja, what a screen would obey here."""
+    return escaped(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _as_plain_markdown(value: object) -> object:
+    """What stands in Markdown: a text is itself, and neither table, code, link, picture nor HTML."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    plain = re.sub(r"[`|\[\]]", r"\\\g<0>", value.replace("\n", " ").replace("&", "&amp;").replace("<", "&lt;"))
+    return escaped(plain.replace("://", ":\\//"))
 
 
 def _render(template: str, report: Report, *, autoescape: bool) -> str:
     environment = template_environment(autoescape=autoescape)
-    environment.filters.update(instant=instant, cell=cell, ranges=day_ranges, number=lambda value: f"{value:,}")
+    environment.filters.update(instant=instant, code=code, ranges=day_ranges, number=lambda value: f"{value:,}")
     names: dict[str, Any] = {
         "letters": {status: letter for status, (letter, _) in SYMBOLS.items()},
         "meanings": MEANINGS,

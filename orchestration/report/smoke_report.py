@@ -17,7 +17,7 @@ from lakehouse.namespaces import BRONZE, GOLD, SILVER
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from orchestration.instance.home import dagster_environment
 from orchestration.readiness.asset_graph import AssetGraph
-from orchestration.report.pages import cell, instant, template_environment
+from orchestration.report.pages import code, instant, template_environment
 
 _MANIFESTS = "seed_manifests"
 _ROWS = ("dagster/partition_row_count", "rows_expected", "rows_read", "rows_deduplicated", "rows_quarantined")
@@ -114,7 +114,7 @@ def build_smoke_report(settings: LakehouseSettings, graph: AssetGraph, generated
 def smoke_markdown(report: SmokeReport) -> str:
     """The report as Markdown."""
     environment = template_environment(autoescape=False)
-    environment.filters.update(instant=instant, cell=cell, number=lambda value: f"{value:,}")
+    environment.filters.update(instant=instant, code=code, number=lambda value: f"{value:,}")
     return environment.get_template("smoke.md.j2").render(report=report)
 
 

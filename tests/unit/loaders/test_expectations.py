@@ -82,7 +82,8 @@ def test_a_slip_is_named_and_refuses_the_lakehouse_its_expectations(write, chang
 
     assert any(breach in str(each) for each in file.breaches), [str(each) for each in file.breaches]
     assert report.exit_status == 1
-    assert report.lines()[0].startswith("expectation tickets.json is refused\n    $.")
+    first, second, *_ = report.lines()
+    assert first == "expectation tickets.json is refused" and second.startswith("    $.")
     assert not report.as_json()["expectations"][0]["valid"]
     with pytest.raises(ConfigurationError, match=r"expectations tickets.json: .*; next: mend it, omni manifests check"):
         load_expectations(settings)

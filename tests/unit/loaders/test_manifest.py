@@ -110,6 +110,14 @@ VALUES = [
     case(tickets(canonization_status="holy"), "$.canonization_status", "canonized", "canonization_status"),
     case(tickets(disposition="append"), "$.disposition", "one of ['merge', 'replace']", "disposition"),
     case(tickets(gate_policy={"on_pii_gap": "ignore"}), "$.gate_policy.on_pii_gap", "quarantine", "gate judgment"),
+    case(
+        tickets(ingest_config={"parser": "marker"}),
+        "$.ingest_config.parser",
+        "found \"marker\", allowed: one of ['auto', 'docling', 'unstructured', 'pypdf', 'ocr', 'media', 'custom', "
+        "'whisper', 'ffmpeg']",
+        "parser",
+    ),
+    case(tickets(ingest_config={"parser": ""}), "$.ingest_config.parser", "'ffmpeg']", "empty parser"),
     case(of_source("xlsx"), "$.assets[0].asset_type", "one of ['jsonl'", "asset_type"),
     case(of_source(metadata_status="fine"), "$.assets[0].metadata_status", "complete", "metadata_status"),
     case(of_source(pii_scan_status="ok"), "$.assets[0].pii_scan_status", "suspected", "pii_scan_status"),
@@ -389,6 +397,13 @@ def test_a_manifest_within_the_rules_is_read(settings, manifest):
 
     assert file.breaches == ()
     assert file.manifest_id == manifest["manifest_id"]
+
+
+@pytest.mark.parametrize(
+    "parser", ["auto", "docling", "unstructured", "pypdf", "ocr", "media", "custom", "whisper", "ffmpeg"]
+)
+def test_a_parser_of_the_format_is_read(settings, parser):
+    assert read(settings, tickets(ingest_config={"parser": parser})).breaches == ()
 
 
 SCHEMA = json.loads((PROJECT_ROOT / "manifests" / "schema" / SCHEMA_FILE).read_text("utf-8"))
