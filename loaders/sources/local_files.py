@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fsspec.utils import glob_translate
@@ -117,7 +118,7 @@ def _files_below(
     """
     real_folder = os.path.realpath(folder)
     if _is_folder(folder):
-        _expect_inside(real_folder, roots, shown(folder.rstrip("/")))
+        _expect_inside(real_folder, roots, partial(shown, folder.rstrip("/")))
     waiting = [(folder, f"{real_folder.rstrip('/')}/", 0)] if _is_folder(folder) else []
     while waiting:
         folder, real_folder, level = waiting.pop()
@@ -134,18 +135,21 @@ def _files_below(
 
 def _judged(path: str, real_path: str, roots: list[str], shown: Callable[[str], str]) -> LocalMatch:
     told = os.stat(real_path, follow_symlinks=False)  # noqa: PTH116  # as above
-    if kind := next((kind for is_kind, kind in _KINDS if is_kind(told.st_mode)), None):
+    if not stat.S_ISREG(told.st_mode):
+        kind = next((kind for is_kind, kind in _KINDS if is_kind(told.st_mode)), "no file")
         raise SourceUnreadable(f"{shown(path)} leads to {kind}, expected a file; next: declare the file itself")
-    _expect_inside(real_path, roots, shown(path))
+    _expect_inside(real_path, roots, partial(shown, path))
     return LocalMatch(path, real_path, told)
 
 
-def _expect_inside(real_path: str, roots: list[str], shown: str) -> None:
+def _expect_inside(real_path: str, roots: list[str], shown: Callable[[], str]) -> None:
     """Refuse what lies outside of the roots, without a word of where it lies."""
     if f"{real_path}/".startswith(_OF_THE_SYSTEM):
-        raise SourceUnreadable(f"{shown} leads to /proc or /sys, which hold no data; next: take it out of the manifest")
+        raise SourceUnreadable(
+            f"{shown()} leads to /proc or /sys, which hold no data; next: take it out of the manifest"
+        )
     if not any(f"{real_path}/".startswith(f"{root.rstrip('/')}/") for root in roots):
         raise SourceUnreadable(
-            f"{shown} leads outside of the folders that sources may lie in: the manifest's, OMNI_SOURCE_ROOT and those "
-            "of OMNI_SOURCE_ROOTS; next: bring it below one of them, or add its folder to OMNI_SOURCE_ROOTS"
+            f"{shown()} leads outside of the folders that sources may lie in: the manifest's, OMNI_SOURCE_ROOT and "
+            "those of OMNI_SOURCE_ROOTS; next: bring it below one of them, or add its folder to OMNI_SOURCE_ROOTS"
         )
