@@ -1,5 +1,6 @@
 """SQLAlchemy engines for the catalog's database and the ledger: SQLite made safe for many processes, or any server."""
 
+import weakref
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,12 +37,12 @@ def open_engine(url: SecretStr) -> Engine:
             server = create_engine(parsed, pool_pre_ping=True, json_deserializer=_read_json)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigurationError(f"{parsed.drivername}: no driver is installed for it; {_EXPECTED}") from error
-        name_errors_of(server)
+        look_after(server)
         return server
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, json_deserializer=_read_json)
-    name_errors_of(engine)
+    look_after(engine)
 
     @event.listens_for(engine, "connect")
     def _set_pragmas(connection, _record) -> None:  # type: ignore[no-untyped-def]  # DBAPI objects have no types
@@ -51,11 +52,20 @@ def open_engine(url: SecretStr) -> Engine:
     return engine
 
 
+def look_after(engine: Engine) -> None:
+    """Have the errors of an engine name its database, and its connections closed when the process ends.
+
+    The last one to a SQLite file that is closed folds the `-wal` in: the file alone is whole then.
+    """
+    name_errors_of(engine)
+    weakref.finalize(engine, engine.pool.dispose)
+
+
 def open_to_look(file: Path) -> Engine:
     """Open a SQLite file without writing to it; a missing one is not made."""
     url = f"sqlite:///file:{quote(str(file))}?mode=ro&uri=true"
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-    name_errors_of(engine)
+    look_after(engine)
     return engine
 
 

@@ -23,8 +23,7 @@ from pyiceberg.transforms import parse_transform
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from lakehouse.database.engines import BUSY_TIMEOUT_S, open_engine
-from lakehouse.database.failures import name_errors_of
+from lakehouse.database.engines import BUSY_TIMEOUT_S, look_after, open_engine
 from lakehouse.database.lost_catalog import refuse_lost_catalog
 from lakehouse.database.versions import CATALOG_NAME, TableVersion, compare_versions
 from lakehouse.errors import ConfigurationError
@@ -82,7 +81,7 @@ def open_catalog(settings: LakehouseSettings, *, is_recovery: bool = False) -> C
     catalog = load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
     assert isinstance(catalog, FollowedCatalog)
     if isinstance(catalog, SqlCatalog):
-        name_errors_of(catalog.engine)
+        look_after(catalog.engine)
     catalog.follow(open_engine(settings.ledger_url))
     return catalog
 

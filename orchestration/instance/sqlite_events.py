@@ -115,6 +115,13 @@ class KeptOpen(SqliteEventLogStorage):
         super().store_event(event)
         os.utime(self.path_for_shard(event.run_id))
 
+    def dispose(self) -> None:
+        """Close what is open, so that SQLite folds its logs in."""
+        with self._db_lock:
+            while self._kept:
+                self._kept.popitem()[1].close()
+        super().dispose()
+
     def has_table(self, table_name: str) -> bool:
         """It has them all: a file gets its tables when it is first opened."""
         return True

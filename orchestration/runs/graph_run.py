@@ -1,6 +1,7 @@
 """Runs of the graph in this process, on the Dagster instance under OMNI_HOME: the page shows them like any other."""
 
 import logging
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ class GraphRunner:
         self._bronze = bronze_contracts(settings).keys()
         dagster_environment(settings)
         self._instance = open_instance(settings.dagster_home)
+        weakref.finalize(self, self._instance.dispose)  # at the end of the process at the latest
         fail_dead_runs(self._instance, settings.dagster_home)
         self._process = LiveProcess(settings.dagster_home)
         definitions = build_definitions(settings, loggers={"progress": _progress_logger(progress)})

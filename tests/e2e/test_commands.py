@@ -25,14 +25,20 @@ def lakehouse(tmp_path_factory):
     declared = ticket_manifest([source("a", "a.jsonl")], selection_window=three_days)
     (manifests / "m.json").write_text(json.dumps(declared))
     home = {"OMNI_HOME": str(root / "home"), "OMNI_MANIFESTS": str(manifests), "OMNI_MAX_QUARANTINED_SHARE": "0.5"}
-    return lambda *command, cwd=PROJECT_ROOT, **env: subprocess.run(
-        [BIN / command[0], *command[1:]],
-        cwd=cwd,
-        env={**os.environ, **home, "DBT_LOG_PATH": str(root / "logs"), **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+    def typed(*command, cwd=PROJECT_ROOT, **env):
+        done = subprocess.run(
+            [BIN / command[0], *command[1:]],
+            cwd=cwd,
+            env={**os.environ, **home, "DBT_LOG_PATH": str(root / "logs"), **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not [*Path({**home, **env}["OMNI_HOME"]).rglob("*-wal")], "a copy of a database alone would not be whole"
+        return done
+
+    return typed
 
 
 @pytest.fixture(scope="module")
