@@ -4,8 +4,12 @@ Whoever opens catalog or ledger is refused then: a new catalog would call everyt
 what is there, and an older one would call ready what has been replaced since. `omni recover` mends it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+from sqlalchemy import Engine
 
 from lakehouse.database.commit_marks import Warehouse, number_of
 from lakehouse.database.engines import database_url, open_engine, open_to_look, sqlite_file
@@ -31,6 +35,30 @@ class LostCommit:
         """What is lost, for a person."""
         there = "does not know the table" if self.named is None else f"names {self.named.rpartition('/')[2]}"
         return f"{self.identifier} was committed as {self.committed}, and the catalog {there}"
+
+
+def versions_to_look_at(settings: LakehouseSettings, broken: Collection[Path] = ()) -> dict[str, TableVersion]:
+    """What a SQL catalog names, and what we left, by identifier; nothing is written, and no database made.
+
+    Args:
+        settings: Where catalog and ledger are.
+        broken: Files that are no sound databases.
+    """
+    catalog = open_what_is_there(settings.catalog_url, broken)
+    if settings.is_ledger_in_catalog:
+        return (read_versions(catalog) if catalog else None) or {}
+    current = (current_locations(catalog) if catalog else None) or {}
+    # Of a catalog that names nothing, nobody has dropped all: it was lost, and the ledger with its rows was not.
+    ledger = open_what_is_there(settings.ledger_url, broken) if current else None
+    found = left_versions(ledger) if ledger else {}
+    return joined_versions(found, current) or {}
+
+
+def open_what_is_there(url: SecretStr, broken: Collection[Path] = ()) -> Engine | None:
+    """A database to look at; None where there is none, or no sound one."""
+    if (file := sqlite_file(url)) is None:
+        return open_engine(url)
+    return open_to_look(file) if file.exists() and file not in broken else None
 
 
 def lost_commits(marks: Mapping[str, str], versions: Mapping[str, TableVersion]) -> list[LostCommit]:
@@ -76,12 +104,6 @@ def refuse_lost_catalog(settings: LakehouseSettings) -> None:
     # The marks first: what is committed meanwhile is newer than they are.
     if not (marks := warehouse.marks()):
         return
-    engine = open_to_look(file) if file else open_engine(settings.catalog_url)
-    versions = read_versions(engine)
-    if not settings.is_ledger_in_catalog:
-        versions = joined_versions(left_versions(open_engine(settings.ledger_url)), current_locations(engine))
-    lost = lost_commits(marks, versions or {})
-    engine.dispose()
-    if lost:
+    if lost := lost_commits(marks, versions_to_look_at(settings)):
         shown = database_url(settings.catalog_url).render_as_string(hide_password=True)
         raise ConfigurationError(f"{shown} is older than its warehouse: {lost[0]}; {NEXT_STEP}")

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from pydantic import SecretStr
 from sqlalchemy import Engine, inspect
 
 from lakehouse.builds.commit_evidence import unrecorded_snapshots
 from lakehouse.database.commit_marks import Warehouse
-from lakehouse.database.engines import open_engine, open_to_look, sqlite_file
-from lakehouse.database.versions import read_versions
+from lakehouse.database.engines import sqlite_file
+from lakehouse.database.lost_catalog import open_what_is_there, versions_to_look_at
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.ledger.schema import batches, materializations
@@ -77,10 +75,9 @@ def plan_recovery(settings: LakehouseSettings, now: datetime) -> RecoveryPlan:
         raise ConfigurationError("a REST catalog is brought back by its server, from a copy; next: that, then omni run")
     files = {file for url in (settings.catalog_url, settings.ledger_url) if (file := sqlite_file(url))}
     problems = {file: problem for file in sorted(files) if (problem := database_problem(file))}
-    engine = _open(settings.catalog_url, problems)
-    versions = (read_versions(engine) if engine else None) or {}
+    versions = versions_to_look_at(settings, problems)
     tables = tuple(tables_to_recover(settings, versions))
-    ledger = _filled_ledger(_open(settings.ledger_url, problems))
+    ledger = _filled_ledger(open_what_is_there(settings.ledger_url, problems))
     current = {identifier: version.current for identifier, version in versions.items() if version.current}
     current |= {each.seen.identifier: each.file.location for each in tables if each.file}
     return RecoveryPlan(
@@ -90,13 +87,6 @@ def plan_recovery(settings: LakehouseSettings, now: datetime) -> RecoveryPlan:
         unrecorded=_unrecorded(settings, current, ledger) if ledger else 0,
         is_unfinished=Warehouse(settings).is_recovering,
     )
-
-
-def _open(url: SecretStr, problems: Mapping[Path, str]) -> Engine | None:
-    """A database to look at; None where there is none, or no sound one."""
-    if (file := sqlite_file(url)) is None:
-        return open_engine(url)
-    return open_to_look(file) if file.exists() and file not in problems else None
 
 
 def _filled_ledger(engine: Engine | None) -> Ledger | None:
