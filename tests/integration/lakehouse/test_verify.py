@@ -601,7 +601,7 @@ def test_reading_finds_nothing_wrong_with_what_nobody_touched_and_changes_nothin
 def test_evidence_that_names_no_files_is_accepted_and_said(settings, declare, monkeypatch):
     monkeypatch.setattr("orchestration.runs.proof.run_dbt", lambda *_, **__: None)
     monkeypatch.setattr("lakehouse.tables.commits.evidence_of_files", lambda *_: {})
-    monkeypatch.setattr("lakehouse.tables.catalog.record_files", lambda *_: None)
+    monkeypatch.setattr("lakehouse.tables.followed_commits.record_files", lambda *_: None)
     write_lines(settings.manifests / "a.jsonl", [ticket_event(1, ONE), ticket_event(2, TWO)])
     declare(ticket_manifest([source("a", "a.jsonl")]))
     ingest(settings)
