@@ -9,6 +9,7 @@ only reading shows. Called by `omni verify`.
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
@@ -142,7 +143,7 @@ class _Look:
         self.counts.findings += (
             quarantine.findings
             or _held_file_findings(quarantine, loaded)
-            or _quarantine_findings(quarantine.table, current, self._contracts, self.scope)
+            or self._held_findings(quarantine, current, loaded)
         )
         inside = {key: item for key, item in current.items() if key[1] in self.scope}
         self.counts.findings += coverage_findings(ledger, inside, [name for name in self._contracts if name in loaded])
@@ -163,6 +164,14 @@ class _Look:
                 for found in hashed_object_findings(asset, named, self._settings):
                     self._add(found)
 
+    def _held_findings(
+        self, quarantine: OpenedTable, current: dict[tuple[str, str], Materialization], loaded: Iterable[str]
+    ) -> list[Finding]:
+        try:
+            return list(_quarantine_findings(quarantine.table, current, self._contracts, self.scope))
+        except _ROWS_UNREADABLE as error:
+            return [_unreadable_rows(QUARANTINE, error, drop_step(bronze(QUARANTINE), loaded))]
+
     def _is_asked(self, asset: str, partition: str) -> bool:
         return asset in self.scope.assets and partition in self.scope
 
@@ -176,8 +185,21 @@ class _Look:
         """The asset whose rows name objects, and those; nothing of a table that cannot be read."""
         contract = self._contracts.get(opened.table.name()[-1]) if opened.table else None
         if opened.table and contract and contract.object_columns and opened.is_whole(self.scope.__contains__):
-            named = named_objects(opened.table, contract, self._ledger, self.scope.window, self.scope.__contains__)
-            yield contract.declared_asset.name, named
+            asset = contract.declared_asset.name
+            try:
+                named = named_objects(opened.table, contract, self._ledger, self.scope.window, self.scope.__contains__)
+            except _ROWS_UNREADABLE as error:
+                self._add(_unreadable_rows(asset, error, f"omni verify --deep --asset {asset}, which says the file"))
+            else:
+                yield asset, named
+
+
+_ROWS_UNREADABLE = (OSError, ValueError, pa.ArrowException)
+
+
+def _unreadable_rows(asset: str, error: Exception, step: str) -> Finding:
+    found = f"a data file that cannot be read ({str(error).partition(chr(10))[0]})"
+    return Finding("file_differs", asset, WHOLE, found, "Parquet files", step)
 
 
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────

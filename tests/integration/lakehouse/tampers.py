@@ -57,6 +57,13 @@ def flip(path: Path, at: int | None = None) -> None:
     path.write_bytes(content)
 
 
+def break_foot(path: Path) -> None:
+    """Leave a file of its size that no reader of Parquet opens."""
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:-40] + b"\xff" * 32 + content[-8:])
+
+
 def cut(path: Path) -> None:
     content = path.read_bytes()[:-10]
     path.unlink()
@@ -184,6 +191,10 @@ TAMPERS = {
     "a byte of a data file": Tamper(lambda s: flip(data_file(s, EVENTS, ONE), 40), "file_differs", EVENTS, ONE, "deep"),
     "a byte of a held record": Tamper(lambda s: flip(data_file(s, "quarantine")), "file_differs", EVENTS, TWO, "deep"),
     "other rows in a file of that size": Tamper(other_rows, "file_differs", EVENTS, ONE, "deep"),
+    "the foot of a file of held records": Tamper(
+        lambda s: break_foot(data_file(s, "quarantine")), "file_differs", "quarantine"
+    ),
+    "the foot of a file of documents": Tamper(lambda s: break_foot(data_file(s, DOCUMENTS)), "file_differs", DOCUMENTS),
     "rows of another day": Tamper(other_times(86_400, 3), "rows_elsewhere", EVENTS, ONE, "deep"),
     "rows outside of their bounds": Tamper(other_times(3_600, 3), "bounds_differ", EVENTS, ONE, "deep"),
     "fewer rows than the manifest counts": Tamper(other_times(0, 2), "rows_differ", EVENTS, ONE, "deep"),
