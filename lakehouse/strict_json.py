@@ -30,10 +30,10 @@ def read_declared(path: Path, most: int) -> bytes:
     """
     with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123  # an opened one
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("found no file but a pipe or a device; next: take it out of the folder")
+            raise ValueError("no file but a pipe or a device; next: take it out of the folder")
         content = file.read(most + 1)
     if len(content) > most:
-        raise ValueError(f"found more than {most} bytes; next: split it, or raise OMNI_MAX_MANIFEST_BYTES")
+        raise ValueError(f"more than {most} bytes; next: make it smaller")
     return content
 
 

@@ -17,7 +17,7 @@ from lakehouse.contracts.rules import claim_breaches, contract_breaches, name_br
 from lakehouse.errors import ConfigurationError
 from lakehouse.kinds import KindName
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from lakehouse.strict_json import Breach, load_json
+from lakehouse.strict_json import Breach, load_json, read_declared
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts
 
 
@@ -172,8 +172,12 @@ def _refused(path: Path, breaches: Sequence[Breach], base: Path | None = None) -
     return ConfigurationError(f"contract {named}: {'; '.join(map(str, breaches))}; next: mend it, omni contract check")
 
 
+_MOST_BYTES = 16 * 1024 * 1024
+"""Size of a contract."""
+
+
 def _parse(path: Path) -> Contract:
-    document = load_json(path.read_bytes())
+    document = load_json(read_declared(path, _MOST_BYTES))
     if broken := [f"{found} at {where}" for where, found in broken_texts(document)]:
         raise ValueError(f"found {', '.join(broken)}, expected {WHOLE_TEXT}; next: write the character itself")
     return Contract.model_validate(document)

@@ -46,11 +46,16 @@ def quarantine_share(item: Materialization, held: Iterable[str], discarded: set[
     return f"{message}; next: omni quarantine list --partition {item.partition}", len(open_ids)
 
 
+_NAMED_FIELDS = 50
+
+
 def contract_drift(places: Mapping[str, str]) -> Finding:
     """Name the fields that the contract does not name, each with the first place that has it."""
     if not places:
         return "no field but those of the contract", 0
-    named = ", ".join(f"{field} (first in {place})" for field, place in sorted(places.items()))
+    found = [f"{field} (first in {place})" for field, place in sorted(places.items())]
+    more = f" and {len(found) - _NAMED_FIELDS} more" if len(found) > _NAMED_FIELDS else ""
+    named = ", ".join(found[:_NAMED_FIELDS]) + more
     return (
         f"fields that the contract does not name: {named}; they are kept in `extra`; next: add them to the contract, "
         "or ask the source to drop them",

@@ -210,7 +210,8 @@ def _read_manifest(
         content = read_declared(path, settings.max_manifest_bytes)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        return ManifestFile(path, "", None, (Breach("$", f"{reason}", "a readable file"),), is_readable=False)
+        allowed = f"a readable file of at most {settings.max_manifest_bytes} bytes, OMNI_MAX_MANIFEST_BYTES"
+        return ManifestFile(path, "", None, (Breach("$", f"{reason}", allowed),), is_readable=False)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         document = load_json(content)

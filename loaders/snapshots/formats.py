@@ -20,8 +20,11 @@ logger = logging.getLogger(__name__)
 HEAD_BYTES = 1 << 16
 """So much of a text format is read."""
 
-Read = Callable[[int | None], bytes]
-"""Gives the first bytes of a document, so many at most; all of them for None."""
+_PDF_BYTES = 256 * 1024 * 1024
+"""So much of a PDF, whose pages are listed at its end; a larger one is not described."""
+
+Read = Callable[[int], bytes]
+"""Gives the first bytes of a document, so many at most."""
 
 
 def describe(read: Read, asset_type: str, name: str) -> Description:
@@ -35,7 +38,7 @@ def describe(read: Read, asset_type: str, name: str) -> Description:
     kind = _kind(asset_type, name)
     if kind != "pdf" and kind not in _TITLES:
         return Description()
-    content = read(None if kind == "pdf" else HEAD_BYTES)
+    content = read(_PDF_BYTES if kind == "pdf" else HEAD_BYTES)
     try:
         return _describe_pdf(content) if kind == "pdf" else Description(_cleaned(_TITLES[kind](_decoded(content))))
     except Exception as error:  # parsers fail on broken documents in any way there is
@@ -57,6 +60,8 @@ def _describe_pdf(content: bytes) -> Description:
     from pypdf import PdfReader  # takes most of a second, which only PDFs are worth
 
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # its warnings about odd files name no file
+    if len(content) == _PDF_BYTES:
+        raise ValueError(f"it has {_PDF_BYTES} bytes or more")
     reader = PdfReader(BytesIO(content))
     pages = len(reader.pages)
     try:

@@ -8,10 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lakehouse.contracts.registry import load_contracts
+from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
 from loaders.errors import SourceUnreadable
+from loaders.events.checks import contract_drift
 from loaders.events.records import _read_source, connect
 from loaders.manifests.manifest import read_manifests
+from loaders.plans.plan import Description
+from loaders.snapshots.formats import describe
 from loaders.sources.bounds import Bounds
 from loaders.sources.lines import is_bounded_text
 from loaders.sources.reading import local_file, open_stream, verify_file
@@ -190,11 +195,36 @@ def test_a_manifest_that_is_no_file_or_too_large_is_refused_and_hides_no_other(s
 
     good = files.pop("manifest-tickets-20260501-001.json")
     assert good.manifest is not None
-    no_file = "found no file but a pipe or a device; next: take it out of the folder"
+    allowed = "a readable file of at most 4000 bytes, OMNI_MAX_MANIFEST_BYTES"
+    assert {file.breaches[0].allowed for file in files.values()} == {allowed}
+    no_file = "no file but a pipe or a device; next: take it out of the folder"
     assert {name: file.breaches[0].found for name, file in files.items()} == {
         "folder.json": "Is a directory",
         "pipe.json": no_file,
         "zero.json": no_file,
         "gone.json": "No such file or directory",
-        "large.json": "found more than 4000 bytes; next: split it, or raise OMNI_MAX_MANIFEST_BYTES",
+        "large.json": "more than 4000 bytes; next: make it smaller",
     }
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_among_the_contracts_is_refused_and_not_waited_for(settings):
+    (settings.manifests / "contracts").mkdir()
+    os.mkfifo(settings.manifests / "contracts" / "pipe.json")
+
+    with pytest.raises(ConfigurationError, match="pipe.json cannot be read: no file but a pipe or a device; next: "):
+        load_contracts(settings)
+
+
+def test_a_check_names_no_more_fields_than_a_person_reads():
+    message, number = contract_drift({f"f{n:03}": "a.jsonl:1" for n in range(1000)})
+
+    assert number == 1000 and "f049 (first in a.jsonl:1) and 950 more; they are kept" in message
+
+
+def test_a_pdf_that_is_too_large_is_not_described_and_not_read_further(monkeypatch):
+    monkeypatch.setattr("loaders.snapshots.formats._PDF_BYTES", 1000)
+    asked = []
+
+    assert describe(lambda size: asked.append(size) or b"%PDF" * 250, "pdf", "a.pdf") == Description()
+    assert asked == [1000]
