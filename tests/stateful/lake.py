@@ -29,11 +29,14 @@ from lakehouse.builds.build import Builder
 from lakehouse.builds.model import Model as DbtModel
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.dbt.lake_views import LakeViews
+from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window
 from lakehouse.proof.foreign_writes import find_foreign_writes
 from lakehouse.proof.verification import verify
+from lakehouse.recovery.plan import plan_recovery
+from lakehouse.recovery.recover import recover
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.duck import load_iceberg_extension
@@ -109,7 +112,7 @@ class Lake:
             self.settings.manifests.mkdir(parents=True)
         self.logic = 1
         self._read = {}
-        self._catalog, self._ledger = open_catalog(self.settings), open_ledger(self.settings)
+        self._open()
 
     # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def lay(self, name: str, source: Source) -> None:
@@ -189,8 +192,22 @@ class Lake:
         self._copy(self._database, self._root / "live" / "kept.db")
 
     def put_database_back(self) -> None:
-        """Put the copy in its place."""
+        """Put the copy in its place; where it is older than the warehouse nobody can open it, until it is recovered."""
         self._copy(self._root / "live" / "kept.db", self._database)
+        try:
+            self._open()
+        except ConfigurationError:
+            self.recover()
+
+    def recover(self) -> None:
+        """Bring back what the database has lost, as `omni recover` does."""
+        plan = plan_recovery(self.settings, datetime.now(UTC))
+        if plan.is_needed:
+            recover(self.settings, plan, lambda *opened: loaders.ingest.look_again(self.settings, *opened))
+        self._open()
+
+    def _open(self) -> None:
+        self._catalog, self._ledger = open_catalog(self.settings), open_ledger(self.settings)
 
     # ── what is said, and what is there ──────────────────────────────────────────────────────────────────────────────
     def verdicts(self) -> dict[tuple[str, str], tuple[str, str]]:

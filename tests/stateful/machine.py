@@ -53,18 +53,23 @@ class Machine(RuleBasedStateMachine):
                 self._exits.close()
 
     # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────────────
-    @rule(name=names, records=records)
-    def edit_source(self, name: str, records: tuple[Record, ...]) -> None:
+    @rule(name=names, records=records, is_seen=st.booleans())
+    def edit_source(self, name: str, records: tuple[Record, ...], is_seen: bool) -> None:
+        """Mostly a run comes by soon after."""
         self._lay(name, records=records)
+        if is_seen:
+            self.lake.ingest()
 
     @rule(name=names, owner=st.sampled_from(["support", "sales"]))
     def edit_manifest(self, name: str, owner: str) -> None:
         self._lay(name, owner=owner)
 
-    @rule(name=names, flag=flags)
-    def spoil_or_mend(self, name: str, flag: str) -> None:
+    @rule(name=names, flag=flags, is_seen=st.booleans())
+    def spoil_or_mend(self, name: str, flag: str, is_seen: bool) -> None:
         if name in self.model.sources:
             self._lay(name, **{flag: not getattr(self.model.sources[name], flag)})
+            if is_seen:
+                self.lake.ingest()
 
     @rule(name=names)
     def take_back(self, name: str) -> None:
@@ -135,8 +140,13 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.kept is not None)
     @rule()
     def put_database_back(self) -> None:
-        self.lake.put_database_back()
+        """What was recorded since is lost; a recovery looks at the sources anew."""
         self.model.go_back()
+        self.lake.put_database_back()
+
+    @rule()
+    def recover(self) -> None:
+        self.lake.recover()
 
     # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────────────
     @invariant()
