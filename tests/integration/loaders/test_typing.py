@@ -1,5 +1,7 @@
 """The quick ways to count and to type records give what the careful ways give."""
 
+import os
+
 import pyarrow as pa
 import pytest
 from hypothesis import example, given
@@ -20,6 +22,10 @@ from loaders.sources.bounds import Bounds
 from loaders.sources.files import find_files
 from loaders.sources.reading import local_file
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
+
+MORE = 50 if os.environ.get("OMNI_SOAK") else 1
+"""Examples of `make soak` for one of the tests."""
+
 
 # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 TIMES = st.one_of(
@@ -52,7 +58,7 @@ ODD_LINES = st.sampled_from(
 )
 
 
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=20 * MORE)
 @given(lines=st.lists(st.one_of(RECORDS, ODD_LINES), max_size=8))
 def test_both_ways_to_count_find_the_days_that_the_load_finds(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("lines")
@@ -131,7 +137,7 @@ NEARLY_PLAIN = st.builds(
 )
 
 
-@hypothesis_settings(max_examples=120)
+@hypothesis_settings(max_examples=40 * MORE)
 @example(lines=[{**ticket_event(1), "occurred_at": None, "event_type": None}])
 @example(lines=[ticket_event(1), ticket_event(2, occurred_at=None)])
 @example(lines=[ticket_event(1, subject='the "a\\b"\n'), ticket_event(2)])
