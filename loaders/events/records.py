@@ -115,7 +115,7 @@ def _read_source(connection: duckdb.DuckDBPyConnection, asset_type: str, file: S
             connection.unregister("batch")
         reader = "select * from lines_of_source"
     else:
-        expect_bounded(path, file.name, file.bounds, connection)
+        expect_bounded(path, file.name, file.bounds)
         reader = (
             "select row_number() over () as source_line, to_json(r)::varchar as raw_record, true as is_object "
             f"from read_parquet({quoted(str(path))}) r"

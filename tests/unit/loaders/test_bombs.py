@@ -151,11 +151,24 @@ def test_a_header_is_as_wide_and_as_long_as_a_record_may_be(tmp_path):
         records(path, "csv", record_bytes=5)
 
 
+LONG_TEXT = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000_000, pa.int32()), ["x" * 1_000_000])
+LONG_TEXTS = {
+    "a word of a dictionary": LONG_TEXT,
+    "items of lists": pa.ListArray.from_arrays(pa.array(range(1_000_001), pa.int32()), LONG_TEXT),
+    "a field of a field": pa.StructArray.from_arrays([LONG_TEXT], ["b"]),
+}
+"""A terabyte each."""
+
+
 @pytest.mark.parametrize(
     ("table", "bounds", "said"),
     [
         pytest.param(pa.table({"a": [1], "b": [2]}), {"record_fields": 1}, "found 2 columns", id="columns"),
         pytest.param(pa.table({"a": pa.nulls(100_000)}), {"unpacked_bytes": 400_000}, "holds more than", id="rows"),
+        *(
+            pytest.param(pa.table({"a": column}), {}, "unpacks to more than 200 times", id=f"one long text as {name}")
+            for name, column in LONG_TEXTS.items()
+        ),
         pytest.param(
             pa.table({"a": pa.repeat(pa.scalar("x" * 1_000_000), 100)}),
             {},
