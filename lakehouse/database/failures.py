@@ -6,6 +6,7 @@ and dbt turn them into their own errors with `describe`; nothing branches on the
 
 import sqlite3
 from typing import Final
+from urllib.parse import unquote
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -14,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 _PLACE = "database: "
 _SEE = "next: see what lies there, and who may read and write it"
 _RECOVER = "next: omni recover --dry-run, which says what the warehouse still holds"
+_LOOK = "what was committed before stays; next: see what lies there, and whether its disk has room"
 _ROOM = "what was committed before stays; next: make room on its disk, and run it again"
 _SERVER = "next: see that the server runs, and that OMNI_CATALOG_URI and OMNI_LEDGER_URI name it"
 _AGAIN = "what was committed before stays; next: run it again"
@@ -25,7 +27,7 @@ _BY_CODE: Final = {
     sqlite3.SQLITE_READONLY: _SEE,
     sqlite3.SQLITE_PERM: _SEE,
     sqlite3.SQLITE_FULL: _ROOM,
-    sqlite3.SQLITE_IOERR: _ROOM,
+    sqlite3.SQLITE_IOERR: _LOOK,
 }
 """Primary result code of SQLite → what to do."""
 
@@ -33,7 +35,10 @@ _BY_CODE: Final = {
 def name_errors_of(engine: Engine) -> None:
     """Have the errors of an engine say which database they come from."""
     url = engine.url
-    place = str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    if url.get_backend_name() == "sqlite":
+        place = unquote(str(url.database).removeprefix("file:").partition("?")[0])
+    else:
+        place = url.render_as_string(hide_password=True)
 
     @event.listens_for(engine, "handle_error")
     def _note(context: ExceptionContext) -> None:

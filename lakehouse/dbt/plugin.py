@@ -17,11 +17,13 @@ from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 from dbt_common.invocation import get_invocation_id
 from duckdb import DuckDBPyConnection
+from sqlalchemy.exc import SQLAlchemyError
 
 from lakehouse.builds.chunks import Chunk
 from lakehouse.builds.model import Model
 from lakehouse.builds.staging import Staging
 from lakehouse.contracts.registry import bronze_contracts
+from lakehouse.database.failures import describe
 from lakehouse.dbt.declared import Declared, read_declared, stamp_of
 from lakehouse.dbt.definitions import unit_test_definition
 from lakehouse.dbt.doors.kept_models import refuse_a_model, refuse_what_no_table_keeps
@@ -32,7 +34,7 @@ from lakehouse.dbt.doors.unstable_logic import refuse_another_logic
 from lakehouse.dbt.doors.ways_in import BUILDING, DEVELOPMENT, TESTING, Invocation, refuse_a_record, refuse_a_wrong_door
 from lakehouse.dbt.lake import Lake
 from lakehouse.dbt.results import Tests
-from lakehouse.errors import ConfigurationError
+from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import load_settings
@@ -50,7 +52,19 @@ class Plugin(BasePlugin):
     """See the module's docstring; dbt-duckdb looks for a class of this name."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
-        """Open catalog and ledger, once per process."""
+        """Open catalog and ledger, once per process.
+
+        Raises:
+            DbtRuntimeError: they cannot be opened, in one line; dbt would show others with all that led to them.
+        """
+        try:
+            self._open()
+        except SQLAlchemyError as error:
+            raise DbtRuntimeError(describe(error)) from error
+        except OmniError as error:
+            raise DbtRuntimeError(str(error)) from error
+
+    def _open(self) -> None:
         self._settings = load_settings()
         self._catalog = open_catalog(self._settings)
         self._ledger = open_ledger(self._settings)

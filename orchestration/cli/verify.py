@@ -1,7 +1,6 @@
 """`omni verify`: a shell around `orchestration.runs.proof`."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -74,8 +73,8 @@ def _refuse_to_create(settings: LakehouseSettings) -> None:
     Raises:
         ConfigurationError: there is no ledger.
     """
-    from sqlalchemy import make_url
+    from lakehouse.database.engines import sqlite_file
 
-    url = make_url(settings.ledger_url.get_secret_value())
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        raise ConfigurationError(f"no ledger at {url.database}; next: omni run, or set OMNI_HOME")
+    file = sqlite_file(settings.ledger_url)
+    if file is not None and not file.exists():
+        raise ConfigurationError(f"no ledger at {file}; next: omni run, or set OMNI_HOME")
