@@ -9,6 +9,7 @@ import orjson
 from pydantic import SecretStr
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
 
 from lakehouse.database.failures import name_errors_of
 from lakehouse.errors import ConfigurationError
@@ -64,8 +65,9 @@ def look_after(engine: Engine) -> None:
 def open_to_look(file: Path) -> Engine:
     """Open a SQLite file without writing to it; a missing one is not made."""
     url = f"sqlite:///file:{quote(str(file))}?mode=ro&uri=true"
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-    look_after(engine)
+    # Each connection ends with its use: were one of these the last to be closed, SQLite could not fold the -wal in.
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, poolclass=NullPool)
+    name_errors_of(engine)
     return engine
 
 

@@ -208,10 +208,11 @@ def _read_manifest(
         return ManifestFile(shown, "", None, (breach,), is_readable=False)
     try:
         content = read_declared(path, settings.max_manifest_bytes)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        allowed = f"a readable file of at most {settings.max_manifest_bytes} bytes, OMNI_MAX_MANIFEST_BYTES"
-        return ManifestFile(path, "", None, (Breach("$", f"{reason}", allowed),), is_readable=False)
+    except OSError as error:
+        return ManifestFile(path, "", None, (Breach("$", f"{error.strerror}", "a readable file"),), is_readable=False)
+    except ValueError as error:
+        allowed = f"a file of at most {settings.max_manifest_bytes} bytes, OMNI_MAX_MANIFEST_BYTES"
+        return ManifestFile(path, "", None, (Breach("$", str(error), allowed),), is_readable=False)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         document = load_json(content)

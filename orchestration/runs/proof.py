@@ -115,8 +115,12 @@ class _Deep:
             asked += ["--vars", json.dumps({"start": str(self._window.first), "end": str(self._window.end)})]
         run_dbt(self._settings, ["test", *asked], window=None, run_id=_RUN, on_event=note, environment=environment)
         again = [each for results in copy.current_checks().values() for each in results if each.run_id == _RUN]
-        if not again:
-            notes.append(f"dbt's tests cannot be asked: {' '.join(said)[-500:] or 'it ran none'}")
+        if said and not again:
+            step = "mend what dbt says, then: omni verify --deep"
+            found = f"dbt's tests cannot be asked: {' '.join(said)[-500:]}"
+            yield Finding("checks_unasked", self._asset or "dbt", WHOLE, found, "their results", step)
+        elif not again:
+            notes.append("dbt ran no test of what was asked about")
         yield from check_findings(self._ledger, (each for each in again if self._is_asked(each.asset, each.partition)))
 
     def _is_asked(self, asset: str, partition: str) -> bool:

@@ -28,6 +28,7 @@ from lakehouse.upkeep import maintenance
 from loaders.ingest import ingest, look_again, refresh
 from orchestration.cli import verify as verify_command
 from orchestration.cli.main import app
+from orchestration.dbt_launcher.process import run_dbt
 from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.backfill import Selection, plan_backfill, request_backfill, run_backfill
@@ -580,6 +581,17 @@ def test_a_forged_pass_is_found_since_the_check_is_asked_again(tampered, monkeyp
 
     assert "quarantine_share: passed True" in finding.found
     assert "passed False, failures 1" in finding.expected
+
+
+def test_tests_of_dbts_that_cannot_be_asked_prove_nothing(tampered, monkeypatch, tmp_path):
+    def without_profiles(*arguments, environment, **options):
+        return run_dbt(*arguments, environment=environment | {"DBT_PROFILES_DIR": str(tmp_path)}, **options)
+
+    monkeypatch.setattr("orchestration.runs.proof.run_dbt", without_profiles)
+
+    found = proven(tampered, reading=lambda _: None, asset="support_kpi_daily", window=Window.of_keys(ONE, ONE)).findings
+
+    assert [(each.code, each.asset) for each in found] == [("checks_unasked", "support_kpi_daily")]
 
 
 def test_reading_finds_nothing_wrong_with_what_nobody_touched_and_changes_nothing(built):
