@@ -18,7 +18,7 @@ from tests.stateful.planted import FAULTS
 
 IS_SOAK = bool(os.environ.get("OMNI_SOAK"))
 SEED = int(os.environ.get("OMNI_SEED") or (random.randrange(10**9) if IS_SOAK else 14))
-STEPS, EXAMPLES, EXAMPLES_OF_A_FAULT = 8, 3000 if IS_SOAK else 100, 300
+STEPS, EXAMPLES, EXAMPLES_OF_A_FAULT = 8, 3000 if IS_SOAK else 100, 3000
 EVERY_TIME = ("what someone else wrote is not noticed", "a verdict ignores edited logic")
 
 
