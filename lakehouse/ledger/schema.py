@@ -62,7 +62,7 @@ def _is_recorded(column: Column[Any], left_out: set[str]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value.item()
+    return value.item() if hasattr(value, "item") else value.astimezone(UTC).isoformat()
 
 
 def _sealed(context: Any) -> str:

@@ -208,7 +208,7 @@ def test_a_manifest_that_is_no_file_or_too_large_is_refused_and_hides_no_other(s
 
     good = files.pop("manifest-tickets-20260501-001.json")
     assert good.manifest is not None
-    allowed = "a readable file of at most 4000 bytes, OMNI_MAX_MANIFEST_BYTES"
+    allowed = "a file of at most 4000 bytes, OMNI_MAX_MANIFEST_BYTES"
     assert {file.breaches[0].allowed for file in files.values()} == {allowed}
     no_file = "no file but a pipe or a device; next: take it out of the folder"
     assert {name: file.breaches[0].found for name, file in files.items()} == {
