@@ -191,7 +191,7 @@ def test_an_acceptance_is_shown_on_every_screen_until_it_is_taken_back(lake, omn
     cell = rf'class="cell s-ready accepted" title="support_kpi_daily {ONE}: READY; accepted by ana at [^"]*same[^"]*"'
     assert len(re.findall(cell, page)) == 1 and page.count('aria-label="READY, accepted"') == 2
     assert "support_kpi_daily stands on a person" in page and "&lt;b&gt;same&lt;/b&gt; | rows" in page
-    assert f"| support_kpi_daily | 2 | {ONE}..{TWO} | by ana at " in text and r"<b>same</b> \| rows |" in text
+    assert f"| support_kpi_daily | 2 | {ONE}..{TWO} | by ana at " in text and r"&lt;b>same&lt;/b> \| rows |" in text
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert check.metadata["partitions_accepted"].value == 2
     assert check.metadata["accepted"].value[0].startswith(said)
