@@ -14,7 +14,7 @@ from pyiceberg.manifest import ManifestEntry
 from pyiceberg.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from lakehouse.database.written_files import WrittenFile, recorded_files
+from lakehouse.database.written_files import WrittenFile, named_files, recorded_files
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE
 from lakehouse.proof.partition_comparison import Finding
@@ -74,7 +74,7 @@ def open_table(
     if table is None:
         return OpenedTable()
     stored = TableFiles(table)
-    recorded = recorded_files(ledger.engine, table.location())
+    recorded = {**_named_files(table), **recorded_files(ledger.engine, table.location())}
     try:
         findings = list(_metadata_findings(asset, table, stored, recorded, step))
     except (OSError, RESTError, SQLAlchemyError):
@@ -82,6 +82,12 @@ def open_table(
     except Exception as error:
         return _unreadable("metadata_differs", asset, f"a manifest that cannot be read ({error})", step)
     return OpenedTable(table, stored, findings, recorded)
+
+
+def _named_files(table: Table) -> dict[str, WrittenFile]:
+    """What the snapshots say of the data files that they added: it outlives the record, which a lost database takes."""
+    said = [snapshot.summary.additional_properties for snapshot in table.snapshots() if snapshot.summary]
+    return {file.location: file for each in said for file in named_files(table.location(), each)}
 
 
 def drop_step(identifier: str, rebuilt: Iterable[str]) -> str:

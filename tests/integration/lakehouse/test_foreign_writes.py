@@ -421,6 +421,8 @@ def forget_versions(settings):
     with closing(sqlite3.connect(settings.home / "catalog.db")) as connection:
         connection.execute("drop table omni_table_versions")
         connection.commit()
+    for mark in (settings.home / "warehouse").glob("*/*/metadata/committed"):
+        mark.unlink()
 
 
 def test_a_home_that_kept_no_versions_is_compared_once_and_only_what_is_provably_ours_is_taken(lake):

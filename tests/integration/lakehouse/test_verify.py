@@ -589,7 +589,9 @@ def test_tests_of_dbts_that_cannot_be_asked_prove_nothing(tampered, monkeypatch,
 
     monkeypatch.setattr("orchestration.runs.proof.run_dbt", without_profiles)
 
-    found = proven(tampered, reading=lambda _: None, asset="support_kpi_daily", window=Window.of_keys(ONE, ONE)).findings
+    found = proven(
+        tampered, reading=lambda _: None, asset="support_kpi_daily", window=Window.of_keys(ONE, ONE)
+    ).findings
 
     assert [(each.code, each.asset) for each in found] == [("checks_unasked", "support_kpi_daily")]
 

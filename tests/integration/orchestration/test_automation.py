@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from lakehouse import database
+from lakehouse.database import engines
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import PROJECT_ROOT
@@ -320,7 +320,7 @@ class Clock(datetime):
 @pytest.fixture
 def impatient(monkeypatch):
     """Neither SQLite nor Dagster waits long."""
-    for module in (database, catalog):
+    for module in (engines, catalog):
         monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 0.05)
     monkeypatch.setattr(retries, "WAIT_SECONDS", 0.1)
 
