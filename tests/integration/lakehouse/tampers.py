@@ -177,27 +177,35 @@ def other_times(shift: int, rows: int) -> Callable[[LakehouseSettings], None]:
     return change
 
 
+def unrecorded_byte(settings: LakehouseSettings) -> None:
+    """A changed byte of a file that is not on record any more: its snapshot names it still."""
+    flip(path := data_file(settings, EVENTS, ONE), 40)
+    sql("delete from omni_files where location like ?", f"%{path.name}")(settings)
+
+
 class Tamper(NamedTuple):
     how: Callable[[LakehouseSettings], object]
     code: str
     asset: str
     partition: str = ""
     by: str = "verify"
-    """What finds it: the look at what is on record, `deep` reading, dbt asked again; or who opens it is `refused`."""
+    """What finds it: the look at what is on record, `deep` reading, that of files which, as in a lake of an earlier version,
+    are `unnamed`, dbt asked again; or who opens it is `refused`."""
 
 
 CHECK = "where asset = ? and partition = ? and check_name = ?"
 TAMPERS = {
     "a byte of a data file": Tamper(lambda s: flip(data_file(s, EVENTS, ONE), 40), "file_differs", EVENTS, ONE, "deep"),
     "a byte of a held record": Tamper(lambda s: flip(data_file(s, "quarantine")), "file_differs", EVENTS, TWO, "deep"),
+    "a byte of a data file, and its record": Tamper(unrecorded_byte, "file_differs", EVENTS, ONE, "deep"),
     "other rows in a file of that size": Tamper(other_rows, "file_differs", EVENTS, ONE, "deep"),
     "the foot of a file of held records": Tamper(
         lambda s: break_foot(data_file(s, "quarantine")), "file_differs", "quarantine"
     ),
     "the foot of a file of documents": Tamper(lambda s: break_foot(data_file(s, DOCUMENTS)), "file_differs", DOCUMENTS),
-    "rows of another day": Tamper(other_times(86_400, 3), "rows_elsewhere", EVENTS, ONE, "deep"),
-    "rows outside of their bounds": Tamper(other_times(3_600, 3), "bounds_differ", EVENTS, ONE, "deep"),
-    "fewer rows than the manifest counts": Tamper(other_times(0, 2), "rows_differ", EVENTS, ONE, "deep"),
+    "rows of another day": Tamper(other_times(86_400, 3), "rows_elsewhere", EVENTS, ONE, "unnamed"),
+    "rows outside of their bounds": Tamper(other_times(3_600, 3), "bounds_differ", EVENTS, ONE, "unnamed"),
+    "fewer rows than the manifest counts": Tamper(other_times(0, 2), "rows_differ", EVENTS, ONE, "unnamed"),
     "a data file deleted": Tamper(lambda s: data_file(s, KPI, TWO).unlink(), "file_gone", KPI, TWO),
     "a data file cut": Tamper(lambda s: cut(data_file(s, FACT)), "file_differs", FACT),
     "a manifest deleted": Tamper(lambda s: manifest(s).unlink(), "metadata_gone", EVENTS),
