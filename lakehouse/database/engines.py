@@ -1,9 +1,13 @@
 """SQLAlchemy engines for the catalog's database and the ledger: SQLite made safe for many processes, or any server."""
 
-import weakref
+import atexit
+import os
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakSet
 
 import orjson
 from pydantic import SecretStr
@@ -56,10 +60,24 @@ def open_engine(url: SecretStr) -> Engine:
 def look_after(engine: Engine) -> None:
     """Have the errors of an engine name its database, and its connections closed when the process ends.
 
-    The last one to a SQLite file that is closed folds the `-wal` in: the file alone is whole then.
+    The last one to a SQLite file that is closed folds the `-wal` in: the file alone is whole then. Nothing keeps an
+    engine that nobody uses any more; a daemon opens thousands of them.
     """
     name_errors_of(engine)
-    weakref.finalize(engine, engine.pool.dispose)
+    _engines_of(os.getpid()).add(engine)
+
+
+@lru_cache
+def _engines_of(process: int) -> WeakSet[Engine]:
+    """The engines that a process has opened; a fork of it closes none of them."""
+    engines = WeakSet[Engine]()
+    atexit.register(_close, engines, process)
+    return engines
+
+
+def _close(engines: Iterable[Engine], process: int) -> None:
+    for engine in engines if process == os.getpid() else ():
+        engine.dispose()
 
 
 def open_to_look(file: Path) -> Engine:
