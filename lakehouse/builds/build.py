@@ -31,6 +31,9 @@ from lakehouse.tables.catalog import ensure_table, list_tables, load_table_if_ex
 from lakehouse.tables.commits import replace_window
 from lakehouse.tables.filters import ALWAYS, time_filter
 
+_LOOKS = 20
+"""Others may commit and record while one looks."""
+
 
 class Builder:
     """Builds models on pinned inputs, from several threads if need be."""
@@ -98,19 +101,23 @@ class Builder:
             self._foreign.compare({".".join(table.name()): table.metadata_location for table in tables})
 
     def _read(self) -> tuple[dict[tuple[str, str], Materialization], list[Table]]:
-        """What the ledger knows, and every table, read after it.
+        """What the ledger knows, and every table, read after it, while nothing came in between.
 
-        What a process has committed and died before it recorded it is recorded first: read as the version that the
-        ledger knows, it would let what is built of it pass for current as soon as that version comes back. Not in
-        development, which reads production as it is recorded.
+        Rows that are read as an older version than they are would let what is built of them pass for current as soon as
+        that version comes back. So what a process has committed and died before it recorded it is recorded first; and
+        where others record without a rest, the last look counts. Not in development, which reads production as it is
+        recorded.
         """
-        while True:
-            known = self._ledger.current_materializations()
+        for _ in range(_LOOKS):
+            before, known = self._ledger.last_materialization(), self._ledger.current_materializations()
             identifiers = [name for namespace in self._namespaces for name in list_tables(self._catalog, namespace)]
             found = (load_table_if_exists(self._catalog, identifier) for identifier in identifiers)
             tables = [table for table in found if table is not None]
-            if self._namespaces != NAMESPACES or not record_missing(tables, self._ledger):
-                return known, tables
+            if self._namespaces == NAMESPACES:
+                record_missing(tables, self._ledger)
+            if self._ledger.last_materialization() == before:
+                break
+        return known, tables
 
     def forget(self, asset: str) -> None:
         """Say nothing more of an asset's partitions: what is built in its place begins anew."""

@@ -268,6 +268,11 @@ class Ledger:
             rows = connection.execute(select(*MATERIALIZATION).where(m.c.id.in_(latest)))
             return {(item.asset, item.partition): item for item in map(read_materialization, rows)}
 
+    def last_materialization(self) -> int:
+        """Id of the one that was recorded last; 0 before the first."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(func.coalesce(func.max(t.materializations.c.id), 0))).scalar_one()
+
     def cite(self, items: Iterable[Materialization], snapshot_id: int) -> None:
         """Cite a later snapshot for some materializations, unless they were cited anew since they were read."""
         m = t.materializations

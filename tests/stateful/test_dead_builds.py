@@ -1,7 +1,8 @@
-"""What a process left that died between its commit and its record, once an older state comes back that it replaced."""
+"""What a process left that died between its commit and its record, or wrote meanwhile, once an older state comes back."""
 
 import pytest
 
+from lakehouse.builds import build
 from tests.stateful.lake import killed
 from tests.stateful.machine import SAFE
 from tests.stateful.model import DAILY, DAYS, EVENTS, Record, Source
@@ -45,6 +46,27 @@ def test_what_reads_the_rows_of_a_dead_load_is_not_called_ready_when_its_source_
     begun.lay("second", NEW)
     with killed("after a commit", 1):
         begun.ingest()
+    begun.build([DAILY])
+    begun.lay("second", OLD)
+    begun.ingest()
+
+    assert begun.rows(EVENTS, DAY) == [("e1", "new")] and status(begun, EVENTS) in SAFE
+    assert begun.rows(DAILY, DAY) == [("e1", "other by 1")]
+    assert status(begun, DAILY) == "STALE"
+
+
+def test_what_reads_the_rows_of_a_load_that_came_between_two_looks_is_not_called_ready_when_its_source_is_edited_back(
+    begun, monkeypatch
+):
+    real, loaded = build.list_tables, []
+
+    def load_first(*arguments):
+        if not loaded:
+            loaded.append(begun.ingest())
+        return real(*arguments)
+
+    begun.lay("second", NEW)
+    monkeypatch.setattr(build, "list_tables", load_first)
     begun.build([DAILY])
     begun.lay("second", OLD)
     begun.ingest()
