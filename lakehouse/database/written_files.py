@@ -53,8 +53,9 @@ def known_files(connection: Connection, locations: Sequence[str]) -> set[str]:
 
 def record_files(connection: Connection, files: Iterable[WrittenFile]) -> None:
     """Record files that are not recorded."""
-    rows = [{name: getattr(file, name) for name in WrittenFile.__slots__} for file in files]
-    if rows:
+    found = {file.location: {name: getattr(file, name) for name in WrittenFile.__slots__} for file in files}
+    known = known_files(connection, list(found))
+    if rows := [row for location, row in found.items() if location not in known]:
         connection.execute(insert(_FILES), rows)
 
 
