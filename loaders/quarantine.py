@@ -5,7 +5,6 @@ lets through is loaded like any other. The record itself stays in the quarantine
 A discarded record stays held and no longer counts against its partition. Who did it, and why, is in the ledger.
 """
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from lakehouse.ledger.ledger import open_ledger
 from lakehouse.namespaces import QUARANTINE, bronze
 from lakehouse.partitions import contiguous_windows
 from lakehouse.proof.foreign_writes import find_foreign_writes
+from lakehouse.scratch import scratch_folder
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import QUARANTINE_COLUMNS
 from lakehouse.tables.catalog import load_table_if_exists, open_catalog
@@ -61,7 +61,7 @@ def release_records(settings: LakehouseSettings, selection: Selection, *, reason
             problems += [f"{asset} {key}: {why}" for key, why in load.refused.items()]
     held = {record.place: record for record in held_records(catalog)}
     released = [record for record in wanted if record.place not in held]
-    _keep_released(catalog, released)
+    _keep_released(settings, catalog, released)
     ledger.record_quarantine_actions([_action("released", record, reason, by) for record in released])
     return ReleaseReport(released, [held[r.place] for r in wanted if r.place in held], problems)
 
@@ -91,15 +91,15 @@ def _wanted(catalog: Catalog, selection: Selection) -> list[HeldRecord]:
     return found
 
 
-def _keep_released(catalog: Catalog, records: Iterable[HeldRecord]) -> None:
+def _keep_released(settings: LakehouseSettings, catalog: Catalog, records: Iterable[HeldRecord]) -> None:
     """Keep released records in the table, which lost them with the load of their partition."""
     table = load_table_if_exists(catalog, bronze(QUARANTINE))
     partitions: dict[tuple[str, str], list[HeldRecord]] = {}
     for record in records:
         partitions.setdefault((record.asset, record.partition), []).append(record)
     if table is not None and partitions:
-        with tempfile.TemporaryDirectory() as folder:
-            files = [_written(table, some, Path(folder) / f"{n}.parquet") for n, some in enumerate(partitions.values())]
+        with scratch_folder(settings) as folder:
+            files = [_written(table, some, folder / f"{n}.parquet") for n, some in enumerate(partitions.values())]
             replace_window(table, NOTHING, files, {})
 
 

@@ -4,12 +4,10 @@ Knows no engine's door: a builder (the dbt plugin, a Python asset) says how its 
 a chunk; everything else is here, so that all of them leave the same evidence.
 """
 
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
@@ -26,6 +24,7 @@ from lakehouse.ledger.inputs import derived_version
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES
 from lakehouse.partitions import WHOLE, Window
+from lakehouse.scratch import scratch_folder
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import ensure_table, list_tables, load_table_if_exists
 from lakehouse.tables.commits import replace_window
@@ -138,10 +137,8 @@ class Builder:
             WindowConflict: other writers kept replacing the same window; nothing was written.
         """
         started_at = datetime.now(UTC)
-        scratch = self._settings.home / "scratch"
-        scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            staging = Staging(model, load_table_if_exists(self._catalog, model.identifier), Path(folder))
+        with scratch_folder(self._settings) as folder:
+            staging = Staging(model, load_table_if_exists(self._catalog, model.identifier), folder)
             for chunk in self._chunks(model):
                 compute(staging, chunk)
             self._commit(model, staging, started_at)

@@ -37,6 +37,7 @@ from lakehouse.dbt.results import Tests
 from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.namespaces import QUARANTINE
+from lakehouse.scratch import scratch_root
 from lakehouse.settings import load_settings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table, open_catalog
@@ -80,7 +81,7 @@ class Plugin(BasePlugin):
         """Prepare the process's DuckDB."""
         load_iceberg_extension(conn)
         # What does not fit goes to disk; without it, the order of the rows would be kept in memory, too.
-        spill = quoted(str(self._settings.home / "scratch" / "duckdb"))
+        spill = quoted(str(scratch_root(self._settings) / "duckdb"))
         conn.execute(f"set global temp_directory = {spill}")
         conn.execute(f"set global memory_limit = {quoted(self._settings.dbt_memory)}")
         conn.execute("set global preserve_insertion_order = false")

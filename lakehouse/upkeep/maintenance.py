@@ -9,7 +9,6 @@ What keeps it safe, in one rule: only what has been out of use for longer than t
 use since another became current, not since it was written: a reader may have begun a moment before.
 """
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -30,6 +29,7 @@ from lakehouse.database.written_files import forget_files, recorded_files
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES, QUARANTINE
 from lakehouse.partitions import WHOLE, Window
+from lakehouse.scratch import scratch_folder
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import list_tables
 from lakehouse.tables.commits import evidence_of_files, put_into
@@ -78,7 +78,8 @@ def maintain(
     rule = AgeRule(now - older_than, keep_snapshots, dry_run)
     everything = [catalog.load_table(name) for namespace in NAMESPACES for name in list_tables(catalog, namespace)]
     wanted = everything if table is None else [find_table(catalog, table)]
-    tables = tuple(_maintain_table(each, everything, ledger, rule) for each in wanted)
+    with scratch_folder(settings) as scratch:
+        tables = tuple(_maintain_table(each, everything, ledger, rule, scratch) for each in wanted)
     problems = [f"{each.table}: {each.problem}" for each in tables if each.problem]
     if table is not None:
         return MaintenanceReport(dry_run, tables, (), (), tuple(problems))
@@ -92,13 +93,15 @@ def maintain(
     return MaintenanceReport(dry_run, tables, tuple(objects), leftovers, tuple(problems))
 
 
-def _maintain_table(table: Table, everything: list[Table], ledger: Ledger, rule: AgeRule) -> TableMaintenance:
+def _maintain_table(
+    table: Table, everything: list[Table], ledger: Ledger, rule: AgeRule, scratch: Path
+) -> TableMaintenance:
     compacted: tuple[Compaction, ...] = ()
     expired: tuple[int, ...] = ()
     removed: tuple[Removal, ...] = ()
     problem = shared_folder(table, everything)
     try:
-        compacted = tuple(_compact(table, rule))
+        compacted = tuple(_compact(table, rule, scratch))
         expired = _expire(table, ledger, rule)
         if problem is None:
             removed, problem = remove_orphans(table, expired, rule)
@@ -166,7 +169,7 @@ def _out_of_use(table: Table, ledger: Ledger, rule: AgeRule) -> list[int]:
 
 
 # ── compaction ───────────────────────────────────────────────────────────────────────────────────────────────────────
-def _compact(table: Table, rule: AgeRule) -> Iterator[Compaction]:
+def _compact(table: Table, rule: AgeRule, scratch: Path) -> Iterator[Compaction]:
     partitions: dict[Any, list[DataFile]] = defaultdict(list)
     for task in table.scan().plan_files():
         if task.file.spec_id == table.spec().spec_id:
@@ -177,20 +180,20 @@ def _compact(table: Table, rule: AgeRule) -> Iterator[Compaction]:
         named = _named_window(table, partition)
         if small > SMALL_FILES and size_bytes <= _COMPACTED_BYTES and named is not None:
             key, window = named
-            is_done = rule.dry_run or _rewrite(table, key, window)
+            is_done = rule.dry_run or _rewrite(table, key, window, scratch)
             yield Compaction(key, len(files), size_bytes, is_skipped=not is_done)
 
 
-def _rewrite(table: Table, key: str, window: BooleanExpression) -> bool:
+def _rewrite(table: Table, key: str, window: BooleanExpression, scratch: Path) -> bool:
     """Write the rows of a window anew, in one commit; False where another writer was faster on it.
 
     Not `replace_window`: that one tries again on top of the other writer's rows, and here they are the newer ones.
     The snapshots carry no evidence, so that recovery does not take them for a load.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "rows.parquet"
-        pq.write_table(table.scan(row_filter=window).to_arrow(), file, compression="zstd")
-        added = put_into(table, file)
+    file = scratch / "rows.parquet"
+    pq.write_table(table.scan(row_filter=window).to_arrow(), file, compression="zstd")
+    added = put_into(table, file)
+    file.unlink()  # it may be the table's by a link: never written again
     marks = {"omni.maintenance": "compaction", "omni.partition": key}
     try:
         with table.transaction() as transaction:

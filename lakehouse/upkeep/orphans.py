@@ -21,6 +21,7 @@ from pyiceberg.types import StringType
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.kinds import OBJECT_COLUMNS
 from lakehouse.ledger.ledger import Ledger
+from lakehouse.scratch import scratch_root
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.objects import open_store
 from lakehouse.tables.stored_files import StoredFile, file_system, list_files, list_table, path_of
@@ -169,7 +170,7 @@ def _object_columns(table: Table) -> list[str]:
 # ── what runs left ───────────────────────────────────────────────────────────────────────────────────────────────────
 def remove_leftovers(settings: LakehouseSettings, rule: AgeRule) -> Iterator[Removal]:
     """Remove the folders of runs in which nothing was written since the cutoff: their runs died."""
-    for parent in (settings.home / "scratch", settings.home / "dlt" / "runs"):
+    for parent in (scratch_root(settings), settings.home / "dlt" / "runs"):
         for folder in sorted(parent.iterdir()) if parent.exists() else []:
             with suppress(FileNotFoundError):  # its run is alive, and has just tidied up
                 stats = [path.lstat() for path in (folder, *folder.rglob("*"))]

@@ -6,7 +6,6 @@ tells) with a problem: these are not loaded, their old rows stay, and their verd
 """
 
 import hashlib
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +17,7 @@ from lakehouse.kinds import KINDS
 from lakehouse.ledger.evidence import Coverage, FileKey, SourceFileRecord
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import Window
+from lakehouse.scratch import scratch_folder
 from lakehouse.settings import LakehouseSettings
 from loaders.bronze.kinds import LOADERS
 from loaders.errors import MappingRefused, SourceUnreadable
@@ -48,10 +48,8 @@ def refresh_coverage(
     known, admissions = ledger.known_files(asset), list(admissions)
     if not known and not admissions:
         return {}  # as of most assets that ship: nobody declares any of it
-    scratch_root = settings.home / "scratch"
-    scratch_root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch_root) as scratch:
-        survey = _Survey(settings, ledger, asset, known, window, Path(scratch))
+    with scratch_folder(settings) as scratch:
+        survey = _Survey(settings, ledger, asset, known, window, scratch)
         found = {covered.record.key: covered for admission in admissions for covered in survey.look_at(admission)}
     anew = [covered for covered in found.values() if covered.coverage is not None]
     ledger.replace_file_coverage([c.record for c in anew], [row for c in anew for row in c.coverage or ()])

@@ -5,7 +5,6 @@ Changes nothing: what must be done again is done in a copy of the ledger. Called
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from lakehouse.proof.ledger.rehearsal import ledger_url, rehearsal
 from lakehouse.proof.ledger.rows import changed_rows
 from lakehouse.proof.partition_comparison import Finding
 from lakehouse.proof.verification import VerificationReport, verify
+from lakehouse.scratch import scratch_folder
 from lakehouse.settings import LakehouseSettings
 from loaders.proof.admissions import admission_findings, unread_versions
 from loaders.proof.checks import NOT_ASKED, claimed_checks
@@ -49,17 +49,15 @@ def prove(
     """
     changed = [each for each in changed_rows(ledger, settings) if asset in (None, each.asset)]
     report = verify(catalog, ledger, settings, asset=asset, window=window, reading=reading)
-    scratch = settings.home / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        empty = rehearsal(ledger, Path(folder) / "empty.db", t.metadata.sorted_tables)
+    with scratch_folder(settings) as folder:
+        empty = rehearsal(ledger, folder / "empty.db", t.metadata.sorted_tables)
         findings = [*changed, *report.findings, *admission_findings(settings, ledger, empty)]
         report = replace(report, findings=findings)
         if reading is None:
             return report
         if versions := unread_versions(settings, ledger, empty):
             report.notes.append(f"{versions} admitted versions of manifests are not in the manifest folder any more")
-        return _Deep(settings, catalog, ledger, Path(folder), asset, window, reading).prove(report)
+        return _Deep(settings, catalog, ledger, folder, asset, window, reading).prove(report)
 
 
 class _Deep:

@@ -398,16 +398,16 @@ def test_our_maintenance_launders_nothing(lake, clean, monkeypatch):
     assert (written_elsewhere(lake), events_are(lake, clean)) == ([], True)
 
 
-def test_what_only_we_maintained_is_ours(lake, monkeypatch):
+def test_what_only_we_maintained_is_ours(lake, monkeypatch, tmp_path):
     monkeypatch.setattr(maintenance, "SMALL_FILES", 0)
-    list(maintenance._compact(find_table(open_catalog(lake), EVENTS), maintenance.AgeRule(None, 1, False)))
+    list(maintenance._compact(find_table(open_catalog(lake), EVENTS), maintenance.AgeRule(None, 1, False), tmp_path))
 
     assert (look(lake), statuses(lake)) == ([], ["READY"] * 3)
 
 
-def test_metadata_of_ours_that_is_gone_proves_no_day_that_maintenance_wrote(lake, monkeypatch):
+def test_metadata_of_ours_that_is_gone_proves_no_day_that_maintenance_wrote(lake, monkeypatch, tmp_path):
     monkeypatch.setattr(maintenance, "SMALL_FILES", 0)
-    list(maintenance._compact(find_table(open_catalog(lake), EVENTS), maintenance.AgeRule(None, 1, False)))
+    list(maintenance._compact(find_table(open_catalog(lake), EVENTS), maintenance.AgeRule(None, 1, False), tmp_path))
     ours = foreign(lake).metadata_location
     overwrite(lake)
     (lake.home / ours.removeprefix(f"file://{lake.home}/")).unlink()

@@ -1,5 +1,6 @@
 """Maintenance as a whole: compaction, beside writers, on an empty lakehouse, as a command."""
 
+import tempfile
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -96,25 +97,33 @@ def test_many_files_of_quarantine_become_one(three_days):
     assert len(list(find_table(open_catalog(three_days), QUARANTINE).scan().plan_files())) == 1
 
 
-def test_a_load_that_replaced_the_day_meanwhile_wins_over_its_compaction(many_files):
+def test_rows_of_a_compaction_lie_nowhere_but_under_the_home(many_files, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+
+    maintained(many_files, later=timedelta())
+
+    assert len(files_of_day(many_files)) == 1
+
+
+def test_a_load_that_replaced_the_day_meanwhile_wins_over_its_compaction(many_files, tmp_path):
     stale = find_table(open_catalog(many_files), TICKET_EVENTS)
     ingest(many_files, window=Window.of_keys("2026-04-01", "2026-04-01"))
     content = digests(many_files, TICKET_EVENTS)
 
     window = day_filter(stale, Window.of_keys("2026-04-01", "2026-04-01"))
 
-    assert not _rewrite(stale, "2026-04-01", window)
+    assert not _rewrite(stale, "2026-04-01", window, tmp_path)
     assert digests(many_files, TICKET_EVENTS) == content
 
 
-def test_a_commit_on_another_day_meanwhile_does_not_hinder_a_compaction(many_files):
+def test_a_commit_on_another_day_meanwhile_does_not_hinder_a_compaction(many_files, tmp_path):
     stale = find_table(open_catalog(many_files), TICKET_EVENTS)
     ingest(many_files, window=Window.of_keys("2026-04-03", "2026-04-03"))
     content = digests(many_files, TICKET_EVENTS)
 
     window = day_filter(stale, Window.of_keys("2026-04-01", "2026-04-01"))
 
-    assert _rewrite(stale, "2026-04-01", window)
+    assert _rewrite(stale, "2026-04-01", window, tmp_path)
     assert digests(many_files, TICKET_EVENTS) == content and len(files_of_day(many_files)) == 1
 
 

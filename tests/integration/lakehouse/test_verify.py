@@ -106,7 +106,7 @@ def test_ledger_and_tables_of_a_run_agree(built):
     assert report.snapshots == 2 + 1 + 6 + 3
 
 
-def test_work_that_leaves_evidence_stays_in_agreement(lake, monkeypatch):
+def test_work_that_leaves_evidence_stays_in_agreement(lake, monkeypatch, tmp_path):
     write_lines(
         lake.manifests / f"{TWO}.jsonl", [ticket_event(4, TWO, event_id="e4"), ticket_event(5, ONE, event_id="e5")]
     )
@@ -115,7 +115,7 @@ def test_work_that_leaves_evidence_stays_in_agreement(lake, monkeypatch):
     after_loads = codes(lake)
     monkeypatch.setattr(maintenance, "SMALL_FILES", 0)
     for asset in (EVENTS, "support_kpi_daily", "ticket_fact"):
-        list(maintenance._compact(table(lake, asset), maintenance.AgeRule(None, 1, False)))
+        list(maintenance._compact(table(lake, asset), maintenance.AgeRule(None, 1, False), tmp_path))
 
     assert (after_loads, codes(lake)) == ([], [])
 
