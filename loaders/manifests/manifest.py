@@ -22,9 +22,9 @@ from lakehouse.contracts.model import Contract
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
-from lakehouse.shown_urls import without_credentials
 from lakehouse.strict_json import Breach, load_json, read_declared
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts, escaped, is_text, json_path
+from loaders.manifests.credentials import leave_out_credentials, mark_bearers, may_hold_urls
 from loaders.manifests.rules import Disposition, default_disposition, rule_breaches
 
 SCHEMA_FILE = "source_manifest_v1.schema.json"
@@ -216,8 +216,7 @@ def _read_manifest(
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         document = load_json(content)
-        # A URL needs its two slashes, or escapes of them.
-        document, bearers = _without_credentials(document) if re.search(rb"://|\\", content) else (document, [])
+        document, bearers = leave_out_credentials(document) if may_hold_urls(content) else (document, [])
         # Without an escape, UTF-8 holds no lone surrogate.
         if rb"\u" in content and (broken := _text_breaches(document)):
             return ManifestFile(path, sha256, None, broken)
@@ -227,7 +226,7 @@ def _read_manifest(
     if breaches:
         return ManifestFile(path, sha256, None, breaches)
     try:
-        return ManifestFile(path, sha256, Manifest.model_validate(_marked(_without_nulls(document), bearers)))
+        return ManifestFile(path, sha256, Manifest.model_validate(mark_bearers(_without_nulls(document), bearers)))
     except InvalidModel as error:  # a value that the schema allows and no program can hold
         found = tuple(Breach(json_path(e["loc"]), _shorten(e["input"]), e["msg"]) for e in error.errors())
         return ManifestFile(path, sha256, None, found)
@@ -245,29 +244,6 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(each) for key, each in value.items() if each is not None}
     return [_without_nulls(each) for each in value] if isinstance(value, list) else value
-
-
-def _without_credentials(document: Any) -> tuple[Any, list[int]]:
-    """A manifest without the credentials of its URLs, and the numbers of the sources that had some."""
-    shown = _shown(document)
-    if shown == document or not isinstance(document, dict) or not isinstance(document.get("assets"), list):
-        return shown, []
-    pairs = zip(document["assets"], shown["assets"], strict=True)
-    return shown, [number for number, (source, kept) in enumerate(pairs) if source != kept]
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _shown(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_shown(each) for each in value]
-    return without_credentials(value) if isinstance(value, str) else value
-
-
-def _marked(document: Any, bearers: list[int]) -> Any:
-    for number in bearers:
-        document["assets"][number]["had_credentials"] = True
-    return document
 
 
 def _text_breaches(document: object) -> tuple[Breach, ...]:
