@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 _PLACE = "database: "
 _SEE = "next: see what lies there, and who may read and write it"
@@ -55,5 +55,5 @@ def describe(error: SQLAlchemyError) -> str:
     if isinstance(cause, sqlite3.Error):
         step = _BY_CODE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, _AGAIN)
     else:
-        step = _AGAIN if cause is None else _SERVER
+        step = _SERVER if isinstance(error, DBAPIError) else _AGAIN
     return f"{place}: {reason}; {step}"
