@@ -103,6 +103,12 @@ class Window:
         return str(self.first) if last == self.first else f"{self.first}..{last}"
 
 
+def lies_within(partition: str, window: Window | None) -> bool:
+    """Whether a partition is a day of a window; what is no day lies within every one."""
+    is_day = partition[:1].isdigit()
+    return window is None or not is_day or window.first_key <= partition <= window.last_key
+
+
 def contiguous_windows(keys: Iterable[str], apart: Iterable[str] = (), bridged_days: int = 0) -> list[Window]:
     """Group partition keys into as few windows as hold these days.
 

@@ -28,7 +28,7 @@ from lakehouse.ledger.foreign_writes import (
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES, QUARANTINE
 from lakehouse.partitions import WHOLE
-from lakehouse.proof.partition_comparison import Finding
+from lakehouse.proof.partition_comparison import Finding, run_step
 from lakehouse.proof.partition_files import NO_DAY
 from lakehouse.proof.table_states import TableState
 from lakehouse.tables.catalog import load_table_if_exists
@@ -77,8 +77,7 @@ def foreign_findings(ledger: Ledger, unsettled: Iterable[Unsettled]) -> list[Fin
     code, expected = "foreign_write", "only what our runs wrote"
     found = [Finding(code, each.asset, WHOLE, each.problem, expected, each.next_step) for each in unsettled]
     for each in standing_foreign_writes(ledger):
-        step = f"omni run --partition {each.partition}" if each.partition else "omni run"
-        found.append(Finding(code, each.asset, each.partition, each.reason, expected, step))
+        found.append(Finding(code, each.asset, each.partition, each.reason, expected, run_step(each.partition)))
     return found
 
 

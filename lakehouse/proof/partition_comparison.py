@@ -29,6 +29,16 @@ class Finding:
     next_step: str
 
 
+def day_option(partition: str) -> str:
+    """Option of a command that names a day; nothing for a partition that is none."""
+    return f" --partition {partition}" if partition[:1].isdigit() else ""
+
+
+def run_step(partition: str) -> str:
+    """The run that computes a partition again."""
+    return f"omni run{day_option(partition)}"
+
+
 def file_finding(asset: str, partition: str, lost: BrokenFile, next_step: str) -> Finding:
     """A data or delete file that is gone, or has another size than the metadata say."""
     code = "file_gone" if lost.found_bytes is None else "file_differs"
@@ -112,8 +122,7 @@ class PartitionComparison:
         yield from self._row_findings(snapshots, reference)
 
     def _file_findings(self, snapshots: TableSnapshots) -> Iterator[Finding]:
-        window = f" --partition {self.partition}" if self.partition[:1].isdigit() else ""
-        step = f"omni backfill {self.asset}{window}"
+        step = f"omni backfill {self.asset}{day_option(self.partition)}"
         for lost in self.files.broken:
             yield file_finding(self.asset, self.partition, lost, step)
         for entry in self.files.data:
@@ -208,7 +217,7 @@ class PartitionComparison:
 
     @property
     def _run(self) -> str:
-        return f"omni run --partition {self.partition}" if self.partition[:1].isdigit() else "omni run"
+        return run_step(self.partition)
 
     def _finding(self, code: str, found: str, expected: str, next_step: str) -> Finding:
         return Finding(code, self.asset, self.partition, found, expected, next_step)

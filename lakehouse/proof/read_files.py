@@ -17,7 +17,7 @@ from pyiceberg.table import Table
 from pyiceberg.types import PrimitiveType
 
 from lakehouse.proof.opened_tables import OpenedTable, as_written, changed_bytes
-from lakehouse.proof.partition_comparison import Finding
+from lakehouse.proof.partition_comparison import Finding, day_option
 from lakehouse.proof.partition_files import live_entries, place_of
 from lakehouse.tables.filters import time_column
 
@@ -58,8 +58,7 @@ def read_files(
             progress(f"{name}: files {number + 1} to {min(number + _SAID_EVERY, len(asked))} of {len(asked)}")
         asset, partition = place_of(table, entry)
         problem = _problem(opened, table, entry)
-        window = f" --partition {partition}" if partition[:1].isdigit() else ""
-        step = f"omni backfill {asset}{window}"
+        step = f"omni backfill {asset}{day_option(partition)}"
         yield Finding(problem[0], asset, partition, *problem[1:], step) if problem else None
 
 

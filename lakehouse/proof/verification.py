@@ -17,7 +17,7 @@ from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES, QUARANTINE, bronze
-from lakehouse.partitions import WHOLE, Window
+from lakehouse.partitions import WHOLE, Window, lies_within
 from lakehouse.proof.foreign_writes import find_foreign_writes, foreign_findings
 from lakehouse.proof.ledger.coverage_fit import coverage_findings
 from lakehouse.proof.named_objects import hashed_object_findings, named_objects, object_findings
@@ -32,14 +32,14 @@ from lakehouse.tables.digest import UnknownTable
 from lakehouse.tables.filters import HELD
 
 
-@dataclass(frozen=True)
+@dataclass
 class VerificationReport:
     """What was compared, and where it disagrees."""
 
-    partitions: int
-    snapshots: int
-    objects: int
-    findings: list[Finding]
+    partitions: int = 0
+    snapshots: int = 0
+    objects: int = 0
+    findings: list[Finding] = field(default_factory=list)
     files: int = 0
     """Files that were read."""
     notes: list[str] = field(default_factory=list)
@@ -52,19 +52,7 @@ class _Scope:
     window: Window | None
 
     def __contains__(self, partition: str) -> bool:
-        if self.window is None or partition == WHOLE or not partition[:1].isdigit():
-            return True
-        return self.window.first.isoformat() <= partition < self.window.end.isoformat()
-
-
-@dataclass
-class _Counts:
-    partitions: int = 0
-    snapshots: int = 0
-    objects: int = 0
-    files: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+        return lies_within(partition, self.window)
 
 
 def verify(
@@ -93,8 +81,9 @@ def verify(
     """
     unsettled = find_foreign_writes(catalog, ledger)
     first = _Look(catalog, ledger, settings, asset, window)
-    again = _Look(catalog, ledger, settings, asset, window).counts.findings if first.counts.findings else []
-    lasting = [finding for finding in first.counts.findings if finding in again]
+    report = first.report
+    again = _Look(catalog, ledger, settings, asset, window).report.findings if report.findings else []
+    lasting = report.findings = [finding for finding in report.findings if finding in again]
     seen, scope = {(each.asset, each.partition) for each in lasting}, first.scope
     lasting += [
         each
@@ -102,10 +91,8 @@ def verify(
         if asset in (None, each.asset) and each.partition in scope and (each.asset, each.partition) not in seen
     ]
     if reading is not None:
-        first.counts.findings = lasting
         first.read(reading)
-    counts = first.counts
-    return VerificationReport(counts.partitions, counts.snapshots, counts.objects, lasting, counts.files, counts.notes)
+    return report
 
 
 class _Look:
@@ -114,16 +101,16 @@ class _Look:
     def __init__(
         self, catalog: Catalog, ledger: Ledger, settings: LakehouseSettings, asset: str | None, window: Window | None
     ) -> None:
-        self.counts = _Counts()
+        self.report = VerificationReport()
         self._ledger, self._settings = ledger, settings
         every = ledger.current_materializations()
         current = {key: item for key, item in every.items() if asset in (None, key[0])}
         identifiers = {name.rpartition(".")[2]: name for space in NAMESPACES for name in list_tables(catalog, space)}
         recorded_assets = {of for of, _ in every}
         known = {*identifiers, *recorded_assets}
-        self.counts.findings += unknown_tables(settings, known, asset)
+        self.report.findings += unknown_tables(settings, known, asset)
         names = sorted(known - {QUARANTINE})
-        if asset is not None and asset not in names and not self.counts.findings:
+        if asset is not None and asset not in names and not self.report.findings:
             raise UnknownTable(f"asset {asset!r}: neither a table nor a record; there are: {', '.join(names)}")
         self.scope = _Scope(names if asset is None else [asset], window)
         self._contracts = bronze_contracts(settings)
@@ -132,31 +119,31 @@ class _Look:
             recorded = {key: item for (of, key), item in current.items() if of == name and key in self.scope}
             opened = open_table(catalog, ledger, name, identifiers.get(name), [name])
             self._tables.append(opened)
-            self.counts.findings += opened.findings or _table_findings(name, opened, recorded, self.scope, self.counts)
+            self.report.findings += opened.findings or _table_findings(name, opened, recorded, self.scope, self.report)
             for named_asset, named in self._named(opened):
-                self.counts.objects += len(named)
-                self.counts.findings += object_findings(named_asset, named, settings)
+                self.report.objects += len(named)
+                self.report.findings += object_findings(named_asset, named, settings)
         loaded = [name for name in self._contracts if name in recorded_assets]
         quarantine = open_table(catalog, ledger, QUARANTINE, identifiers.get(QUARANTINE), loaded)
         self._tables.append(quarantine)
         # Of a table that is not whole nothing can be counted, whatever was asked about.
-        self.counts.findings += (
+        self.report.findings += (
             quarantine.findings
             or _held_file_findings(quarantine, loaded)
             or self._held_findings(quarantine, current, loaded)
         )
         inside = {key: item for key, item in current.items() if key[1] in self.scope}
-        self.counts.findings += coverage_findings(ledger, inside, [name for name in self._contracts if name in loaded])
+        self.report.findings += coverage_findings(ledger, inside, [name for name in self._contracts if name in loaded])
 
     def read(self, progress: Callable[[str], None]) -> None:
         """Read every file and object that is asked about."""
         for opened in (each for each in self._tables if not each.findings):
             for finding in read_files(opened, self._is_asked, progress):
-                self.counts.files += 1
+                self.report.files += 1
                 self._add(finding)
             if unwritten := unwritten_files(opened):
                 name = opened.table.name()[-1] if opened.table else ""
-                self.counts.notes.append(
+                self.report.notes.append(
                     f"{name}: {unwritten} data files are not on record, so their bytes prove nothing"
                 )
             for asset, named in self._named(opened):
@@ -177,9 +164,9 @@ class _Look:
 
     def _add(self, finding: Finding | None) -> None:
         """Add what the look without reading has not found."""
-        known = {(each.code, each.asset, each.partition) for each in self.counts.findings}
+        known = {(each.code, each.asset, each.partition) for each in self.report.findings}
         if finding is not None and (finding.code, finding.asset, finding.partition) not in known:
-            self.counts.findings.append(finding)
+            self.report.findings.append(finding)
 
     def _named(self, opened: OpenedTable) -> Iterator[tuple[str, dict[tuple[str, int | None], str]]]:
         """The asset whose rows name objects, and those; nothing of a table that cannot be read."""
@@ -204,14 +191,14 @@ def _unreadable_rows(asset: str, error: Exception, step: str) -> Finding:
 
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _table_findings(
-    asset: str, opened: OpenedTable, recorded: dict[str, Materialization], scope: _Scope, counts: _Counts
+    asset: str, opened: OpenedTable, recorded: dict[str, Materialization], scope: _Scope, report: VerificationReport
 ) -> Iterator[Finding]:
     files = {key: of for key, of in opened.partitions.items() if key in scope}
     snapshots = TableSnapshots(opened.table)
-    counts.snapshots += len(snapshots.by_id)
+    report.snapshots += len(snapshots.by_id)
     evidence = {key: item for key, item in snapshots.evidence.items() if key in scope}
     for key in sorted(recorded.keys() | files.keys() | evidence.keys()):
-        counts.partitions += 1
+        report.partitions += 1
         partition = PartitionComparison(
             asset, key, recorded.get(key), files.get(key, PartitionFiles()), evidence.get(key), opened.recorded
         )

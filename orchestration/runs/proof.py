@@ -1,6 +1,7 @@
 """All that can be proven of a lakehouse: tables against ledger, ledger against sources, claims against checks.
 
-Changes nothing: what must be done again is done in a copy of the ledger. Called by `omni verify`.
+Records what someone else wrote, and nothing beside: what must be done again is done in a copy of the ledger. Called by
+`omni verify`.
 """
 
 import json
@@ -14,7 +15,7 @@ from pyiceberg.catalog import Catalog
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.partitions import WHOLE, Window
+from lakehouse.partitions import WHOLE, Window, lies_within
 from lakehouse.proof.ledger.check_comparison import check_findings
 from lakehouse.proof.ledger.rehearsal import ledger_url, rehearsal
 from lakehouse.proof.ledger.rows import changed_rows
@@ -122,11 +123,7 @@ class _Deep:
         yield from check_findings(self._ledger, (each for each in again if self._is_asked(each.asset, each.partition)))
 
     def _is_asked(self, asset: str, partition: str) -> bool:
-        if self._asset not in (None, asset):
-            return False
-        if self._window is None or partition == WHOLE:
-            return True
-        return self._window.first.isoformat() <= partition < self._window.end.isoformat()
+        return self._asset in (None, asset) and lies_within(partition, self._window)
 
 
 _OF_COVERAGE = (t.coverage.name, t.source_files.name)

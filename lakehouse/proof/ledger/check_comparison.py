@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.proof.partition_comparison import Finding
+from lakehouse.proof.partition_comparison import Finding, day_option, run_step
 
 _COMPARED = ("severity", "passed", "failures", "definition", "message")
 _BY_OTHER_DAYS = ("volume", "mass_delete")
@@ -21,15 +21,15 @@ def check_findings(ledger: Ledger, asked_again: Iterable[CheckResult]) -> Iterat
     known = {(key, each.check): each for key, results in claimed.items() for each in results}
     for result in again:
         claim = known.get((result.materialization_id, result.check))
-        step = f"omni run --partition {result.partition}" if result.partition[:1].isdigit() else "omni run"
         if claim is None:
             found, expected = f"no result of {result.check}", _words(result, ("passed", "message"))
+            step = run_step(result.partition)
             yield Finding("check_absent", result.asset, result.partition, found, expected, step)
             continue
         names = _COMPARED[:2] if result.check in _BY_OTHER_DAYS else _COMPARED
         if differing := [name for name in names if getattr(claim, name) != getattr(result, name)]:
             found, expected = _words(claim, differing), _words(result, differing)
-            step = f"look who changed the ledger, then: omni backfill {result.asset}{step.removeprefix('omni run')}"
+            step = f"look who changed the ledger, then: omni backfill {result.asset}{day_option(result.partition)}"
             yield Finding("check_differs", result.asset, result.partition, found, f"asked again: {expected}", step)
 
 
