@@ -1,7 +1,7 @@
 """What of a URL may be stored and shown: all but what lets somebody in.
 
-One place says so, for manifests as they are read (`loaders.manifests.credentials`) and for the words of a store's library
-(`loaders.sources.stores`).
+One place says so, for manifests as they are read (`loaders.manifests.credentials`) and for the words of a store's
+library (`loaders.sources.stores`).
 """
 
 import re
