@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
@@ -159,8 +160,8 @@ class Builder:
             window = ALWAYS
             if model.window is not None and model.time_column is not None:
                 window = time_filter(model.time_column, model.window, staged.is_by_date)
-            begin_write(self._ledger, model.name, [item.partition for item in items], self.run_id)
-            snapshot_id = replace_window(table, window, staged.files, snapshot_evidence(items), staged.retyped)
+            begin = partial(begin_write, self._ledger, model.name, [item.partition for item in items], self.run_id)
+            snapshot_id = replace_window(table, window, staged.files, snapshot_evidence(items), staged.retyped, begin)
             self._record(items, snapshot_id)
             end_write(self._ledger, model.name, self.run_id)
         with self._lock:

@@ -48,8 +48,12 @@ class ForeignWrite:
         """Whether a partition with this materialization (None: without any) still holds what was found."""
         if item is None:
             return self.materialization_id is None
-        is_known = self.materialization_id is not None and item.id <= self.materialization_id
-        return is_known or (self.snapshot_id is not None and item.snapshot_id == self.snapshot_id)
+        if self.materialization_id is not None and item.id <= self.materialization_id:
+            return True
+        if self.run_id is not None:  # of another run's, too, that was on its way: which of them wrote last is not known
+            began_before = item.started_at is not None and item.started_at <= self.found_at
+            return began_before and item.run_id != self.run_id
+        return self.snapshot_id is not None and item.snapshot_id == self.snapshot_id
 
 
 def record_foreign_writes(ledger: Ledger, found: Iterable[ForeignWrite]) -> None:
@@ -62,6 +66,8 @@ def record_foreign_writes(ledger: Ledger, found: Iterable[ForeignWrite]) -> None
 
 def begin_write(ledger: Ledger, asset: str, partitions: Iterable[str], run_id: str) -> None:
     """Say that a run is about to replace partitions of an asset: until it records what came of it, nothing is known.
+
+    Said before each attempt to commit, after the table was looked at: whatever the commit replaces began before.
 
     A process that dies between its commit and its record leaves rows by which the ledger would call an older state
     current: should the model be edited back, it would pass for computed by it.

@@ -9,7 +9,7 @@ import logging
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
@@ -32,6 +32,7 @@ def replace_window(
     data: Sequence[Path],
     evidence: dict[str, str],
     retyped: SchemaChange | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> int | None:
     """Replace the rows of a window.
 
@@ -42,6 +43,7 @@ def replace_window(
             these can be made, so they are to be removed at will and never written again.
         evidence: Snapshot properties, see `lakehouse.builds.commit_evidence`; the files are named beside it.
         retyped: Columns that change their type, where all rows are replaced.
+        begin: Called before each attempt, when the table is known as it is replaced.
 
     Returns:
         The snapshot that the commit left as current; None for a table that is still empty.
@@ -52,6 +54,7 @@ def replace_window(
     added = [put_into(table, file) for file in data]
     evidence = evidence | evidence_of_files(table, added)
     for attempt in range(1, _ATTEMPTS + 1):
+        begin()
         try:
             _commit(table, window, [file.location for file in added], evidence, retyped)
             snapshot = table.current_snapshot()

@@ -1,9 +1,12 @@
 """What a process left that died between its commit and its record, or wrote meanwhile, once an older state comes back."""
 
+from contextlib import suppress
+
 import pytest
 
 from lakehouse.builds import build
-from tests.stateful.lake import killed
+from lakehouse.tables import commits
+from tests.stateful.lake import Killed, killed
 from tests.stateful.machine import SAFE
 from tests.stateful.model import DAILY, DAYS, EVENTS, Record, Source
 
@@ -74,3 +77,29 @@ def test_what_reads_the_rows_of_a_load_that_came_between_two_looks_is_not_called
     assert begun.rows(EVENTS, DAY) == [("e1", "new")] and status(begun, EVENTS) in SAFE
     assert begun.rows(DAILY, DAY) == [("e1", "other by 1")]
     assert status(begun, DAILY) == "STALE"
+
+
+def test_what_a_build_that_died_wrote_over_one_that_lived_is_not_called_ready(begun, monkeypatch):
+    real, calls = commits._commit, []
+
+    def overtake(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            begun.logic = 1
+            begun.build([DAILY])  # the second call
+            begun.logic = 2
+        real(*arguments)
+        if len(calls) == 3:
+            raise Killed
+
+    monkeypatch.setattr(commits, "_commit", overtake)
+    begun.logic = 2
+    with suppress(Killed):
+        begun.build([DAILY])
+    begun.logic = 1
+
+    assert begun.rows(DAILY, DAY) == [("e1", "new by 2")]
+    assert status(begun, DAILY) == "STALE"
+    begun.build([DAILY])
+    assert begun.rows(DAILY, DAY) == [("e1", "new by 1")]
+    assert status(begun, DAILY) == "READY"
