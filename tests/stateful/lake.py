@@ -307,8 +307,8 @@ def without_dlt() -> Iterator[None]:
 
 
 @contextmanager
-def noted(on_call: dict[str, Callable[[], None]]) -> Iterator[None]:
-    """Say when a method of the ledger has done its work."""
+def noted(on_call: dict[str, Callable[..., None]]) -> Iterator[None]:
+    """Say when a method of the ledger has done its work: what it returns and what it was given."""
     with ExitStack() as stack:
         for name, note in on_call.items():
             stack.enter_context(patch.object(Ledger, name, _followed(getattr(Ledger, name), note)))
@@ -336,11 +336,12 @@ def killed(point: str, hit: int) -> Iterator[None]:
         yield
 
 
-def _followed(real: Callable[..., Any], note: Callable[[], None]) -> Callable[..., Any]:
+def _followed(real: Callable[..., Any], note: Callable[..., None]) -> Callable[..., Any]:
     @functools.wraps(real)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        result = real(*args, **kwargs)
-        note()
+    def wrapped(self: Ledger, *args: Any, **kwargs: Any) -> Any:
+        args = tuple(list(arg) if isinstance(arg, Iterator) else arg for arg in args)  # to be read twice
+        result = real(self, *args, **kwargs)
+        note(result, *args)
         return result
 
     return wrapped

@@ -1,5 +1,6 @@
 """Steps in any order; after each of them what the verdicts say is held against the model."""
 
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import ClassVar
@@ -41,7 +42,12 @@ class Machine(RuleBasedStateMachine):
         self.lake.begin()
         self._exits = ExitStack()
         self._exits.enter_context(self.lake.opened_once())
-        notes = {"replace_file_coverage": self.model.look_at_files, "forget_files": self.model.forget_the_rest}
+        notes: dict[str, Callable[..., None]] = {
+            "replace_file_coverage": lambda *_: self.model.look_at_files(),
+            "forget_files": lambda *_: self.model.forget_the_rest(),
+            "record_materializations": self.model.write,
+            "record_checks": lambda _, results: self.model.check(results),
+        }
         self._exits.enter_context(noted(notes))
 
     def teardown(self) -> None:

@@ -6,8 +6,9 @@ must hold and whether it may be READY. What lies in the catalog's database is in
 
 import copy
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DAYS = ("2026-04-01", "2026-04-02", "2026-04-03")
 WHOLE = ""
@@ -73,6 +74,10 @@ class Recorded:
     """Source and version that a person let in."""
     batches: set[str] = field(default_factory=set)
     """Sources whose manifest was ever admitted."""
+    written: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Asset and partition → the last write of it."""
+    checked: set[int] = field(default_factory=set)
+    """Writes that were looked at."""
 
 
 class Model:
@@ -128,6 +133,14 @@ class Model:
         days = {record.day for record in before.records} if before else set()
         self.recorded.troubled[name] = days | self.recorded.troubled.get(name, set())
 
+    def write(self, ids: Iterable[int], writes: Iterable[Any]) -> None:
+        """Partitions were written, each by a write with an id of its own."""
+        self.recorded.written |= {(of.asset, of.partition): id for id, of in zip(ids, writes, strict=True)}
+
+    def check(self, results: Iterable[Any]) -> None:
+        """Writes were looked at."""
+        self.recorded.checked |= {result.materialization_id for result in results}
+
     def let_in(self, name: str) -> None:
         """A person let a quarantined source in."""
         self.judge()
@@ -159,6 +172,9 @@ class Model:
 
     def hindrance(self, asset: str, partition: str) -> str | None:
         """Why a partition cannot be safe, however often it is computed; None where nothing is in the way."""
+        write = self.recorded.written.get((asset, partition))
+        if write is not None and write not in self.recorded.checked:
+            return "nobody has looked at its last write"
         known = self._known_days()
         if not known or (partition != WHOLE and not min(known) <= partition <= max(known)):
             return "nothing is known of it"

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import loaders.ingest
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.partitions import Window
+from lakehouse.partitions import ONE_DAY, Window
 from loaders import seed_loader
 from loaders.bronze import destination
 from loaders.manifests.admission import Admission
@@ -21,7 +21,7 @@ def _replays_last(covered: Any, real: Any = plan.batch_order) -> tuple[object, .
 
 
 def _a_day_more(table: Any, asset: str, window: Window, real: Any = destination.rows_of) -> Any:
-    return real(table, asset, Window(window.first, window.end))
+    return real(table, asset, Window(window.first, window.end + ONE_DAY))
 
 
 FAULTS: dict[str, list[Any]] = {
