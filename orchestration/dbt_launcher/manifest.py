@@ -4,7 +4,6 @@ Imports no dbt: it is parsed in a process of its own. Called by whoever reads th
 `orchestration.dbt_launcher.process`.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -80,8 +79,6 @@ def dbt_environment(settings: LakehouseSettings) -> dict[str, str]:
         for name in ("home", "manifests", "max_quarantined_share")
         if getattr(settings, name) != getattr(found, name)
     }
-    # dbt_project.yml silences these, but only after the project is read, which is what they are about.
-    silence = json.dumps({"silence": ["ConfigTargetPathDeprecation", "ConfigLogPathDeprecation"]})
     folders = {
         "DBT_PROJECT_DIR": settings.dbt_project_dir,
         "DBT_PROFILES_DIR": settings.dbt_project_dir,
@@ -91,6 +88,5 @@ def dbt_environment(settings: LakehouseSettings) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if name not in led},
         **{name: str(folder) for name, folder in folders.items()},
-        "DBT_WARN_ERROR_OPTIONS": silence,
         **given,
     }

@@ -120,8 +120,6 @@ class _Build:
     def _log(self, event: Event) -> None:
         """Pass on dbt's news: what it built, and what went wrong. Each line is a row in Dagster's database."""
         info, data = event["info"], event.get("data", {})
-        if "Deprecat" in info["name"]:  # of dbt_project.yml, where docs/reference/dbt.md says why
-            return
         if info["level"] in ("warn", "error"):
             self._context.log.warning(info["msg"])
         elif info["name"] == "LogModelResult":
