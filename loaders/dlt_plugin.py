@@ -1,21 +1,25 @@
 """`dlt pipeline run NAME …` and `dlt pipeline NAME run …`: the Bronze pipelines under dlt's own command.
 
-Two hooks of dlt's plugin system: a `run` sub-command under `pipeline`, and a subclass of dlt's own pipeline command
-that accepts the verb first and looks for pipelines where this project keeps them. Every stock operation works on.
+Three hooks of dlt's plugin system: a `run` sub-command under `pipeline`; a subclass of dlt's own pipeline command that
+accepts the verb first and looks for pipelines where this project keeps them; and, in Python started in the repository,
+the same place for `dlt.attach`. Every stock operation works on.
 """
 
 import argparse
+import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 from dlt.common.configuration import plugins
 from dlt.common.configuration.plugins import only_host
+from dlt.common.runtime.run_context import RunContext
 
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import OmniError
 from lakehouse.partitions import Window
-from lakehouse.settings import load_settings
+from lakehouse.settings import PROJECT_ROOT, load_settings
 from lakehouse.unicode_text import escaped
 
 
@@ -101,6 +105,21 @@ def plug_pipeline_command(host: Any) -> Any:
             parser.parse_known_args = verb_last  # type: ignore[method-assign]
 
     return VerbFirstPipelineCommand
+
+
+class HomeContext(RunContext):
+    """Of code that runs in the repository: what dlt keeps of pipelines lies under OMNI_HOME."""
+
+    @property
+    def data_dir(self) -> str:
+        """Where `dlt.attach` looks, unless `DLT_DATA_DIR` says another folder."""
+        return os.environ.get("DLT_DATA_DIR") or str(load_settings().home / "dlt")
+
+
+@plugins.hookimpl(specname="plug_run_context")
+def plug_home_context(run_dir: str | None, runtime_kwargs: dict[str, Any] | None) -> RunContext | None:
+    """Take the repository for a place of its own; every other folder is dlt's."""
+    return HomeContext(run_dir) if Path(run_dir or ".").resolve() == PROJECT_ROOT else None
 
 
 def _verb_last(args: list[str]) -> list[str]:

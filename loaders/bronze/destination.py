@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import dlt
 import pyarrow.parquet as pq
+from dlt.destinations import destination
 from pyiceberg.catalog import Catalog
 
 from lakehouse.builds.commit_evidence import read_evidence
@@ -38,18 +38,36 @@ class Sink:
     ledger: Ledger
 
 
-# Importable by name, so that `dlt pipeline NAME info` can open a pipeline that loaded into it.
-@dlt.destination(
-    name="bronze",
-    loader_file_format="parquet",
-    batch_size=0,
-    max_parallel_load_jobs=1,
-    skip_dlt_columns_and_tables=True,
-    naming_convention="direct",
-)
 def bronze(items: Any, table: Any, sink: Any = None) -> None:
-    """A dlt destination that commits each staged file to Bronze; `items` is the path of the file."""
+    """What dlt calls for each staged file; `items` is its path."""
     commit_staged(sink, Path(items))
+
+
+class BronzeDestination(destination):
+    """A dlt destination that commits each staged file to Bronze, and by which `dlt.attach(NAME)` reads Bronze.
+
+    Pipelines remember it by its name and place, so that `dlt pipeline NAME info` can open them; these stay.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        """As `dlt.destination` would make it: the files are handed over by path, unread, in turn."""
+        how = {
+            "destination_callable": bronze,
+            "loader_file_format": "parquet",
+            "batch_size": 0,
+            "max_parallel_load_jobs": 1,
+            "skip_dlt_columns_and_tables": True,
+            "naming_convention": "direct",
+            "max_table_nesting": 0,
+        }
+        super().__init__(**{**how, **kwargs})
+
+    @property
+    def client_class(self) -> Any:
+        """The client that loads, with a half that reads."""
+        from loaders.bronze.dataset import BronzeClient
+
+        return BronzeClient
 
 
 def commit_staged(sink: Sink, file: Path) -> None:

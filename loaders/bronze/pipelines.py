@@ -27,7 +27,7 @@ from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import BRONZE, QUARANTINE
 from lakehouse.settings import LakehouseSettings
 from loaders.bronze.checks import check_partitions, days_to_ask
-from loaders.bronze.destination import Sink, bronze, table_of
+from loaders.bronze.destination import BronzeDestination, Sink, table_of
 from loaders.bronze.kinds import LOADERS
 from loaders.errors import LoadFailed, SourceUnreadable, StoreUnavailable
 from loaders.plans.plan import LoadPlan, PartitionPlan, StagedDay
@@ -83,7 +83,7 @@ def run_pipeline(
             (scratch := Path(folder) / "staging").mkdir()
             pipeline = dlt.pipeline(
                 name,
-                destination=bronze(sink=Sink(settings, catalog, ledger)),
+                destination=BronzeDestination(sink=Sink(settings, catalog, ledger)),
                 dataset_name=BRONZE,
                 pipelines_dir=folder,
             )

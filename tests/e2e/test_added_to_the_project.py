@@ -1,6 +1,6 @@
-"""docs/how-to/add_an_asset.md, done as it says: its files, its commands, what they print. In a copy of the repository.
+"""docs/how-to/add_an_asset.md and add_a_dbt_model.md, done as they say: files, commands, what these print.
 
-`omni contract dbt` writes into the dbt project, so the code runs from a copy, whose project is not the developer's.
+Both write into the dbt project, so the code runs from a copy of the repository, whose project is not the developer's.
 """
 
 import json
@@ -15,25 +15,27 @@ from pathlib import Path
 import pytest
 
 from lakehouse.settings import PROJECT_ROOT
+from tests.conftest import source, ticket_manifest
 
-PAGE = (PROJECT_ROOT / "docs" / "how-to" / "add_an_asset.md").read_text("utf-8")
 SHELL = ("omni ", "dlt ", "$ ")
 
 
-def blocks() -> list[tuple[str | None, str]]:
-    """Code blocks of the page, each with the file that the text before it names last; None for commands."""
-    parts = re.split(r"^ *```\w*\n(.*?)^ *```\n", PAGE, flags=re.MULTILINE | re.DOTALL)
+def blocks(page: str) -> list[tuple[str | None, str]]:
+    """Code blocks of a page, each with the file that the text before it names last; None for commands."""
+    text = (PROJECT_ROOT / "docs" / "how-to" / page).read_text("utf-8")
+    parts = re.split(r"^ *```\w*\n(.*?)^ *```\n", text, flags=re.MULTILINE | re.DOTALL)
     found: list[tuple[str | None, str]] = []
     for said, block in zip(parts[::2], parts[1::2], strict=False):
         indent = len(block) - len(block.lstrip(" "))
         code = "".join(line[indent:] for line in block.splitlines(keepends=True))
-        names = re.findall(r"`([\w/.-]+\.(?:json|jsonl|csv))`", said)
+        names = re.findall(r"`([\w/.-]+\.(?:json|jsonl|csv|sql|yml))`", said)
         found.append((None if code.startswith(SHELL) else names[-1], code))
     return found
 
 
-FILES = {name: code for name, code in blocks() if name}
-COMMANDS = [code for name, code in blocks() if not name]
+ASSET, MODEL = blocks("add_an_asset.md"), blocks("add_a_dbt_model.md")
+FILES = {name: code for name, code in ASSET if name}
+COMMANDS = [code for name, code in ASSET if not name]
 MANIFEST, CHATS = "manifest-chats-20260501-001.json", "chats/2026-04-30.jsonl"
 
 
@@ -100,9 +102,12 @@ def filled(path: Path, **fields: str) -> str:
 
 def expect(shell: Callable[[str], subprocess.CompletedProcess[str]], session: str) -> str:
     """Type each command of a session, and see that it prints the lines below it; all that was printed."""
-    printed = ""
+    printed, inside = "", ""
     for command, *lines in (part.splitlines() for part in re.split(r"^\$ ", session, flags=re.MULTILINE) if part):
-        done = shell(command)
+        if command.startswith("cd "):
+            inside = f"{command} && "
+            continue
+        done = shell(inside + command)
         said = done.stdout + done.stderr
         shown = {" ".join(line.split()) for line in said.splitlines()}
         missing = [line for line in lines if " ".join(line.split()) not in shown]
@@ -156,3 +161,18 @@ def test_a_stranger_adds_two_assets_as_the_page_says(root, shell):
     expect(shell, "$ omni ready price_lists 2026-05-01\nprice_lists 2026-05-01: READY\n")
     assert "3 rows chat_messages" in expect(shell, "$ omni digest chat_messages")
     assert {path: path.stat().st_mtime_ns for path in (PROJECT_ROOT / "dbt_project").rglob("*")} == before
+
+
+def test_a_stranger_adds_a_daily_model_as_the_page_says(root, shell):
+    (sql, query), (described, yaml), (_, build), _ = MODEL
+    day = PROJECT_ROOT / "manifests" / "sample" / "tickets" / "2026-04-15.jsonl.zst"
+    shutil.copy(day, root / "mine")
+    declared = ticket_manifest([source("one-day", day.name)])
+    (root / "mine" / f"{declared['manifest_id']}.json").write_text(json.dumps(declared), "utf-8")
+    expect(shell, "$ omni ingest")
+
+    (root / str(sql)).write_text(query, "utf-8")
+    (root / str(described)).write_text(yaml, "utf-8")
+    printed = expect(shell, build)
+
+    assert "a_ticket_that_is_escalated_twice_is_one_ticket" in printed
