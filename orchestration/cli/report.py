@@ -1,70 +1,103 @@
-"""`omni report`: what the lakehouse holds, what changed and what stands in the way, as files to keep and to send."""
+"""`omni report`: the page that one opens every morning, or the same as Markdown or JSON."""
 
-import json
-import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.settings import load_settings
+from lakehouse.partitions import InvalidPartition, Window, parse_day
+from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.cli.console import FromOption, ToOption, reported, say, window_of
 
-report_app = typer.Typer(invoke_without_command=True, help="Write what is ready, what changed and what is blocked.")
+report_app = typer.Typer(
+    invoke_without_command=True, help="Write what is safe, what is new and what stands in the way."
+)
 
-OutputOption = Annotated[Path | None, typer.Option("--output", help="A folder to write to, too, such as reports.")]
+LAST = "last"
+Format = Literal["html", "md", "json"]
+SinceOption = Annotated[
+    str, typer.Option("--since", metavar="last|INSTANT", help="What is new since the last page, or since an instant.")
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="A page, Markdown or the evidence.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", help="File or folder instead of OMNI_HOME/reports; - prints it.")
+]
 RunOption = Annotated[str | None, typer.Option("--run", help="What this run wrote and changed.")]
 
 
 @report_app.callback()
 def report(
     context: typer.Context,
+    since: SinceOption = LAST,
     run: RunOption = None,
     from_: FromOption = None,
     to: ToOption = None,
+    form: FormatOption = "html",
     output: OutputOption = None,
 ) -> None:
-    """Write a report on a run, on a range of days, or on everything: an HTML page, Markdown, the evidence as JSON.
+    """Write a report on everything, on a range of days or on a run: the answer of today first, and what is new.
 
-    Files go to OMNI_HOME/reports. Exit 0 written, 2 error.
+    Exit 0 written, 2 error.
     """
     if context.invoked_subcommand is not None:
         return
-    from lakehouse.ledger.ledger import open_ledger
-    from lakehouse.tables.catalog import open_catalog
-    from loaders.manifests.expectation_files import expectations_in_force
-    from orchestration.readiness.asset_graph import load_asset_graph
-    from orchestration.report.pages import as_html, as_markdown
-    from orchestration.report.report import build_report
-
     with reported():
-        settings, window = load_settings(), window_of(None, from_, to)
-        if run is not None and window is not None:
-            raise ConfigurationError("--run names its own days; next: leave out --from and --to")
-        ledger = open_ledger(settings)
-        content = build_report(
-            load_asset_graph(settings),
-            ledger,
-            open_catalog(settings),
-            expectations=expectations_in_force(settings, ledger),
-            generated_at=datetime.now(UTC),
-            window=window,
-            run_id=run,
+        window, at = window_of(None, from_, to), _instant(since)
+        if run is not None and (window is not None or at is not None):
+            raise ConfigurationError("--run names its own days and instant; next: leave out --from, --to and --since")
+        _write(load_settings(), window, run, at, form, output)
+
+
+def _write(
+    settings: LakehouseSettings,
+    window: Window | None,
+    run: str | None,
+    since: datetime | None,
+    form: Format,
+    output: Path | None,
+) -> None:
+    import sys
+
+    from orchestration.report import files
+    from orchestration.report.news import reports_folder
+
+    content = files.make_report(settings, window=window, run_id=run, since=since)
+    text = files.rendered(content, form)
+    if output == Path("-"):
+        sys.stdout.write(text)
+    else:
+        file = output or reports_folder(settings)
+        if output is None or file.is_dir() or not file.suffix:
+            file /= files.file_name(form, window, run)
+        files.write(file, text)
+        say(f"wrote {file}")
+    if form == "html" and window is None and run is None:
+        files.keep_as_last(settings, content)
+
+
+def _instant(since: str) -> datetime | None:
+    """The instant (UTC) that `--since` names; None for the last page.
+
+    Raises:
+        ConfigurationError: it is none, or not past.
+    """
+    if since == LAST:
+        return None
+    try:
+        at = datetime.combine(parse_day(since), time(), UTC)
+    except InvalidPartition:
+        try:
+            at = datetime.fromisoformat(since)
+        except ValueError:
+            at = None
+    if at is None or at.tzinfo is None or at > datetime.now(UTC):
+        raise ConfigurationError(
+            f"--since {since}: expected last, a UTC day such as 2026-05-01, or an instant with its offset such as "
+            "2026-05-01T06:00:00Z, that is past"
         )
-        days = f"{content.days[0]}-to-{content.days[-1]}" if content.days else "no-days"
-        name = re.sub(r"[^\w.-]", "_", f"run-{run}" if run is not None else days)
-        files = {
-            f"report-{name}.html": as_html(content),
-            f"report-{name}.md": as_markdown(content),
-            f"evidence-{name}.json": json.dumps(content.evidence, indent=1, ensure_ascii=False) + "\n",
-        }
-        for folder in (settings.home / "reports", *([output] if output else [])):
-            folder.mkdir(parents=True, exist_ok=True)
-            for file, text in files.items():
-                (folder / file).write_text(text, "utf-8")
-                say(f"wrote {folder / file}")
+    return at.astimezone(UTC)
 
 
 @report_app.command("smoke")

@@ -59,7 +59,7 @@ def explain(verdicts: Iterable[Verdict]) -> tuple[list[RootCause], list[Waiting]
         if not verdict.is_problem:
             continue
         found = search.causes_of(verdict)
-        if not _is_cause(verdict):
+        if not is_cause(verdict):
             group = waiting.setdefault(verdict.asset, Waiting(verdict.asset))
             group.partitions.append(verdict.partition)
             group.causes |= found
@@ -80,7 +80,7 @@ class _Search:
         key = (verdict.asset, verdict.partition)
         if key not in self._known:
             upstream = frozenset[int]().union(*map(self.causes_of, verdict.evidence.blockers))
-            self._known[key] = upstream | {self._add(verdict)} if _is_cause(verdict) else upstream
+            self._known[key] = upstream | {self._add(verdict)} if is_cause(verdict) else upstream
         return self._known[key]
 
     def _add(self, verdict: Verdict) -> int:
@@ -92,7 +92,8 @@ class _Search:
         return self._numbers[key]
 
 
-def _is_cause(verdict: Verdict) -> bool:
+def is_cause(verdict: Verdict) -> bool:
+    """Whether what is wrong with a partition does not only come from upstream."""
     evidence = verdict.evidence
     has_bad_source = bool(evidence.source_problems or evidence.unknown_inputs or evidence.foreign_write)
     return verdict.status is Status.FAILED or not evidence.blockers or has_bad_source

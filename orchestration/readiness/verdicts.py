@@ -29,6 +29,10 @@ class Status(StrEnum):
     EMPTY = "EMPTY"
 
 
+SAFE = (Status.READY, Status.EMPTY)
+"""What may be consumed."""
+
+
 @dataclass(frozen=True, slots=True)
 class PartitionEvidence:
     """All that is known of one asset partition."""
@@ -104,7 +108,7 @@ class Verdict:
     @property
     def is_ready(self) -> bool:
         """Safe to consume. An empty partition is: there is nothing that it lacks."""
-        return self.status in (Status.READY, Status.EMPTY)
+        return self.status in SAFE
 
     @property
     def is_problem(self) -> bool:
@@ -151,7 +155,7 @@ def decide(evidence: PartitionEvidence) -> Verdict:
     return Verdict(evidence.asset, evidence.partition, status, reasons, evidence, is_mendable)
 
 
-_NO_PROBLEM = (Status.READY, Status.EMPTY, Status.UNKNOWN, Status.PENDING)
+_NO_PROBLEM = (*SAFE, Status.UNKNOWN, Status.PENDING)
 
 Findings = list[tuple[Status, str]]
 

@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from lakehouse.partitions import day_ranges
 from lakehouse.unicode_text import escaped
-from orchestration.readiness.decisions import decision_on
-from orchestration.readiness.verdicts import Status
+from orchestration.readiness.decisions import decision_on, failed_warnings
+from orchestration.readiness.mending import next_command
+from orchestration.readiness.verdicts import SAFE, Status
+from orchestration.report.parts.sparkline import HEIGHT, WIDTH, sparkline
 from orchestration.report.report import Report
-from orchestration.report.sparkline import sparkline
 from orchestration.report.verdict_table import SYMBOLS
 
 MEANINGS: dict[Status, str] = {
@@ -27,12 +28,9 @@ MEANINGS: dict[Status, str] = {
     Status.BLOCKED: "an upstream partition is not ready",
 }
 
-_MANY_ROWS = 45
-"""A table of more rows is folded in."""
-
 
 def as_html(report: Report) -> str:
-    """One page without scripts and without anything to fetch."""
+    """One page without scripts and without anything to fetch; a browser is told to allow neither."""
     return _render("report.html.j2", report, autoescape=True)
 
 
@@ -79,12 +77,28 @@ def _as_plain_markdown(value: object) -> object:
 
 def _render(template: str, report: Report, *, autoescape: bool) -> str:
     environment = template_environment(autoescape=autoescape)
-    environment.filters.update(instant=instant, code=code, ranges=day_ranges, number=lambda value: f"{value:,}")
+    environment.filters.update(instant=instant, code=code, ranges=day_ranges, number=_number, figure=_figure, of=_of)
     names: dict[str, Any] = {
         "letters": {status: letter for status, (letter, _) in SYMBOLS.items()},
         "meanings": MEANINGS,
         "sparkline": sparkline,
+        "spark_box": (WIDTH, HEIGHT),
         "decision_on": decision_on,
-        "many_rows": _MANY_ROWS,
+        "failed_warnings": failed_warnings,
+        "next_command": next_command,
+        "safe_statuses": SAFE,
     }
     return environment.get_template(template).render(report=report, **names)
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,g}" if value < 100_000 else f"{value:,.0f}"
+
+
+def _of(number: int, one: str) -> str:
+    """A number of things, such as `1 partition`, `2 partitions`."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"

@@ -157,4 +157,3 @@ def test_the_report_says_what_the_command_says(environment, page, tmp_path):
     for verdict in not_ready:
         expect(page.get_by_text(verdict["asset"]).first).to_be_visible()
         assert verdict["status"].lower() in page.inner_text("body").lower()
-    keep(page, "report")

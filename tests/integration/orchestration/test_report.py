@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -9,12 +10,14 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 from typer.testing import CliRunner
 
+from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.catalog import open_catalog
 from loaders.ingest import ingest, refresh
 from loaders.manifests.expectation_files import load_expectations
+from orchestration.cli import main as main_command
 from orchestration.cli import report as report_command
 from orchestration.cli.main import app
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
@@ -50,7 +53,7 @@ def whole(filled_sample):
 # ── the sample ───────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_the_sample_is_told_whole(whole):
     assert (whole.days[0], whole.days[-1], len(whole.days)) == ("2026-04-01", "2026-04-30", 30)
-    assert (whole.causes, whole.waiting, whole.absent_tables) == ([], [], [])
+    assert (whole.causes, whole.lineage, whole.late, whole.awaited, whole.absent_tables) == ([], [], [], [], [])
     assert (whole.counts["READY"], whole.counts["EMPTY"], whole.counts["UNKNOWN"]) == (190, 59, 84)
     assert sum(whole.counts.values()) == len(whole.evidence["partitions"]) == 190 + 59 + 84
     events, documents = whole.kept
@@ -61,6 +64,7 @@ def test_the_sample_is_told_whole(whole):
         64,
     )
     assert events.broken == documents.broken == []
+    assert [len(held.examples) for held in whole.held] == [1] * 6  # of the latest day
     assert {held.reason_code: held.held for held in whole.held} == {
         "broken_record": 5,
         "instant_without_offset": 5,
@@ -100,10 +104,11 @@ def test_the_same_ledger_gives_the_same_bytes_but_for_the_clock(filled_sample):
 def test_the_page_needs_nothing_but_itself(whole):
     page = as_html(whole)
 
-    assert not re.search(r"<script|<link|<img|<iframe|@import|url\(|(?:src|href)=\"(?!#)", page)
+    assert not re.search(r"<script|<link|<img|<iframe|@import|url\(|(?:src|href)=\"(?!#)|\son\w+=", page)
+    assert "default-src 'none'; style-src 'unsafe-inline'" in page
     assert page.count("<svg") == len(whole.series) == 10
-    assert 'title="raw_ticket_events 2026-04-19: EMPTY" aria-label="EMPTY">·</td>' in page
-    assert '<td class="cell s-ready" title="raw_ticket_events 2026-04-15: READY"' in page
+    assert 'class="cell s-empty" title="raw_ticket_events 2026-04-19: EMPTY"' in page
+    assert 'class="cell s-ready warned" title="raw_ticket_events 2026-04-15: READY"' in page
 
 
 def test_a_window_and_a_run_tell_of_their_own_days(filled_sample, whole):
@@ -122,6 +127,12 @@ def test_a_window_and_a_run_tell_of_their_own_days(filled_sample, whole):
     assert of_run.evidence["run_id"] == run.run_id in of_run.title
     with pytest.raises(UnknownRun, match=f"next: omni report --run {run.run_id}"):
         report(filled_sample, run_id="nope")
+
+
+def every_branch(branches):
+    for branch in branches:
+        yield branch
+        yield from every_branch(branch.below)
 
 
 # ── broken, and empty ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -146,9 +157,11 @@ def test_broken_sources_are_root_causes_with_their_next_step(broken):
     assert gone.next_step == "mend the source named above, then: omni run"
     assert any("matches no file any more" in reason for reason in gone.reasons)
     assert (late.status, late.next_step) == ("UNCHECKED", "omni run --partition 2026-04-15")
-    assert {group.asset for group in content.waiting} >= {"ticket_events", "support_kpi_daily", "ticket_fact"}
-    waiting = sum(len(group.partitions) for group in content.waiting)
-    assert content.not_ready == 2 + waiting > 10
+    branches = {branch.asset: branch for branch in every_branch(content.lineage)}
+    assert branches.keys() >= {"raw_ticket_events", "ticket_events", "support_kpi_daily", "ticket_fact"}
+    assert content.not_ready == sum(len(branch.partitions) for branch in branches.values()) > 10
+    assert [branch.asset for branch in content.lineage] == ["raw_ticket_events"]
+    assert [branch.asset for branch in content.lineage[0].below] == ["ticket_events"]
     assert f"<strong>{content.not_ready} partitions are not ready</strong>, for 2 causes" in as_html(content)
     assert [kept.partition for kept in content.kept[0].broken] == ["2026-04-16"]
     assert [(c.partition, c.rows_before, c.rows_loaded) for c in content.runs[0].moved] == [("2026-04-15", 1, 2)]
@@ -156,6 +169,7 @@ def test_broken_sources_are_root_causes_with_their_next_step(broken):
     page, text, _ = pages(broken)
     assert "mend the source named above" in page and "mend the source named above" in text
     assert "<code>support_kpi_daily</code> does not exist yet" in page
+    assert "Everything is ready" not in page + text
 
 
 def test_names_from_outside_cannot_become_markup(broken):
@@ -174,27 +188,140 @@ def test_before_any_admission_nothing_is_called_ready_or_empty(settings):
     assert "ready to consume" not in page
 
 
-# ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
-def test_the_command_writes_three_files_to_the_home_and_to_the_folder_that_is_named(broken, tmp_path, monkeypatch):
-    monkeypatch.setattr(report_command, "load_settings", lambda: broken)
+# ── the numbers, and what is new ─────────────────────────────────────────────────────────────────────────────────────
+def omni(settings, *arguments):
+    """What `omni` answers of a lakehouse."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (main_command, report_command):
+            patch.setattr(module, "load_settings", lambda: settings)
+        return CliRunner().invoke(app, arguments)
 
-    done = CliRunner().invoke(
-        app, ["report", "--from", "2026-04-15", "--to", "2026-04-16", "--output", str(tmp_path / "o")]
+
+@pytest.mark.parametrize("lake", ["filled_sample", "broken"])
+def test_page_and_markdown_agree_with_the_command_to_the_digit(lake, request):
+    settings = request.getfixturevalue(lake)
+    verdicts = json.loads(omni(settings, "status", "--json").stdout)
+    content = report(settings)
+    page, text = as_html(content), as_markdown(content)
+
+    asked = {f"{v['asset']} {v['partition'] or ''}".strip(): v["status"] for v in verdicts}
+    cells = re.findall(r'<button [^>]*aria-label="([^":]+): ([A-Z]+)[",]', page)
+    assert len(cells) == len(verdicts) and dict(cells) == asked
+    sums = Counter((v["status"], v["decision"]) for v in verdicts)
+    by_status = Counter(v["status"] for v in verdicts)
+    rows = re.findall(r"</span> ([a-z]+)</th>.*?((?:<td[^>]*>[^<]*</td>)+)</tr>", page)
+    shown = {status.upper(): re.findall(r"<td[^>]*>([^<]*)</td>", tds) for status, tds in rows}
+    decisions = ("proceed", "manual_review", "hold")
+    assert shown == {
+        status: ["yes" if status in ("READY", "EMPTY") else "no", str(n), *(str(sums[status, d]) for d in decisions)]
+        for status, n in by_status.items()
+    }
+    for status, number in by_status.items():
+        numbers = " | ".join(str(sums[status, d]) for d in decisions)
+        assert f"<strong>{number}</strong> {status.lower()} " in page
+        assert f"| {status.lower()} | {number} | {numbers} |" in text
+    safe = sum(v["ready"] for v in verdicts)
+    assert f"{safe} of {len(verdicts)} partitions are safe to consume" in page
+    assert f"{safe} of {len(verdicts)} partitions are safe to consume" in text
+    assert content.evidence["partitions"] == verdicts and content.evidence["statuses"] == by_status
+    reviewed = sum(n for (status, decision), n in sums.items() if decision == "manual_review" and status == "READY")
+    assert ("Everything is ready" in page) is (safe + by_status["UNKNOWN"] == len(verdicts))
+    assert (f"Everything is ready to consume, {reviewed} partitions with a warning." in page) is (
+        lake == "filled_sample"
     )
 
-    assert done.exit_code == 0, done.output
-    name = "2026-04-15-to-2026-04-16"
-    names = {f"report-{name}.html", f"report-{name}.md", f"evidence-{name}.json"}
-    assert {path.name for path in (broken.home / "reports").iterdir()} == names
-    assert {path.name for path in (tmp_path / "o").iterdir()} == names
+
+def test_a_page_tells_what_is_new_since_the_one_before(settings, declare):
+    write_lines(settings.manifests / "15.jsonl", [ticket_event(1, "2026-04-15")])
+    write_lines(settings.manifests / "16.jsonl", [ticket_event(2, "2026-04-16")])
+    declare(ticket_manifest([source("a", "1*.jsonl")]))
+    rhythm = {"name": "tickets_daily", "asset": "raw_ticket_events", "rhythm": "daily", "due_after_hours": 0}
+    rhythm |= {"since": "2026-04-15", "until": "2026-04-17", "owner": "support <b>desk"}
+    (settings.manifests / "expectations").mkdir()
+    refresh(settings)
+    first = omni(settings, "report")
+    before = json.loads(omni(settings, "report", "--format", "json", "--output", "-").stdout)["news"]
+    asked_at = datetime.now(UTC)
+    (settings.manifests / "expectations" / "tickets_daily.json").write_text(json.dumps(rhythm))
+    ingest(settings, window=Window.of_keys("2026-04-15", "2026-04-15"))
+    pass_all_checks(settings, "raw_ticket_events", "2026-04-15")
+    now = json.loads(omni(settings, "report", "--format", "json", "--output", "-").stdout)["news"]
+    page = omni(settings, "report", "--output", "-").stdout
+    again = omni(settings, "report", "--format", "md", "--output", "-").stdout
+
+    assert first.exit_code == 0, first.output
+    kinds = ("unsafe", "waiting", "overdue", "safe_again", "arrived")
+    assert before["since"] and not any(before[kind] for kind in kinds)
+    told = {kind: {each["asset"]: each["partitions"] for each in now[kind]} for kind in kinds}
+    assert told["safe_again"] == {"raw_ticket_events": ["2026-04-15"]}
+    assert told["overdue"] == {"raw_ticket_events": ["2026-04-17"]}
+    assert told["waiting"]["ticket_events"] == ["2026-04-17"]
+    assert (told["unsafe"], told["arrived"]) == ({}, {})
+    assert "owed by <strong>support &lt;b&gt;desk</strong>" in page and "<b>" not in page
+    assert ">1 run</a> wrote 1 partition.</p>" in page
+    assert "No partition stands otherwise." in again and "No partition stands otherwise." not in page
+    since = json.loads(
+        omni(settings, "report", "--since", asked_at.isoformat(), "--format", "json", "--output", "-").stdout
+    )
+    assert {kind: since["news"][kind] for kind in kinds} == {kind: now[kind] for kind in kinds}
 
 
-def test_the_command_refuses_what_it_cannot_answer_with_status_2(broken, monkeypatch):
-    monkeypatch.setattr(report_command, "load_settings", lambda: broken)
+def pass_all_checks(settings, asset, day):
+    """Record a pass of every check that a partition must pass."""
+    ledger, node = open_ledger(settings), load_asset_graph(settings)[asset]
+    item = ledger.current_materializations([asset])[asset, day]
+    ledger.record_checks(
+        CheckResult(asset, day, name, severity, True, "", item.id, NOW, "r", definition=node.definitions.get(name))
+        for name, severity in node.checks.items()
+    )
 
-    asked = [["--run", "nope"], ["--run", "r", "--from", "2026-04-15", "--to", "2026-04-16"], ["--from", "2026-04-15"]]
 
-    assert [CliRunner().invoke(app, ["report", *options]).exit_code for options in asked] == [2, 2, 2]
+def test_what_was_said_last_is_not_taken_from_a_file_that_somebody_broke(broken):
+    assert omni(broken, "report").exit_code == 0
+    (broken.home / "reports" / "last_page.json").write_text("{")
+
+    done = omni(broken, "report")
+
+    assert done.exit_code == 2 and "last_page.json: found JSONDecodeError" in done.stderr and "delete it" in done.stderr
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_the_command_writes_one_file_to_the_home_or_where_it_is_told(broken, tmp_path):
+    days, folder = ["--from", "2026-04-15", "--to", "2026-04-16"], tmp_path / "o"
+    folder.mkdir()
+
+    done = [
+        omni(broken, "report", *options)
+        for options in (
+            [],
+            days,
+            [*days, "--format", "md", "--output", str(folder)],
+            ["--format", "json", "--output", str(tmp_path / "new folder" / "of mine.json")],
+        )
+    ]
+
+    assert [each.exit_code for each in done] == [0] * 4, done
+    name = "report-2026-04-15-to-2026-04-16"
+    kept = {path.name for path in (broken.home / "reports").iterdir()}
+    assert kept == {"report.html", f"{name}.html", "last_page.json"}
+    assert [path.name for path in folder.iterdir()] == [f"{name}.md"]
+    assert json.loads((tmp_path / "new folder" / "of mine.json").read_text("utf-8"))["format"] == "omni_evidence_v1"
+
+
+def test_the_command_refuses_what_it_cannot_answer_with_status_2(broken):
+    asked = [
+        ["--run", "nope"],
+        ["--run", "r", "--from", "2026-04-15", "--to", "2026-04-16"],
+        ["--run", "r", "--since", "2026-04-15"],
+        ["--from", "2026-04-15"],
+        ["--since", "soon"],
+        ["--since", "2026-05-01T06:00:00"],
+        ["--since", "2999-01-01"],
+        ["--since", "2001-01-01"],
+        ["--format", "pdf"],
+    ]
+
+    assert [omni(broken, "report", *options).exit_code for options in asked] == [2] * len(asked)
 
 
 # ── what Dagster recorded ────────────────────────────────────────────────────────────────────────────────────────────
