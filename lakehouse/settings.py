@@ -81,6 +81,10 @@ class LakehouseSettings(BaseSettings):
         description="Name of the tables that dbt's target dev writes; default: the user's.",
     )
 
+    notify: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="Apprise URLs of services that are told what is not safe, overdue, or safe again."
+    )
+
     git_url: str | None = Field(
         default=None,
         pattern="github|gitlab",
@@ -100,6 +104,11 @@ class LakehouseSettings(BaseSettings):
     @classmethod
     def _split(cls, paths: Any) -> Any:
         return [path for path in paths.split(os.pathsep) if path] if isinstance(paths, str) else paths
+
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _split_urls(cls, urls: Any) -> Any:
+        return urls.split() if isinstance(urls, str) else urls
 
     @field_validator("source_roots")
     @classmethod

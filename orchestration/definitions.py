@@ -20,6 +20,7 @@ from orchestration.graph.partitions import daily_partitions
 from orchestration.graph.schedules import build_schedules
 from orchestration.graph.verdict_checks import build_verdict_checks
 from orchestration.readiness.asset_graph import load_asset_graph
+from orchestration.report.notifications import build_notifications_sensor
 
 INGEST_ALL_JOB = "ingest_all_job"
 
@@ -52,7 +53,7 @@ def build_definitions(
         asset_checks=[verdict_checks],
         jobs=[job, maintenance],
         schedules=[nightly, *build_schedules(job, verdict_checks)],
-        sensors=[build_arrivals_sensor(settings, job, partitions)],
+        sensors=[build_arrivals_sensor(settings, job, partitions), *build_notifications_sensor(settings)],
         loggers=loggers,
         executor=dg.in_process_executor,
     )

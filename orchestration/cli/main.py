@@ -68,12 +68,15 @@ def run(partition: PartitionOption = None, from_: FromOption = None, to: ToOptio
 
     Without a window: the ranges of days that hold what is not ready and can be mended. With one: its days, again.
     """
+    from orchestration.report.notifications import notify
     from orchestration.runs.main_job import run_main_job
 
     with reported():
         outcome = run_main_job(load_settings(), window_of(partition, from_, to), show_progress)
         say(*outcome.lines)
         _print_status(None, None, None)
+        if told := notify(load_settings()):
+            say(told)
     raise typer.Exit(0 if outcome.is_complete else 1)
 
 
