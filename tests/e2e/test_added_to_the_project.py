@@ -23,7 +23,7 @@ SHELL = ("omni ", "dlt ", "$ ")
 def blocks(page: str) -> list[tuple[str | None, str]]:
     """Code blocks of a page, each with the file that the text before it names last; None for commands."""
     text = (PROJECT_ROOT / "docs" / "how-to" / page).read_text("utf-8")
-    parts = re.split(r"^ *```\w*\n(.*?)^ *```\n", text, flags=re.MULTILINE | re.DOTALL)
+    parts = re.split(r"^ *```.*?\n(.*?)^ *```\n", text, flags=re.MULTILINE | re.DOTALL)
     found: list[tuple[str | None, str]] = []
     for said, block in zip(parts[::2], parts[1::2], strict=False):
         indent = len(block) - len(block.lstrip(" "))

@@ -16,7 +16,9 @@ VOLATILE = {r"\d{15,}": "SNAPSHOT", r"run [0-9a-f-]{32,36}": "run RUN", r" +$": 
 
 def examples(page):
     """Command → the lines that a page shows of its output."""
-    blocks = re.findall(r"^```\n\$ omni ([^\n|]+)\n(.*?)^```", (PROJECT_ROOT / page).read_text("utf-8"), re.M | re.S)
+    blocks = re.findall(
+        r"^```console\n\$ omni ([^\n|]+)\n(.*?)^```", (PROJECT_ROOT / page).read_text("utf-8"), re.M | re.S
+    )
     return {command: shown for command, shown in blocks if command.startswith(READING)}
 
 

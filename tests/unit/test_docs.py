@@ -12,7 +12,7 @@ from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from orchestration.cli.main import app
 
 DOCS = PROJECT_ROOT / "docs"
-PAGES = [PROJECT_ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(PROJECT_ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 REPORTS = sorted((PROJECT_ROOT / "reports").rglob("*.md"))
 
 
@@ -27,6 +27,7 @@ def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 COMMANDS = dict(commands(typer.main.get_command(app), "omni"))
+GROUPS = {name.rpartition(" ")[0] for name in COMMANDS} - {"omni"}
 
 
 def described(page: str, command: str) -> str | None:
@@ -110,10 +111,30 @@ def test_every_relative_link_leads_somewhere(page):
 
 
 def test_every_page_is_linked_from_the_index():
-    index = DOCS / "README.md"
+    index, readme = DOCS / "README.md", PROJECT_ROOT / "README.md"
     linked = {path for path, _ in links(index)}
+    beside = {path for path, _ in links(readme)}  # pages at the root
 
-    assert [str(p.relative_to(PROJECT_ROOT)) for p in [*PAGES[1:], *REPORTS] if p != index and p not in linked] == []
+    unlinked = [page for page in [*PAGES, *REPORTS] if page not in (beside if page.parent == PROJECT_ROOT else linked)]
+    assert [str(page.relative_to(PROJECT_ROOT)) for page in unlinked if page not in (index, readme)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT_ROOT)))
+def test_every_command_that_a_sentence_names_exists_with_its_options(page):
+    named = re.findall(r"`(omni [a-z][^`]*)`", page.read_text("utf-8"))
+
+    assert [span for span in named if not exists(span)] == []
+
+
+def exists(typed: str) -> bool:
+    """Whether a command is there, with every option that stands behind it."""
+    words = re.split(r"[\s\[\]|…]+", typed)
+    known = [" ".join(words[:end]) for end in range(len(words), 0, -1) if " ".join(words[:end]) in [*COMMANDS, *GROUPS]]
+    if not known:
+        return False
+    params = COMMANDS[known[0]].params if known[0] in COMMANDS else []
+    options = {option for p in params if p.param_type_name == "option" for option in (*p.opts, *p.secondary_opts)}
+    return {word.partition("=")[0] for word in words if word.startswith("--")} <= options
 
 
 def test_the_readme_leads_from_each_word_of_the_glossary_to_one_file():

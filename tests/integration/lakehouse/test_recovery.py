@@ -346,7 +346,7 @@ def test_a_catalog_or_a_ledger_that_is_lost_alone_comes_back_alone(apart):
 # ── the page on backups, as written ──────────────────────────────────────────────────────────────────────────────────
 def commands(heading):
     page = (PROJECT_ROOT / "docs" / "how-to" / "back_up.md").read_text("utf-8")
-    return page.split(f"## {heading}")[1].split("```sh\n")[1].split("```")[0]
+    return re.split("```sh.*\n", page.split(f"## {heading}")[1])[1].split("```")[0]
 
 
 def typed(settings, heading):
