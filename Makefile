@@ -36,7 +36,7 @@ bench: setup
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 ui: setup
-	@$(BIN)/omni ui
+	@$(BIN)/omni ui $(if $(PORT),--port $(PORT))
 
 setup: $(STAMP)
 

@@ -9,6 +9,9 @@
 A message says what was found, what was expected and what to do next. "Not ready" is an answer, not an error.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class OmniError(Exception):
     """Root of every error that this project raises on purpose."""
@@ -28,3 +31,9 @@ class RowsOutsideWindow(OmniError):
 
 class IncompatibleSchema(OmniError):
     """A contract or model asks for a column type that its table can neither hold nor widen to; nothing was written."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to add to a name that is unknown: the known one that is most like it, if any is."""
+    close = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

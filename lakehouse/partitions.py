@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from lakehouse.counted import counted
 from lakehouse.errors import OmniError
 
 WHOLE = ""
@@ -32,6 +33,16 @@ def parse_day(text: str) -> date:
     if day is None or day.isoformat() != text:  # other ISO forms would give one day several keys
         raise InvalidPartition(f"partition {text!r}: expected one UTC day such as 2026-04-15") from None
     return day
+
+
+def named_day(text: str, now: datetime) -> date:
+    """The UTC day that a person means at an instant: a partition key, `today` or `yesterday`.
+
+    Raises:
+        InvalidPartition: the text is none of these.
+    """
+    ago = {"today": 0, "yesterday": 1}.get(text)
+    return parse_day(text) if ago is None else now.astimezone(UTC).date() - ago * ONE_DAY
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -132,6 +143,24 @@ def day_ranges(keys: Iterable[str], shown: int = 6) -> str:
     """Days as ranges, such as `2026-04-01..2026-04-18, 2026-04-20`; the empty key stands for the whole asset."""
     keys = set(keys)
     windows = contiguous_windows(keys - {WHOLE})
-    named = (["not partitioned"] if WHOLE in keys else []) + [str(window) for window in windows]
-    more = len(named) - shown
-    return ", ".join(named[:shown]) + (f" and {more} more ranges" if more > 0 else "")
+    ranges = (["not partitioned"] if WHOLE in keys else []) + [str(window) for window in windows]
+    more = len(ranges) - shown
+    return ", ".join(ranges[:shown]) + (f" and {counted(more, 'more range')}" if more > 0 else "")
+
+
+def named(asset: str, keys: Iterable[str]) -> str:
+    """Partitions of an asset for a person: its name, and the days in ranges where it is partitioned."""
+    keys = set(keys)
+    return asset if keys <= {WHOLE} else f"{asset} {day_ranges(keys)}"
+
+
+def said_once(said: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """What is said of asset and partition, for a person: what is said of several partitions of an asset stands once.
+
+    Returns:
+        The partitions, named, and what is said of them, in the order in which it is first said.
+    """
+    alike: dict[tuple[str, str], set[str]] = {}
+    for asset, key, what in said:
+        alike.setdefault((asset, what), set()).add(key)
+    return [(named(asset, keys), what) for (asset, what), keys in alike.items()]

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from dlt.common.runtime.run_context import RunContext
 
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import OmniError
-from lakehouse.partitions import Window
+from lakehouse.partitions import ONE_DAY, Window, named_day
 from lakehouse.settings import PROJECT_ROOT, load_settings
 from lakehouse.unicode_text import escaped
 
@@ -36,7 +37,7 @@ class RunCommand:
     def configure_parser(self, parser: argparse.ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("names", nargs="*", help="pipelines, when the verb comes first")
-        parser.add_argument("--partition", metavar="DAY", help="one UTC day, such as 2026-04-15")
+        parser.add_argument("--partition", metavar="DAY", help="one UTC day: 2026-04-15, today, yesterday")
         parser.add_argument("--from", dest="first", metavar="DAY", help="first UTC day")
         parser.add_argument("--to", dest="last", metavar="DAY", help="last UTC day, inside")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be loaded")
@@ -54,17 +55,14 @@ class RunCommand:
 
 
 def _run(names: list[str], args: argparse.Namespace) -> bool:
-    from loaders.ingest import ingest, preview
-
     settings = load_settings()
     pipelines = load_contracts(settings).pipelines
     if not names or not set(names) <= pipelines.keys():
         raise OmniError(f"pipeline {' '.join(names) or 'missing'}: expected {' or '.join(pipelines)}")
-    if bool(args.first) != bool(args.last) or (args.partition and args.first):
-        raise OmniError("expected --partition DAY, or both --from DAY and --to DAY, or neither")
-    first, last = args.first or args.partition, args.last or args.partition
-    window = Window.of_keys(first, last) if first else None
+    window = _window(args)
     assets = [pipelines[name] for name in names]
+    from loaders.ingest import ingest, preview  # only what is asked rightly opens the engines
+
     if args.dry_run:
         print("\n".join(map(escaped, preview(settings, assets=assets, window=window))))
         return True
@@ -72,6 +70,16 @@ def _run(names: list[str], args: argparse.Namespace) -> bool:
     for line in (*report.table(), *report.lines()):
         print(escaped(line))
     return report.is_complete
+
+
+def _window(args: argparse.Namespace) -> Window | None:
+    if bool(args.first) != bool(args.last) or (args.partition and args.first):
+        raise OmniError("expected --partition DAY, or both --from DAY and --to DAY, or neither")
+    now = datetime.now(UTC)
+    typed = [named_day(text, now) for text in (args.first or args.partition, args.last or args.partition) if text]
+    if typed and typed[1] < typed[0]:
+        raise OmniError(f"--from {args.first} --to {args.last}: --to lies before --from; next: exchange them")
+    return Window(typed[0], typed[1] + ONE_DAY) if typed else None
 
 
 @plugins.hookimpl(specname="plug_cli")

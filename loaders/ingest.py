@@ -1,7 +1,7 @@
 """The ingest: admission, coverage, and the load of every Bronze partition that is new, changed or asked for."""
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,10 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lakehouse.builds.commit_evidence import recover_ledger
 from lakehouse.contracts.registry import bronze_contracts
+from lakehouse.counted import counted
 from lakehouse.database.failures import describe
-from lakehouse.ledger.evidence import FileKey
+from lakehouse.ledger.evidence import CheckResult, FileKey
 from lakehouse.ledger.ledger import Ledger, open_ledger
-from lakehouse.partitions import Window
+from lakehouse.partitions import Window, named, said_once
 from lakehouse.proof.foreign_writes import find_foreign_writes
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
@@ -64,14 +65,11 @@ class IngestReport:
         judged = ", ".join(f"{number} {name}" for name, number in sorted(self.admission.judgments.items()))
         found = [f"manifests: {len(self.admission.files)}, sources: {judged or 'none'}"]
         found += _refused(self.admission)
-        found += [f"unreadable: {problem}" for problem in self.problems]
+        refused = {why for load in self.loads for why in load.refused.values()}
+        found += [f"unreadable: {problem}" for problem in self.problems if problem not in refused]
         for load in [load for load in self.loads if load.has_partitions] or self.loads:
-            found += [f"refused: {load.asset} {partition}: {why}" for partition, why in sorted(load.refused.items())]
-            found += [
-                f"{'failed' if c.severity == 'error' else 'warning'}: {c.asset} {c.partition} {c.check}: {c.message}"
-                for c in load.checks
-                if not c.passed
-            ]
+            found += _refused_days(load.asset, load.refused)
+            found += _failed_checks(load.checks)
             found.append(load.summary())
         return found
 
@@ -191,9 +189,11 @@ def preview(
         for item in plan.partitions:
             held = current.get((asset, item.partition))
             now = f"{held.rows.read} read before" if held else "never loaded"
-            lines.append(f"{asset} {item.partition}: {item.rows_expected} records from {len(item.files)} files, {now}")
-        lines += [f"refused: {asset} {partition}: {why}" for partition, why in sorted(plan.refused.items())]
-        lines.append(f"{asset}: {len(plan.partitions)} partitions would be loaded, {plan.unchanged} unchanged")
+            records = f"{counted(item.rows_expected, 'record')} from {counted(len(item.files), 'file')}"
+            lines.append(f"{asset} {item.partition}: {records}, {now}")
+        lines += _refused_days(asset, plan.refused)
+        loaded = counted(len(plan.partitions), "partition")
+        lines.append(f"{asset}: {loaded} would be loaded, {plan.unchanged} unchanged")
     return lines
 
 
@@ -222,6 +222,24 @@ def cover(
 
 def _refused(admission: AdmissionReport) -> list[str]:
     return [f"refused: {file.path.name}: {'; '.join(map(str, file.breaches))}" for file in admission.refused]
+
+
+def _refused_days(asset: str, refused: Mapping[str, str]) -> list[str]:
+    said = said_once((asset, partition, why) for partition, why in sorted(refused.items()))
+    return [f"refused: {partitions}: {why}" for partitions, why in said]
+
+
+def _failed_checks(checks: Iterable[CheckResult]) -> Iterator[str]:
+    """Each check that failed once, with its days; where they differ in what it found, what it found on the first."""
+    failed: dict[tuple[str, str, str], dict[str, str]] = {}
+    for c in checks:
+        if not c.passed:
+            failed.setdefault((c.severity, c.asset, c.check), {})[c.partition] = c.message
+    for (severity, asset, check), found in failed.items():
+        first = min(found)
+        of_first = f" (on {first}; of another day: omni explain {asset} DAY)" if len({*found.values()}) > 1 else ""
+        kind = "failed" if severity == "error" else "warning"
+        yield f"{kind}: {named(asset, found)} {check}: {found[first]}{of_first}"
 
 
 def _problems(files: Iterable[CoveredFile]) -> list[str]:

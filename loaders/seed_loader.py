@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.contracts.registry import load_contracts
+from lakehouse.counted import counted
 from lakehouse.errors import OmniError
 from lakehouse.ledger.declarations import record_expectations
 from lakehouse.ledger.evidence import ManifestVersion, Release, SourceAdmission
@@ -92,7 +93,7 @@ class AdmissionReport:
         ]
         told += [(f"new version of {name}", found) for name, found in sorted(self.changes.items())]
         totals = ", ".join(f"{number} {judgment}" for judgment, number in sorted(self.judgments.items()))
-        summary = f"{len(self.files)} manifests, {len(self.refused)} refused; sources: {totals or 'none'}"
+        summary = f"{counted(len(self.files), 'manifest')}, {len(self.refused)} refused; sources: {totals or 'none'}"
         return [line for head, reasons in told for line in (head, *(f"    {reason}" for reason in reasons))] + [summary]
 
 
@@ -143,12 +144,21 @@ def release_source(
     (admission,) = found
     if admission.judgment != "quarantine":
         why = "; ".join(admission.reasons) or "nothing stands against it"
-        raise ReleaseRefused(f"{manifest_id} {source_id} is not in quarantine but {admission.judgment} ({why})")
+        found_instead = f"is not in quarantine but {admission.judgment} ({why})"
+        raise ReleaseRefused(f"{manifest_id} {source_id} {found_instead}; {_INSTEAD[admission.judgment]}")
     if not reason.strip():
         raise ReleaseRefused("a release needs a reason; next: --reason 'who cleared it, and how'")
     release = Release(*_version_key(admission), reason.strip(), by, datetime.now(UTC))
     ledger.record_release(release)
     return release
+
+
+_INSTEAD = {
+    "accept": "next: omni run, which loads it",
+    "warn": "next: omni run, which loads it",
+    "reject": "no word of a person lets it in; next: mend it, and declare it in a new version of its manifest",
+}
+"""What is to be done with a source that needs no release, or cannot have one."""
 
 
 def _version_of(file: ManifestFile) -> ManifestVersion:

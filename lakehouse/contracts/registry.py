@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from lakehouse.contracts.model import Contract
 from lakehouse.contracts.rules import claim_breaches, contract_breaches, name_breaches, type_breaches
-from lakehouse.errors import ConfigurationError
+from lakehouse.errors import ConfigurationError, did_you_mean
 from lakehouse.kinds import KindName
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.strict_json import Breach, load_json, read_declared
@@ -62,8 +62,9 @@ class Contracts:
         try:
             return self.assets[asset]
         except KeyError:
+            hint = did_you_mean(asset, self.assets)
             raise ConfigurationError(
-                f"{asset!r} is no Bronze asset; there are: {', '.join(self.assets)}; next: name one, or add it "
+                f"{asset!r} is no Bronze asset{hint}; there are: {', '.join(self.assets)}; next: name one, or add it "
                 "(docs/how-to/add_an_asset.md)"
             ) from None
 

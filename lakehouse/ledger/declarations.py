@@ -26,6 +26,8 @@ class Declaration:
     """UTC days that the declared window touches; None where none is declared."""
     collection: str | None
     """What its listings speak of, where it lists anything."""
+    owner: str | None
+    """Who answers for the source."""
 
 
 def declarations(ledger: Ledger) -> list[Declaration]:
@@ -35,9 +37,12 @@ def declarations(ledger: Ledger) -> list[Declaration]:
         sources: Iterable[Any] = connection.execute(select(s.asset, s.manifest_id, s.source_id).distinct()).all()
         versions: Iterable[Any] = connection.execute(select(b.manifest_id, b.declared).order_by(b.admitted_at)).all()
     latest: dict[str, dict[str, Any]] = {manifest_id: declared or {} for manifest_id, declared in versions}
-    said = {manifest_id: (_window(declared), _collection(declared)) for manifest_id, declared in latest.items()}
+    said = {
+        manifest_id: (_window(declared), _collection(declared), declared.get("owner"))
+        for manifest_id, declared in latest.items()
+    }
     return [
-        Declaration(asset, manifest_id, source_id, *said.get(manifest_id, (None, None)))
+        Declaration(asset, manifest_id, source_id, *said.get(manifest_id, (None, None, None)))
         for asset, manifest_id, source_id in sources
     ]
 

@@ -6,6 +6,7 @@ Called by `lakehouse.recovery.plan`. Reads only.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from lakehouse.counted import counted
 from lakehouse.database.commit_marks import Warehouse, number_of
 from lakehouse.database.lost_catalog import lost_commits
 from lakehouse.database.versions import TableVersion
@@ -34,7 +35,7 @@ class TableRecovery:
         if self.file is None:
             return [*found, f"{name}: left as it is, {f'at {named}' if named else 'unknown to the catalog'}"]
         before = f"from {named} to" if named else "registered at"
-        return [*found, f"{name}: {before} {self.file.name}, {len(self.file.table.snapshots())} snapshots"]
+        return [*found, f"{name}: {before} {self.file.name}, {counted(len(self.file.table.snapshots()), 'snapshot')}"]
 
 
 def tables_to_recover(settings: LakehouseSettings, versions: Mapping[str, TableVersion]) -> Iterator[TableRecovery]:

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lakehouse.counted import counted
+
 
 @dataclass(frozen=True, slots=True)
 class Removal:
@@ -40,8 +42,8 @@ class TableMaintenance:
         done = [item for item in self.compacted if not item.is_skipped]
         skipped = len(self.compacted) - len(done)
         return (
-            f"{self.table}: {len(self.snapshots_expired)} snapshots expired, {self.snapshots_kept} kept; "
-            f"{len(done)} partitions compacted{f', {skipped} left to another writer' if skipped else ''}; "
+            f"{self.table}: {counted(len(self.snapshots_expired), 'snapshot')} expired, {self.snapshots_kept} kept; "
+            f"{counted(len(done), 'partition')} compacted{f', {skipped} left to another writer' if skipped else ''}; "
             f"{_sum(self.removed, 'files')} removed"
         )
 

@@ -21,6 +21,7 @@ from pyiceberg.catalog import Catalog
 from sqlalchemy.exc import OperationalError
 
 from lakehouse.contracts.registry import load_contracts
+from lakehouse.counted import counted
 from lakehouse.errors import WindowConflict
 from lakehouse.ledger.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
@@ -58,8 +59,8 @@ class LoadReport:
         """One line: what was loaded, with the sums of its rows."""
         rows = {name: sum(getattr(item.rows, name) for item in self.loaded) for name in asdict(RowCounts())}
         return (
-            f"{self.asset}: {len(self.loaded)} partitions loaded, {self.unchanged} unchanged, "
-            f"{len(self.refused)} refused; {rows['read']} records read = {rows['loaded']} loaded + "
+            f"{self.asset}: {counted(len(self.loaded), 'partition')} loaded, {self.unchanged} unchanged, "
+            f"{len(self.refused)} refused; {counted(rows['read'], 'record')} read = {rows['loaded']} loaded + "
             f"{rows['deduplicated']} deduplicated + {rows['quarantined']} quarantined"
         )
 

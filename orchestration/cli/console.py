@@ -1,10 +1,14 @@
 """What all commands share: consoles, errors as one line, settings and windows from options, the filled ledger."""
 
+import json
 import logging
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +18,7 @@ from rich.json import JSON
 from rich.text import Text
 
 from lakehouse.errors import ConfigurationError, OmniError
-from lakehouse.partitions import InvalidPartition, Window
+from lakehouse.partitions import InvalidPartition, Window, named_day
 from lakehouse.settings import LakehouseSettings, load_settings
 from lakehouse.unicode_text import escaped
 
@@ -30,6 +34,12 @@ class Screen(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as rich does."""
         super().print(*map(_harmless, objects), **options)
+
+    def on_broken_pipe(self) -> None:
+        """End as what has lost its reader ends: that answers nothing. What shows progress goes on unseen."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+        if not self.stderr:
+            raise SystemExit(128 + signal.SIGPIPE)
 
 
 def _harmless(printed: Any) -> Any:
@@ -53,9 +63,6 @@ class OneLine(logging.Formatter):
 console = Screen(highlight=False, soft_wrap=True, markup=False, emoji=False)
 errors = Screen(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
-PartitionOption = Annotated[str | None, typer.Option("--partition", help="One UTC day, such as 2026-04-15.")]
-FromOption = Annotated[str | None, typer.Option("--from", help="First UTC day.")]
-ToOption = Annotated[str | None, typer.Option("--to", help="Last UTC day, inside.")]
 ManifestDirOption = Annotated[Path | None, typer.Option("--manifest-dir", help="Default: OMNI_MANIFESTS.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
@@ -64,6 +71,22 @@ def settings_of(manifest_dir: Path | None) -> LakehouseSettings:
     """The settings, with another manifest folder where one is given."""
     settings = load_settings()
     return settings.model_copy(update={"manifests": manifest_dir.resolve()}) if manifest_dir else settings
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help."""
+    return "\n\n".join([f"Example{'s' if len(commands) > 1 else ''}:", *commands])
+
+
+def asset_names() -> list[str]:
+    """Names for the completion of a shell, which shows no error: none where the project cannot be read."""
+    settings = load_settings()
+    try:
+        nodes = json.loads(settings.dbt_manifest.read_text("utf-8"))
+        named = [*nodes["sources"].values(), *nodes["nodes"].values()]
+    except (OSError, ValueError, KeyError):
+        return []
+    return sorted({each["name"] for each in named if each["resource_type"] in ("model", "source")})
 
 
 @contextmanager
@@ -103,6 +126,20 @@ def show_progress(step: str) -> None:
     errors.print(f"{time.monotonic() - _STARTED:6.1f} s  {step}", style="dim")
 
 
+def day(text: str) -> str:
+    """The partition key of a day that a person types, judged before anything else happens."""
+    with reported():
+        return named_day(text, datetime.now(UTC)).isoformat()
+
+
+DAY = "DAY"
+PartitionOption = Annotated[
+    str | None, typer.Option("--partition", parser=day, metavar=DAY, help="One UTC day: 2026-04-15, today, yesterday.")
+]
+FromOption = Annotated[str | None, typer.Option("--from", parser=day, metavar=DAY, help="First UTC day.")]
+ToOption = Annotated[str | None, typer.Option("--to", parser=day, metavar=DAY, help="Last UTC day, inside.")]
+
+
 def window_of(partition: str | None, from_: str | None, to: str | None) -> Window | None:
     """The window that the options name.
 
@@ -114,9 +151,14 @@ def window_of(partition: str | None, from_: str | None, to: str | None) -> Windo
     if partition:
         return Window.of_keys(partition, partition)
     if from_ and to:
+        if to < from_:
+            raise InvalidPartition(f"--from {from_} --to {to}: --to lies before --from; next: exchange them")
         return Window.of_keys(from_, to)
     if from_ or to:
-        raise InvalidPartition("a range needs both --from and --to")
+        typed, other = (f"--from {from_}", "--to") if from_ else (f"--to {to}", "--from")
+        raise InvalidPartition(
+            f"{typed}: a range needs both --from and --to; next: add {other} DAY, or use --partition"
+        )
     return None
 
 

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
+from lakehouse.counted import counted
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
-from orchestration.cli.console import JsonOption, ManifestDirOption, console, reported, say, settings_of
+from orchestration.cli.console import JsonOption, ManifestDirOption, console, examples, reported, say, settings_of
 
 contract_app = typer.Typer(no_args_is_help=True, help="In what shape it should arrive: data contracts.")
 
 
-@contract_app.command("check")
+@contract_app.command("check", epilog=examples("omni contract check", "omni contract check ticket_event"))
 def check_contracts(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME|PATH]…", help="Contracts, or files of them; default: all.")
@@ -35,7 +36,7 @@ def check_contracts(
         else:
             say(*(f"{path}: {breach}" for path, breach in broken))
             say(
-                f"{len(judged)} contracts, {len({path for path, _ in broken})} of them break a rule"
+                f"{counted(len(judged), 'contract')}, {len({path for path, _ in broken})} of them break a rule"
                 + ("; next: mend them (docs/reference/contracts.md), then: omni contract check" if broken else "")
             )
     raise typer.Exit(1 if broken else 0)
@@ -60,7 +61,7 @@ def _asked_contracts(settings: LakehouseSettings, names: list[str] | None) -> li
     return [known.get(name) or Path(name) for name in names] if names else list(known.values())
 
 
-@contract_app.command("export")
+@contract_app.command("export", epilog=examples("omni contract export --output /tmp/contracts"))
 def export_contracts(
     names: Annotated[list[str] | None, typer.Argument(help="Contracts; default: all.")] = None,
     format_: Annotated[str, typer.Option("--format", help="odcs: Open Data Contract Standard, YAML.")] = "odcs",
@@ -87,7 +88,7 @@ def export_contracts(
                 say(f"wrote {output / f'{name}.odcs.yaml'}")
 
 
-@contract_app.command("dbt")
+@contract_app.command("dbt", epilog=examples("omni contract dbt ticket_event"))
 def start_dbt_model(name: Annotated[str, typer.Argument(help="Contract that names an asset.")]) -> None:
     """Write the dbt source of a contract's asset and a starter Silver model with the tests of its key."""
     from lakehouse.contracts.registry import load_contract

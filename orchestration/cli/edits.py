@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.ledger.acceptances import Acceptance, record_acceptances, undo_acceptances
-from lakehouse.ledger.ledger import Ledger
-from lakehouse.partitions import WHOLE, Window, contiguous_windows, parse_day
+from lakehouse.partitions import WHOLE, Window, named, parse_day
 from lakehouse.settings import load_settings
-from loaders.manifests.expectation_files import expectations_in_force
 from orchestration.cli.console import (
     FromOption,
     JsonOption,
     PartitionOption,
     ToOption,
+    asset_names,
     console,
     open_filled_ledger,
     reported,
@@ -27,12 +25,13 @@ from orchestration.cli.console import (
     show_progress,
     window_of,
 )
-from orchestration.planning.edits import Touched, touched, unedited
-from orchestration.readiness.asset_graph import load_asset_graph
-from orchestration.readiness.readiness import Readiness, readiness_now
-from orchestration.readiness.verdicts import Status, Verdict
 
-if TYPE_CHECKING:  # opens the engines
+if TYPE_CHECKING:  # SQLAlchemy and the engines are opened by what is typed rightly
+    from lakehouse.ledger.acceptances import Acceptance
+    from lakehouse.ledger.ledger import Ledger
+    from orchestration.planning.edits import Touched
+    from orchestration.readiness.readiness import Readiness
+    from orchestration.readiness.verdicts import Verdict
     from orchestration.runs.trial import AssetDifference
 
 
@@ -45,6 +44,11 @@ def plan_command(
     Exit 0: none. Exit 1: some are to be computed, checked or accepted.
     """
     with reported():
+        from loaders.manifests.expectation_files import expectations_in_force
+        from orchestration.planning.edits import touched, unedited
+        from orchestration.readiness.asset_graph import load_asset_graph
+        from orchestration.readiness.readiness import Readiness
+
         settings = load_settings()
         graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
         now, expectations = datetime.now(UTC), expectations_in_force(settings, ledger)
@@ -64,22 +68,21 @@ def plan_command(
     raise typer.Exit(1 if found else 0)
 
 
-def _line(group: Touched) -> str:
-    days = ", ".join(map(str, contiguous_windows(group.partitions))) if group.partitions != [WHOLE] else ""
-    return f"{group.asset} {days}".strip() + f": {group.before} → {group.after}: {group.reason}"
+def _line(group: "Touched") -> str:
+    return f"{named(group.asset, group.partitions)}: {group.before} → {group.after}: {group.reason}"
 
 
-def _summary(found: list[Touched]) -> str:
+def _summary(found: list["Touched"]) -> str:
     if not found:
         return "no edit touches any partition: everything is computed and checked as the project says"
-    counts = Counter[Status]()
+    counts = Counter[str]()
     for group in found:
         counts[group.after] += len(group.partitions)
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     return f"{said}; next: omni run, or omni accept ASSET --reason '…'"
 
 
-def _as_json(group: Touched, rows: Sequence["AssetDifference"] | None) -> dict[str, object]:
+def _as_json(group: "Touched", rows: Sequence["AssetDifference"] | None) -> dict[str, object]:
     found = [each for of in rows or () if of.asset == group.asset for each in of.differences]
     return {
         "asset": group.asset,
@@ -92,7 +95,7 @@ def _as_json(group: Touched, rows: Sequence["AssetDifference"] | None) -> dict[s
 
 
 def accept_command(
-    asset: str,
+    asset: Annotated[str, typer.Argument(autocompletion=asset_names)],
     reason: Annotated[str, typer.Option("--reason", help="Why: it is recorded, and shown with the verdict.")] = "",
     partition: PartitionOption = None,
     from_: FromOption = None,
@@ -105,10 +108,15 @@ def accept_command(
     Only its SQL: a failed check or a changed input is no less in the way.
     """
     with reported():
+        window, who = window_of(partition, from_, to), by or getpass.getuser()
+        if not (undo or reason.strip()):
+            raise ConfigurationError("an acceptance needs its reason; nothing was accepted; next: --reason '…'")
+        from orchestration.readiness.asset_graph import load_asset_graph
+        from orchestration.readiness.readiness import readiness_now
+
         settings = load_settings()
         graph, ledger = load_asset_graph(settings), open_filled_ledger(settings)
-        readiness, window = readiness_now(settings, graph, ledger), window_of(partition, from_, to)
-        who = by or getpass.getuser()
+        readiness = readiness_now(settings, graph, ledger)
         if window is not None and not graph[asset].is_partitioned:
             raise ConfigurationError(f"{asset} is not partitioned; next: leave the days out")
         verdicts = [v for key, v in readiness.verdicts(asset).items() if _is_inside(key, window)]
@@ -118,9 +126,9 @@ def accept_command(
             _accept(readiness, ledger, verdicts, reason.strip(), who)
 
 
-def _accept(readiness: Readiness, ledger: Ledger, verdicts: list[Verdict], reason: str, by: str) -> None:
-    if not reason:
-        raise ConfigurationError("an acceptance needs its reason; nothing was accepted; next: --reason '…'")
+def _accept(readiness: "Readiness", ledger: "Ledger", verdicts: list["Verdict"], reason: str, by: str) -> None:
+    from lakehouse.ledger.acceptances import Acceptance, record_acceptances
+
     found = []
     for verdict in verdicts:
         item, logic = verdict.evidence.materialization, readiness.graph[verdict.asset].logic
@@ -128,15 +136,22 @@ def _accept(readiness: Readiness, ledger: Ledger, verdicts: list[Verdict], reaso
             about = (item.id, verdict.asset, verdict.partition, item.logic, logic)
             found.append(Acceptance(*about, reason, by, datetime.now(UTC)))
     record_acceptances(ledger, found)
-    say(*(f"accepted {item.asset} {item.partition}".rstrip() for item in found), f"{len(found)} accepted")
+    say(*_named("accepted", found), f"{len(found)} accepted")
     if not found:
         say("nothing there was computed by another SQL than the model has now")
 
 
-def _undo(ledger: Ledger, verdicts: list[Verdict], by: str) -> None:
+def _undo(ledger: "Ledger", verdicts: list["Verdict"], by: str) -> None:
+    from lakehouse.ledger.acceptances import undo_acceptances
+
     found = [verdict.evidence.acceptance for verdict in verdicts if verdict.evidence.acceptance]
     undo_acceptances(ledger, found, by, datetime.now(UTC))
-    say(*(f"taken back {item.asset} {item.partition}".rstrip() for item in found), f"{len(found)} taken back")
+    say(*_named("taken back", found), f"{len(found)} taken back")
+
+
+def _named(done: str, found: list["Acceptance"]) -> list[str]:
+    """What was done, of the days of one asset."""
+    return [f"{done} {named(found[0].asset, [item.partition for item in found])}"] if found else []
 
 
 def _is_inside(key: str, window: Window | None) -> bool:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lakehouse.counted import counted
 from lakehouse.settings import load_settings
-from orchestration.cli.console import JsonOption, ManifestDirOption, console, reported, say, settings_of
+from orchestration.cli.console import JsonOption, ManifestDirOption, console, examples, reported, say, settings_of
 
 if TYPE_CHECKING:  # the loaders are opened by the commands that need them
     from lakehouse.ledger.evidence import ManifestVersion
@@ -21,7 +22,9 @@ if TYPE_CHECKING:  # the loaders are opened by the commands that need them
 manifests_app = typer.Typer(no_args_is_help=True, help="What should arrive: source manifests and their admission.")
 
 
-@manifests_app.command("check")
+@manifests_app.command(
+    "check", epilog=examples("omni manifests check", "omni manifests check --manifest-dir /tmp/sample")
+)
 def check_manifests(manifest_dir: ManifestDirOption = None, as_json: JsonOption = False) -> None:
     """Judge what is declared: exit 0 all admitted, 1 something quarantined or rejected, 2 unreadable."""
     from loaders.seed_loader import judge_manifests
@@ -35,7 +38,7 @@ def check_manifests(manifest_dir: ManifestDirOption = None, as_json: JsonOption 
     raise typer.Exit(report.exit_status)
 
 
-@manifests_app.command("list")
+@manifests_app.command("list", epilog=examples("omni manifests list --all"))
 def list_manifests(
     every_version: Annotated[bool, typer.Option("--all", help="Every version that was ever admitted.")] = False,
     as_json: JsonOption = False,
@@ -59,7 +62,7 @@ def list_manifests(
             say(*_aligned(rows), *report.lines())
 
 
-@manifests_app.command("explain")
+@manifests_app.command("explain", epilog=examples("omni manifests explain crm-tickets"))
 def explain_source(source_id: Annotated[str, typer.Argument(help="As a manifest declares it.")]) -> None:
     """Say of a source who let it in, when, by which version of which manifest, and what it brought."""
     from lakehouse.ledger.ledger import open_ledger
@@ -77,7 +80,12 @@ def explain_source(source_id: Annotated[str, typer.Argument(help="As a manifest 
             say(*_explained(ledger, admission))
 
 
-@manifests_app.command("release")
+@manifests_app.command(
+    "release",
+    epilog=examples(
+        "omni manifests release manifest-help-center-20260422-001 help-center-refund-form --reason 'cleared by legal'"
+    ),
+)
 def release(
     manifest_id: str,
     source_id: str,
@@ -99,7 +107,7 @@ def release(
         )
 
 
-@manifests_app.command("init")
+@manifests_app.command("init", epilog=examples("omni manifests init exports/april --name april --owner support"))
 def init_manifest(
     paths: Annotated[list[Path], typer.Argument(help="Files, or folders of files.")],
     name: Annotated[str, typer.Option(help="Goes into the ids; of documents, it is the collection as well.")],
@@ -128,7 +136,7 @@ def init_manifest(
         draft = draft_manifest(settings, paths, created_at=datetime.now(UTC), **named)
         unsaid = "" if license_tag else "license_tag, and "
         say(
-            f"wrote {write_starter(settings, draft)} with {len(draft['assets'])} sources",
+            f"wrote {write_starter(settings, draft)} with {counted(len(draft['assets']), 'source')}",
             f"next: set {unsaid}metadata_status and pii_scan_status of each source; then: omni manifests check",
         )
 
@@ -195,5 +203,6 @@ def _brought(ledger: "Ledger", admission: "Admission") -> Iterator[str]:
         return
     days, files = sorted({row.partition for row in rows}), {row.source_file for row in rows}
     records = sum(row.rows_expected or 0 for row in rows)
-    yield f"  {asset}: {records} records in {len(files)} files on {len(days)} days, {days[0]} to {days[-1]}"
+    amount = f"{counted(records, 'record')} in {counted(len(files), 'file')} on {counted(len(days), 'day')}"
+    yield f"  {asset}: {amount}, {days[0]} to {days[-1]}"
     yield from sorted({f"  {row.problem}" for row in rows if row.problem})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lakehouse.counted import counted
 from lakehouse.settings import load_settings
 from orchestration.cli.console import (
     FromOption,
@@ -13,6 +14,7 @@ from orchestration.cli.console import (
     PartitionOption,
     ToOption,
     console,
+    examples,
     reported,
     say,
     window_of,
@@ -20,6 +22,7 @@ from orchestration.cli.console import (
 
 if TYPE_CHECKING:  # the loaders are opened by the commands that need them
     from loaders.bronze.held_records import HeldRecord, Selection
+    from loaders.quarantine import ReleaseReport
 
 quarantine_app = typer.Typer(no_args_is_help=True, help="Records that were read and not loaded: see, release, discard.")
 
@@ -30,7 +33,7 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why: it is recorded
 ByOption = Annotated[str | None, typer.Option("--by", help="Default: the user of this machine.")]
 
 
-@quarantine_app.command("list")
+@quarantine_app.command("list", epilog=examples("omni quarantine list --partition 2026-04-14"))
 def list_records(
     asset: AssetOption = None,
     partition: PartitionOption = None,
@@ -59,10 +62,10 @@ def list_records(
         for (name, key, code), members in groups.items():
             say(f"{name} {key} {code}: {len(members)}")
             say(*(f"  {r.record_id}  {r.source_file}:{r.source_line}{_state(r, actions)}" for r in members))
-        say(f"{len(records)} records; next: omni quarantine show ID" if records else "nothing is held")
+        say(f"{counted(len(records), 'record')}; next: omni quarantine show ID" if records else "nothing is held")
 
 
-@quarantine_app.command("show")
+@quarantine_app.command("show", epilog=examples("omni quarantine show 8a17bb0f3d2b"))
 def show_record(record_id: str) -> None:
     """Show one record: every breach, where it stands, and the record as it stands there. May hold personal data."""
     from lakehouse.ledger.ledger import open_ledger
@@ -89,7 +92,9 @@ def show_record(record_id: str) -> None:
                 say(f"  {action.action} by {action.acted_by} at {action.acted_at:%Y-%m-%dT%H:%M:%SZ}: {action.reason}")
 
 
-@quarantine_app.command("release")
+@quarantine_app.command(
+    "release", epilog=examples("omni quarantine release --partition 2026-04-14 --reason 'the mapping was mended'")
+)
 def release(
     reason: ReasonOption,
     record_ids: IdsArgument = None,
@@ -111,11 +116,22 @@ def release(
         report = release_records(load_settings(), selection, reason=reason, by=by or getpass.getuser())
         say(*(f"released {r.record_id}  {r.asset} {r.partition}" for r in report.released))
         say(*(f"still held {r.record_id}  {r.source_file}:{r.source_line}: {r.reason}" for r in report.still_held))
-        say(*report.problems, f"{len(report.released)} released, {len(report.still_held)} still held; next: omni run")
+        say(
+            *report.problems,
+            f"{len(report.released)} released, {len(report.still_held)} still held; next: {_next(report)}",
+        )
     raise typer.Exit(1 if report.still_held or report.problems else 0)
 
 
-@quarantine_app.command("discard")
+def _next(report: "ReleaseReport") -> str:
+    if report.problems:
+        return "mend the sources named above, then the same command again"
+    if report.still_held:
+        return "mend the source, its mapping or the contract, then the same command again; or: omni quarantine discard"
+    return "omni run"
+
+
+@quarantine_app.command("discard", epilog=examples("omni quarantine discard 8a17bb0f3d2b --reason 'a test record'"))
 def discard(
     reason: ReasonOption,
     record_ids: IdsArgument = None,

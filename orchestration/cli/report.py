@@ -9,7 +9,7 @@ import typer
 from lakehouse.errors import ConfigurationError
 from lakehouse.partitions import InvalidPartition, Window, parse_day
 from lakehouse.settings import LakehouseSettings, load_settings
-from orchestration.cli.console import FromOption, ToOption, reported, say, window_of
+from orchestration.cli.console import FromOption, ToOption, examples, reported, say, window_of
 
 report_app = typer.Typer(
     invoke_without_command=True, help="Write what is safe, what is new and what stands in the way."
@@ -100,7 +100,7 @@ def _instant(since: str) -> datetime | None:
     return at.astimezone(UTC)
 
 
-@report_app.command("smoke")
+@report_app.command("smoke", epilog=examples("omni report smoke"))
 def smoke(
     output: Annotated[Path | None, typer.Option("--output", help="File; default: under OMNI_HOME/reports.")] = None,
 ) -> None:

@@ -11,7 +11,7 @@ from lakehouse.kinds import CHECKS, Severity
 from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import BRONZE, bronze
-from lakehouse.partitions import Window
+from lakehouse.partitions import Window, said_once
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
 from orchestration.graph.dagster_events import (
@@ -202,7 +202,8 @@ def _events(
             metadata={"days": len(items), "failed": bad},
         )
     if reasons and not is_dbt_next:
-        raise dg.Failure("; ".join(f"{load.asset} {partition}: {why}" for partition, why in sorted(reasons.items())))
+        said = said_once((load.asset, partition, why) for partition, why in sorted(reasons.items()))
+        raise dg.Failure("\n".join(f"{partitions}: {why}" for partitions, why in said))
 
 
 def _refused_by_all_checks(load: "LoadReport", checks: Mapping[str, Severity], run_id: str) -> list[CheckResult]:

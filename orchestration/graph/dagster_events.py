@@ -12,7 +12,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import AssetMaterializationPlannedData
 
 from lakehouse.ledger.evidence import CheckResult, Coverage, Materialization
-from lakehouse.partitions import ONE_DAY, parse_day
+from lakehouse.partitions import ONE_DAY, parse_day, said_once
 
 OWNERS = ["team:data-platform"]
 
@@ -66,7 +66,9 @@ def found_unfit(context: dg.AssetExecutionContext) -> list[str]:
     """The days that earlier steps of this run found unfit and left to a later one to fail for."""
     entries = context.instance.all_logs(context.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
     seen = [entry.asset_observation for entry in entries if entry.asset_observation]
-    return [f"{o.asset_key.to_user_string()} {o.partition}: {o.description}" for o in seen if _UNFIT in o.metadata]
+    found = [o for o in seen if _UNFIT in o.metadata]
+    said = said_once((o.asset_key.to_user_string(), str(o.partition), str(o.description)) for o in found)
+    return [f"{partitions}: {why}" for partitions, why in said]
 
 
 def done(asset: str) -> dg.MaterializeResult[Any]:

@@ -65,7 +65,7 @@ def build_dbt_assets(
         build.run()
         yield from _events(context, settings, graph, window)
         if problems := [*found_unfit(context), *build.problems]:
-            raise dg.Failure("; ".join(problems))
+            raise dg.Failure("\n".join(problems))
 
     return dbt_models
 

@@ -7,7 +7,7 @@ can still be built. Pure, over verdicts; `orchestration.graph.dbt_assets` runs t
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from lakehouse.partitions import WHOLE, contiguous_windows
+from lakehouse.partitions import WHOLE, said_once
 from orchestration.planning.steps import Step, Target, plan_steps
 from orchestration.readiness.gate import Gate
 from orchestration.readiness.verdicts import Verdict
@@ -70,9 +70,5 @@ def _obstacle(
 
 def held_back_lines(held_back: dict[Target, str]) -> Iterable[str]:
     """What is held back, the days of an asset with the same reason together."""
-    alike: dict[tuple[str, str], list[str]] = {}
-    for (asset, key), reason in sorted(held_back.items()):
-        alike.setdefault((asset, reason), []).append(key)
-    for (asset, reason), keys in alike.items():
-        days = ", ".join(map(str, contiguous_windows(keys))) if keys != [WHOLE] else ""
-        yield f"{asset} {days}".strip() + f" held back: {reason}"
+    said = said_once((asset, key, reason) for (asset, key), reason in sorted(held_back.items()))
+    return [f"{partitions} held back: {reason}" for partitions, reason in said]

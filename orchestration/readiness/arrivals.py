@@ -36,6 +36,13 @@ class Awaited:
         arrived = f", {few}" if self.records else ""
         return f"expected by {self.expectation}, due {due}{arrived}; owner {self.owner}"
 
+    @property
+    def on_any_day(self) -> str:
+        """The reason without its instant and without what has come."""
+        few = f"fewer than {self.min_records} records arrived" if self.records else "not arrived"
+        due = f"due, {few}" if self.is_due else "not due yet"
+        return f"{due}; owner {self.owner} ({self.expectation})"
+
 
 @dataclass(frozen=True, slots=True)
 class Late:

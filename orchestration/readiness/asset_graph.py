@@ -14,7 +14,7 @@ from lakehouse.contracts.check_definitions import check_definitions
 from lakehouse.contracts.model import Contract
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.dbt.declared import Declared
-from lakehouse.errors import ConfigurationError, OmniError
+from lakehouse.errors import ConfigurationError, OmniError, did_you_mean
 from lakehouse.kinds import Severity
 from lakehouse.ledger.inputs import Reach
 from lakehouse.namespaces import BRONZE, NAMESPACES
@@ -65,7 +65,8 @@ class AssetGraph:
         try:
             return self.nodes[name]
         except KeyError:
-            raise UnknownAsset(f"asset {name!r} is unknown; there are: {', '.join(self.nodes)}") from None
+            hint = did_you_mean(name, self.nodes)
+            raise UnknownAsset(f"asset {name!r} is unknown{hint}; there are: {', '.join(self.nodes)}") from None
 
 
 def load_asset_graph(settings: LakehouseSettings) -> AssetGraph:

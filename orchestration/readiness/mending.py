@@ -44,7 +44,8 @@ def next_command(verdict: Verdict) -> str | None:
         window = f" --partition {verdict.partition}" if verdict.partition else ""
         return f"mend what the check found, then: omni run{window}"
     if verdict.evidence.source_problems:
-        return "mend the source named above, then: omni run"
+        owners = f" (owner: {', '.join(verdict.evidence.source_owners)})" if verdict.evidence.source_owners else ""
+        return f"mend the source named above{owners}, then: omni run"
     return f"omni explain {verdict.name}"
 
 

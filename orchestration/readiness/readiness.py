@@ -64,6 +64,7 @@ class Readiness:
         self.warnings = undated_problems(ledger)
         """Asset → what is wrong with it that no partition can be blamed for."""
         declared = declarations(ledger)
+        self._owners = {each.manifest_id: each.owner for each in declared if each.owner}
         collections = {each.manifest_id: each.collection for each in declared}
         known = known_horizons(self.coverage, declared)
         scheduled = scheduled_days(expectations, known, now)
@@ -204,6 +205,7 @@ class Readiness:
         if accepted and not (accepted.current_logic == node.logic and node.logic_problem is None):
             accepted = None
         changed_inputs = self._changed_inputs(node, partition, item, coverage)
+        unreadable = [row for row in coverage if row.problem]
         reads_nothing = not (is_bronze or node.reach or partition)
         is_known = self._horizons[node.name].covers(partition) or changed_inputs or node.unknown_inputs or reads_nothing
         return PartitionEvidence(
@@ -218,7 +220,10 @@ class Readiness:
             redefined_checks=redefined,
             unchecked=node.unchecked,
             is_checked=is_bronze or node.unchecked is not None or "error" in node.checks.values(),
-            source_problems=tuple(sorted({row.problem for row in coverage if row.problem})) if coverage else (),
+            source_problems=tuple(sorted({row.problem for row in unreadable if row.problem})),
+            source_owners=tuple(
+                sorted({self._owners[m] for row in unreadable if (m := row.manifest_id) in self._owners})
+            ),
             changed_inputs=changed_inputs,
             changed_logic=None if accepted else changed_logic,
             acceptance=accepted,

@@ -4,23 +4,30 @@ Pure over verdicts. A partition that is not ready and has an upstream partition 
 unless its own check failed, its own source cannot be read or is unknown, or someone else has written it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from orchestration.readiness.mending import next_command
-from orchestration.readiness.verdicts import Status, Verdict
+from orchestration.readiness.verdicts import Status, Verdict, failed_reason
 
 
 @dataclass
 class RootCause:
-    """Partitions of one asset that are not ready for the same reasons."""
+    """Partitions of one asset that are not ready for the same reasons, but for instants and numbers of failures."""
 
     asset: str
     status: Status
-    reasons: tuple[str, ...]
+    alike: tuple[str, ...]
+    """Its reasons, without what differs from day to day."""
     verdicts: list[Verdict] = field(default_factory=list)
     waiting: int = 0
     """Partitions downstream that are not ready because of these."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """As the verdicts give them, where they all give the same."""
+        given = zip(*(verdict.reasons for verdict in self.verdicts), strict=True)
+        return tuple(said[0] if len({*said}) == 1 else alike for said, alike in zip(given, self.alike, strict=True))
 
     @property
     def partitions(self) -> list[str]:
@@ -59,13 +66,25 @@ def explain(verdicts: Iterable[Verdict]) -> tuple[list[RootCause], list[Waiting]
         if not verdict.is_problem:
             continue
         found = search.causes_of(verdict)
-        if not is_cause(verdict):
+        if not verdict.is_cause:
             group = waiting.setdefault(verdict.asset, Waiting(verdict.asset))
             group.partitions.append(verdict.partition)
             group.causes |= found
             for number in found:
                 search.causes[number - 1].waiting += 1
     return search.causes, list(waiting.values())
+
+
+def by_reason(causes: Sequence[RootCause]) -> list[tuple[list[RootCause], list[str]]]:
+    """Root causes for a person, each reason once: those that share it, and all reasons that these share."""
+    touched: dict[str, list[int]] = {}
+    for number, cause in enumerate(causes):
+        for reason in cause.reasons:
+            touched.setdefault(reason, []).append(number)
+    shared: dict[tuple[int, ...], list[str]] = {}
+    for reason, numbers in touched.items():
+        shared.setdefault(tuple(numbers), []).append(reason)
+    return [([causes[number] for number in numbers], reasons) for numbers, reasons in shared.items()]
 
 
 class _Search:
@@ -80,11 +99,11 @@ class _Search:
         key = (verdict.asset, verdict.partition)
         if key not in self._known:
             upstream = frozenset[int]().union(*map(self.causes_of, verdict.evidence.blockers))
-            self._known[key] = upstream | {self._add(verdict)} if is_cause(verdict) else upstream
+            self._known[key] = upstream | {self._add(verdict)} if verdict.is_cause else upstream
         return self._known[key]
 
     def _add(self, verdict: Verdict) -> int:
-        key = (verdict.asset, verdict.status, verdict.reasons)
+        key = (verdict.asset, verdict.status, _alike(verdict))
         if key not in self._numbers:
             self.causes.append(RootCause(*key))
             self._numbers[key] = len(self.causes)
@@ -92,8 +111,8 @@ class _Search:
         return self._numbers[key]
 
 
-def is_cause(verdict: Verdict) -> bool:
-    """Whether what is wrong with a partition does not only come from upstream."""
+def _alike(verdict: Verdict) -> tuple[str, ...]:
     evidence = verdict.evidence
-    has_bad_source = bool(evidence.source_problems or evidence.unknown_inputs or evidence.foreign_write)
-    return verdict.status is Status.FAILED or not evidence.blockers or has_bad_source
+    general = {each.reason: each.on_any_day for each in evidence.awaited}
+    general |= {failed_reason(each): f"check {each.check} failed" for each in evidence.failed_errors}
+    return tuple(general.get(reason, reason) for reason in verdict.reasons)

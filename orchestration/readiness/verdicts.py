@@ -57,6 +57,8 @@ class PartitionEvidence:
     """Why none is needed, in the words of the model."""
     source_problems: Sequence[str] = ()
     """Why source files that it needs cannot be read."""
+    source_owners: Sequence[str] = ()
+    """Who answers for these files."""
     changed_inputs: Sequence[str] = ()
     """What has changed since it was materialized: sources, upstream assets."""
     changed_logic: str | None = None
@@ -116,6 +118,13 @@ class Verdict:
         return self.status not in _NO_PROBLEM or bool(self.evidence.failed_errors)
 
     @property
+    def is_cause(self) -> bool:
+        """Whether what keeps it from being ready lies in itself, wherever else something does."""
+        evidence = self.evidence
+        has_bad_source = bool(evidence.source_problems or evidence.unknown_inputs or evidence.foreign_write)
+        return self.status is Status.FAILED or not evidence.blockers or has_bad_source
+
+    @property
     def is_void(self) -> bool:
         """Whether there is nothing to compute: nothing has come for it, and it holds nothing."""
         is_there = self.evidence.is_expected or self.evidence.holds_rows or self.evidence.is_uncomputed
@@ -155,6 +164,11 @@ def decide(evidence: PartitionEvidence) -> Verdict:
     return Verdict(evidence.asset, evidence.partition, status, reasons, evidence, is_mendable)
 
 
+def failed_reason(check: CheckResult) -> str:
+    """The reason that a failed check gives."""
+    return f"check {check.check} failed: {check.message}"
+
+
 _NO_PROBLEM = (*SAFE, Status.UNKNOWN, Status.PENDING)
 
 Findings = list[tuple[Status, str]]
@@ -192,7 +206,7 @@ def _missing(evidence: PartitionEvidence) -> Findings:
 
 
 def _failed(evidence: PartitionEvidence) -> Findings:
-    return [(Status.FAILED, f"check {check.check} failed: {check.message}") for check in evidence.failed_errors]
+    return [(Status.FAILED, failed_reason(check)) for check in evidence.failed_errors]
 
 
 def _unchecked(evidence: PartitionEvidence) -> Findings:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lakehouse.counted import counted
 from lakehouse.ledger.evidence import Coverage
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import Window, parse_day
@@ -35,7 +36,8 @@ def coverage_lines(ledger: Ledger, assets: Iterable[str], window: Window | None)
         days = list(_days(ledger, name, window))
         lines += [line for day in days for line in _day_lines(name, day)]
         span = f"{days[0].partition} to {days[-1].partition}" if days else "no days"
-        lines.append(f"{name}: {span}, {len(days)} days, {sum(day.records for day in days)} records expected")
+        records = counted(sum(day.records for day in days), "record")
+        lines.append(f"{name}: {span}, {counted(len(days), 'day')}, {records} expected")
         if mark := ledger.high_water_mark(name):
             lines.append(f"{name}: high-water mark {mark:%Y-%m-%dT%H:%M:%SZ}")
     return lines
@@ -69,6 +71,7 @@ def _days(ledger: Ledger, asset: str, window: Window | None) -> Iterator[_Day]:
 
 def _day_lines(asset: str, day: _Day) -> Iterator[str]:
     unread = f", {day.unread} of them not read" if day.unread else ""
-    yield f"{asset}  {day.partition}  {day.records:>9} records  {len(day.rows):>4} files{unread}"
+    records, files = counted(day.records, "record"), counted(len(day.rows), "file")
+    yield f"{asset}  {day.partition}  {records:>17}  {files:>10}{unread}"
     for problem in day.problems:
         yield f"    {problem}"

@@ -18,7 +18,6 @@ from lakehouse.settings import LakehouseSettings
 from loaders.manifests.expectation_files import expectations_on_record
 from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.readiness import Readiness
-from orchestration.readiness.root_causes import is_cause
 from orchestration.readiness.verdicts import Status, Verdict
 
 
@@ -155,7 +154,7 @@ def news(verdicts: Sequence[Verdict], said: Said | None) -> News:
         elif now is Standing.OVERDUE and then != Standing.OVERDUE:
             moved["overdue"].append(verdict)
         elif now is not Standing.SAFE and (then == Standing.SAFE or (now is Standing.WRONG and then not in _UNSAFE)):
-            moved["unsafe" if is_cause(verdict) else "waiting"].append(verdict)
+            moved["unsafe" if verdict.is_cause else "waiting"].append(verdict)
     kinds = ("unsafe", "waiting", "overdue", "safe_again", "arrived")
     return News(said.at if said else None, **{kind: _together(moved[kind]) for kind in kinds})
 

@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lakehouse.counted import counted
 from lakehouse.ledger.acceptances import AcceptedTogether, accepted_together
-from lakehouse.partitions import WHOLE
+from lakehouse.partitions import WHOLE, named
 from orchestration.readiness.asset_graph import AssetNode
 from orchestration.readiness.readiness import Readiness
-from orchestration.readiness.root_causes import explain
+from orchestration.readiness.root_causes import RootCause, Waiting, by_reason
 from orchestration.readiness.verdicts import Status, Verdict
 
 SYMBOLS: dict[Status, tuple[str, str]] = {
@@ -28,21 +29,27 @@ SYMBOLS: dict[Status, tuple[str, str]] = {
 """A letter each, so that the matrix reads without colour."""
 
 _LISTED = 10
+_NOTHING = (Status.EMPTY, Status.UNKNOWN)
+_WEEK = 7
 
 
 def print_matrix(console: Console, readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> None:
     """Print the matrix of some assets over some days, in blocks that fit the terminal, with its legend."""
     name_width = max(len(node.name) for node in nodes) + 2
     per_block = max(7, (console.width - name_width - 2) // 3)
-    for start in range(0, len(days), per_block):
-        block = days[start : start + per_block]
-        title = f"{block[0]} … {block[-1]}" if len(block) > 1 else block[0]
+    daily = [node.name for node in nodes if node.is_partitioned]
+    columns = _columns(readiness, days, daily) if daily else []
+    for start in range(0, len(columns), per_block):
+        block = columns[start : start + per_block]
+        shown = [day for day in block if day]
+        title = f"{shown[0]} … {shown[-1]}" if len(shown) > 1 else shown[0]
         table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
         table.add_column("", width=name_width, no_wrap=True)
-        for day in block:
-            table.add_column(day[8:], width=2, justify="right", no_wrap=True)
-        for name in (node.name for node in nodes if node.is_partitioned):
-            table.add_row(name, *(_symbol(readiness.verdict(name, day).status) for day in block))
+        for day in block:  # where days are left out, each says its month
+            head = "…" if day is None else day[8:] if None not in block else f"{day[5:7]}\n{day[8:]}"
+            table.add_column(head, width=2, justify="right", no_wrap=True)
+        for name in daily:
+            table.add_row(name, *("" if day is None else _symbol(readiness.verdict(name, day).status) for day in block))
         console.print(table)
     for name in (node.name for node in nodes if not node.is_partitioned):
         status = readiness.verdict(name, WHOLE).status
@@ -52,25 +59,40 @@ def print_matrix(console: Console, readiness: Readiness, days: list[str], nodes:
     console.print(Text("  ").join(_legend(readiness, days, nodes)))
 
 
-def print_problems(console: Console, verdicts: list[Verdict]) -> None:
-    """Print the root causes of what is not ready, alike ones together, and how many partitions wait for them."""
-    causes, waiting = explain(verdicts)
-    for cause in causes[:_LISTED]:
-        what = f"{cause.asset} {_listed(cause.partitions)}".strip()
-        verb = "is" if len(cause.verdicts) == 1 else "are"
-        console.print(Text.assemble(_symbol(cause.status), f" {what} {verb} {cause.status}"))
-        for reason in cause.reasons:
+def _columns(readiness: Readiness, days: list[str], assets: Sequence[str]) -> list[str | None]:
+    """The days to show, the first and the last among them; None stands for a week or more without anything."""
+    columns: list[str | None] = []
+    idle: list[str] = []
+    for day in days:
+        is_inner = day not in (days[0], days[-1])
+        if is_inner and all(readiness.verdict(asset, day).status in _NOTHING for asset in assets):
+            idle.append(day)
+        else:
+            columns += [None] if len(idle) >= _WEEK else idle
+            columns.append(day)
+            idle = []
+    return columns
+
+
+def print_causes(console: Console, causes: Sequence[RootCause], waiting: Sequence[Waiting]) -> None:
+    """Print the root causes of what is not ready, each reason once, and how many partitions wait for them."""
+    groups = by_reason(causes)
+    for members, reasons in groups[:_LISTED]:
+        for cause in members:
+            verb = "is" if len(cause.verdicts) == 1 else "are"
+            what = f" {named(cause.asset, cause.partitions)} {verb} {cause.status}"
+            console.print(Text.assemble(_symbol(cause.status), what))
+        for reason in reasons:
             console.print(Text(f"    {reason}"))
-        console.print(Text(f"    next: {cause.next_step}"))
-    if len(causes) > _LISTED:
-        console.print(f"… and {len(causes) - _LISTED} more causes; next: omni status --json")
+        # What mends a partition stands with its decisive reason.
+        for step in dict.fromkeys(cause.next_step for cause in members if cause.reasons[0] in reasons):
+            console.print(Text(f"    next: {step}"))
+    if (more := len(groups) - _LISTED) > 0:
+        console.print(f"… and {counted(more, 'more cause')}; next: omni status --json")
     if number := sum(len(group.partitions) for group in waiting):
-        console.print(Text.assemble(_symbol(Status.BLOCKED), f" {number} partitions downstream wait for these"))
-
-
-def _listed(partitions: list[str]) -> str:
-    more = len(partitions) - _LISTED
-    return ", ".join(partitions[:_LISTED]) + (f" and {more} more days" if more > 0 else "")
+        verb = "waits" if number == 1 else "wait"
+        what = f" {counted(number, 'partition')} downstream {verb} for these"
+        console.print(Text.assemble(_symbol(Status.BLOCKED), what))
 
 
 def print_awaited(console: Console, readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> None:

@@ -31,6 +31,15 @@ class Selection:
     """Only partitions in one of these states; none: whatever the window and the assets name."""
     with_downstream: bool = False
 
+    def refuse_unbounded(self) -> None:
+        """Refuse what names nothing.
+
+        Raises:
+            ConfigurationError: neither assets, nor days, nor states are named.
+        """
+        if not (self.assets or self.window or self.statuses):
+            raise ConfigurationError("a backfill is bounded; next: name assets, days, or --missing, --stale, --failed")
+
 
 @dataclass(frozen=True)
 class Touched:
@@ -63,8 +72,7 @@ def plan_backfill(readiness: Readiness, wanted: Selection) -> BackfillPlan:
         UnknownAsset: an asset is not declared.
         ConfigurationError: neither assets, nor days, nor states are named.
     """
-    if not (wanted.assets or wanted.window or wanted.statuses):
-        raise ConfigurationError("a backfill is bounded; next: name assets, days, or --missing, --stale, --failed")
+    wanted.refuse_unbounded()
     graph = readiness.graph
     named = [graph[name].name for name in wanted.assets] or list(graph.nodes)
     chosen = {(v.asset, v.partition) for name in named for v in _chosen(readiness, name, wanted)}
@@ -134,7 +142,9 @@ def find_unfinished(ledger: Ledger, backfill_id: str) -> Backfill:
         if each.id == backfill_id:
             return each
     known = ", ".join(each.id for each in unfinished) or "none"
-    raise ConfigurationError(f"backfill {backfill_id}: not among the unfinished ones ({known}); next: omni backfills")
+    raise ConfigurationError(
+        f"backfill {backfill_id}: not among the unfinished ones ({known}); next: omni backfill --list"
+    )
 
 
 def run_backfill(settings: LakehouseSettings, backfill: Backfill, progress: Callable[[str], None]) -> BackfillResult:

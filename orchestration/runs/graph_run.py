@@ -26,7 +26,7 @@ class RunResult:
     run_id: str
     succeeded: bool
     failures: list[str]
-    """Step and innermost cause."""
+    """Step and innermost cause, each line of it."""
 
 
 class GraphRunner:
@@ -65,7 +65,8 @@ class GraphRunner:
             asset_selection=[dg.AssetKey(name) for name in assets] if assets is not None else None,
             raise_on_error=False,
         )
-        failures = [f"{event.step_key}: {_cause(event)}" for event in result.get_step_failure_events()]
+        failed = [(event.step_key, _cause(event)) for event in result.get_step_failure_events()]
+        failures = [f"{step}: {line}" for step, cause in failed for line in cause.splitlines()]
         return RunResult(result.run_id, result.success, failures)
 
 

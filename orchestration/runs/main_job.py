@@ -8,12 +8,13 @@ tickets of a feed of documents. Nothing to mend: nothing is written.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lakehouse.counted import counted
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import refresh
 from orchestration.definitions import INGEST_ALL_JOB
 from orchestration.readiness.mending import windows_to_mend
-from orchestration.readiness.readiness import open_readiness
+from orchestration.readiness.readiness import Readiness, open_readiness
 from orchestration.runs.graph_run import GraphRunner
 
 
@@ -32,8 +33,7 @@ def run_main_job(settings: LakehouseSettings, window: Window | None, progress: C
     readiness = open_readiness(settings)
     windows = [window] if window else windows_to_mend(readiness)
     if not windows:
-        done = "nothing to do: every partition that can be computed is up to date; no data changed"
-        return RunOutcome([*problems, done], not problems)
+        return RunOutcome([*problems, _nothing_done(readiness)], not problems)
     runner = GraphRunner(settings, progress)
     results = [_run(runner, each, progress, reload_unchanged=window is not None) for each in windows]
     if window is None:
@@ -42,6 +42,15 @@ def run_main_job(settings: LakehouseSettings, window: Window | None, progress: C
         results += [_run(runner, each, progress, reload_unchanged=False) for each in more]
     lines = [line for found, _ in results for line in found]
     return RunOutcome([*problems, *lines], not problems and all(succeeded for _, succeeded in results))
+
+
+def _nothing_done(readiness: Readiness) -> str:
+    verdicts = (verdict for name in readiness.graph.nodes for verdict in readiness.verdicts(name).values())
+    left = sum(verdict.is_problem for verdict in verdicts)
+    if not left:
+        return "nothing to do: every partition that can be computed is up to date; no data changed"
+    what = f"{counted(left, 'partition')} {'is' if left == 1 else 'are'} not ready"
+    return f"{what}, and no run can mend that: below is why, and who can; no data changed"
 
 
 def _run(

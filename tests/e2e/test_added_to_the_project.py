@@ -154,7 +154,7 @@ def test_a_stranger_adds_two_assets_as_the_page_says(root, shell):
     expect(shell, draft_prices)
     path = drafted(root, "manifest-prices")
     path.write_text(filled(path, created_at="2026-05-01T12:00:00Z"), "utf-8")
-    assert "raw_price_lists: 1 partitions loaded" in expect(shell, load_prices)
+    assert "raw_price_lists: 1 partition loaded" in expect(shell, load_prices)
     expect(shell, start_prices)
 
     expect(shell, build)  # its run loads the mended record, and builds both

@@ -51,7 +51,7 @@ def loaded(lakehouse):
 
 def test_dlt_runs_verb_last_too_and_its_own_operations_show_the_last_run(loaded, tmp_path):
     again = loaded("dlt", "pipeline", "ticket_events", "run", "--partition", "2026-04-15")
-    assert again.returncode == 0 and "1 partitions loaded" in again.stdout
+    assert again.returncode == 0 and "1 partition loaded" in again.stdout
     elsewhere = loaded(
         "dlt", "pipeline", "run", "ticket_events", "--from", "2026-04-15", "--to", "2026-04-16", cwd=tmp_path
     )
@@ -59,7 +59,7 @@ def test_dlt_runs_verb_last_too_and_its_own_operations_show_the_last_run(loaded,
 
     preview = loaded("dlt", "pipeline", "run", "ticket_events", "--partition", "2026-04-16", "--dry-run")
     assert preview.returncode == 0
-    assert "raw_ticket_events 2026-04-16: 2 records from 1 files, 2 read before" in preview.stdout
+    assert "raw_ticket_events 2026-04-16: 2 records from 1 file, 2 read before" in preview.stdout
     failed = loaded("dlt", "pipeline", "ticket_events", "failed-jobs")
     assert failed.returncode == 0, failed.stderr
 
@@ -94,7 +94,7 @@ def test_dlt_loads_recordings_with_their_sidecars_and_refuses_one_whose_sidecar_
     (manifests / "a.txt").unlink()
     refused = lakehouse("dlt", "pipeline", "run", f"{modality}_snapshots", **own)
 
-    assert done.returncode == 0 and "1 partitions loaded" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "1 partition loaded" in done.stdout, done.stdout + done.stderr
     assert sorted(path.read_text() for path in objects) == ["recorded", "what is said"]
     assert refused.returncode == 1 and "a, transcript_object_path: no file at 'a.txt'" in refused.stdout
 
@@ -134,7 +134,7 @@ def test_a_backfill_is_bounded_and_planned_before_it_runs(loaded):
     ]
     assert "ticket_events" in {touched["asset"] for touched in plan["downstream"]}
     assert (unbounded.returncode, unknown.returncode) == (2, 2)
-    assert "a backfill is bounded" in unbounded.stderr and "next: omni backfills" in unknown.stderr
+    assert "a backfill is bounded" in unbounded.stderr and "next: omni backfill --list" in unknown.stderr
 
 
 def test_the_main_job_mends_everything_and_a_second_run_changes_nothing(loaded):

@@ -126,7 +126,7 @@ def test_check_tells_a_person_every_reason_and_the_way_in(omni, held_back):
         "    quarantine: pii_scan_status is suspected: personal data must be cleared at the source",
         f"    next: mend it and declare it in a new version of {MANIFEST}.json, or: omni manifests release {MANIFEST} "
         "a --reason WHY",
-        "1 manifests, 0 refused; sources: 1 quarantine",
+        "1 manifest, 0 refused; sources: 1 quarantine",
     ]
 
 
@@ -176,7 +176,7 @@ def test_explain_says_who_let_a_source_in_and_what_it_brought(omni, settings, de
     assert done.exit_code == 0
     assert lines[:2] == [f"a of {MANIFEST} ({MANIFEST}.json, batch batch-1)", "  warn: jsonl at a.jsonl"]
     assert lines[4].startswith("  released by kim on ") and lines[4].endswith(": cleared by legal")
-    assert lines[-1] == f"  {TICKET_EVENTS}: 1 records in 1 files on 1 days, 2026-04-15 to 2026-04-15"
+    assert lines[-1] == f"  {TICKET_EVENTS}: 1 record in 1 file on 1 day, 2026-04-15 to 2026-04-15"
 
 
 def test_a_lone_surrogate_in_the_ledger_is_shown_escaped_and_stands_in_no_command_s_way(omni, settings, declare):
@@ -194,7 +194,7 @@ def test_a_lone_surrogate_in_the_ledger_is_shown_escaped_and_stands_in_no_comman
     assert (listed.exit_code, explained.exit_code, loaded.exit_code) == (0, 0, 0)
     assert r"owner was \ud83d, is whole" in listed.stdout
     assert r"title was \ud83d, is whole" in listed.stdout
-    assert "raw_ticket_events: 1 partitions loaded" in loaded.stdout
+    assert "raw_ticket_events: 1 partition loaded" in loaded.stdout
 
 
 def test_explain_says_that_nothing_is_covered_and_refuses_a_source_that_nobody_declares(omni, held_back):
@@ -243,13 +243,14 @@ def test_a_released_source_loads_with_a_warning_until_its_manifest_changes(omni,
         ),
         pytest.param(
             [MANIFEST, "fine", "--reason", "why"],
-            f"error: {MANIFEST} fine is not in quarantine but accept (nothing stands against it)\n",
+            f"error: {MANIFEST} fine is not in quarantine but accept (nothing stands against it); next: omni run, "
+            "which loads it\n",
             id="accepted",
         ),
         pytest.param(
             ["manifest-tickets-20260501-002", "out", "--reason", "why"],
             "error: manifest-tickets-20260501-002 out is not in quarantine but reject (reject: license_tag is "
-            "unknown)\n",
+            "unknown); no word of a person lets it in; next: mend it, and declare it in a new version of its manifest\n",
             id="rejected",
         ),
     ],
@@ -318,7 +319,7 @@ def test_init_says_what_it_left_out_and_asks_for_no_licence_that_it_was_given(om
     (path,) = settings.manifests.glob("*.json")
     assert done.stdout == (
         "left out 3 that start with . or _: ..md, .git/, _SUCCESS\n"
-        f"wrote {path} with 1 sources\n"
+        f"wrote {path} with 1 source\n"
         "next: set metadata_status and pii_scan_status of each source; then: omni manifests check\n"
     )
     draft = json.loads(path.read_text())
@@ -368,9 +369,9 @@ def test_coverage_says_per_day_what_is_expected_and_why_something_is_not_known(c
 
     assert done.exit_code == 0
     assert done.stdout.splitlines() == [
-        "raw_ticket_events  2026-04-15          2 records     1 files",
+        "raw_ticket_events  2026-04-15          2 records      1 file",
         "raw_ticket_events  2026-04-16          2 records     2 files",
-        "raw_ticket_events  2026-04-17          0 records     1 files, 1 of them not read",
+        "raw_ticket_events  2026-04-17          0 records      1 file, 1 of them not read",
         f"    {GONE}",
         "raw_ticket_events: 2026-04-15 to 2026-04-17, 3 days, 4 records expected",
         "raw_ticket_events: high-water mark 2026-04-16T10:00:00Z",
@@ -378,6 +379,33 @@ def test_coverage_says_per_day_what_is_expected_and_why_something_is_not_known(c
     others = ("raw_audio_assets", "raw_doc_assets", "raw_video_assets")
     nothing = "".join(f"{name}: no days, 0 days, 0 records expected\n" for name in others)
     assert covered("coverage").stdout == done.stdout + nothing
+
+
+def test_a_run_that_can_mend_nothing_says_so_and_each_cause_once_with_its_owner(covered, settings):
+    (settings.manifests / "a.jsonl").write_text("")  # the day of c alone is left, and it is gone
+    (settings.manifests / "b.jsonl").write_text("")
+    ingest(settings)
+
+    done = covered("run")
+
+    assert done.exit_code == 1, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].endswith("not ready, and no run can mend that: below is why, and who can; no data changed")
+    assert [line for line in lines if GONE in line] == [f"    {GONE}"]
+    assert "    next: mend the source named above (owner: support), then: omni run" in lines
+    assert "up to date" not in done.stdout
+
+
+def test_a_check_that_fails_on_several_days_is_said_once(omni, settings, declare):
+    days = ("2026-04-01", "2026-04-02", "2026-04-04")
+    write_lines(settings.manifests / "a.jsonl", [ticket_event(n, day, surprise=1) for n, day in enumerate(days)])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+
+    done = omni("ingest")
+
+    (said,) = [line for line in done.stdout.splitlines() if "contract_drift" in line]
+    assert said.startswith(f"warning: {TICKET_EVENTS} 2026-04-01..2026-04-02, 2026-04-04 contract_drift: fields that ")
+    assert said.endswith(f"(on 2026-04-01; of another day: omni explain {TICKET_EVENTS} DAY)")
 
 
 def test_coverage_of_a_window_as_json_has_one_object_per_day_and_file(covered):
@@ -410,7 +438,10 @@ def test_coverage_ends_with_2_on_a_wrong_question(covered):
         "error: 'ticket_fact' is no Bronze asset; there are: raw_ticket_events, raw_audio_assets, raw_doc_assets, "
         "raw_video_assets; next: name one, or add it (docs/how-to/add_an_asset.md)\n"
     )
-    assert half.stderr == "error: a range needs both --from and --to\n"
+    assert (
+        half.stderr
+        == "error: --from 2026-04-16: a range needs both --from and --to; next: add --to DAY, or use --partition\n"
+    )
 
 
 def test_coverage_before_anything_was_admitted_ends_with_2(omni):
@@ -480,7 +511,7 @@ def test_seed_loader_run_by_two_processes_at_once_records_a_version_once(setting
     outputs = [process.communicate(timeout=120) for process in started]
 
     assert [process.returncode for process in started] == [0, 0], outputs
-    assert all(stdout.endswith("1 manifests, 0 refused; sources: 1 accept, 1 warn\n") for stdout, _ in outputs)
+    assert all(stdout.endswith("1 manifest, 0 refused; sources: 1 accept, 1 warn\n") for stdout, _ in outputs)
     (version,) = open_ledger(settings).manifest_versions()
     assert len(open_ledger(settings).source_admissions(version)) == 2
 

@@ -20,6 +20,7 @@ from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest
 from orchestration.cli import edits, main
+from orchestration.cli import status as status_command
 from orchestration.dbt_launcher.manifest import ensure_declared
 from orchestration.definitions import build_definitions
 from orchestration.graph.schedules import ARRIVALS_JOB
@@ -175,7 +176,7 @@ def test_an_acceptance_lets_an_older_logic_stand_for_this_edit_alone(lake, omni)
 
 
 def test_an_acceptance_is_shown_on_every_screen_until_it_is_taken_back(lake, omni, monkeypatch):
-    monkeypatch.setattr(main, "load_settings", lambda: lake)
+    monkeypatch.setattr(status_command, "load_settings", lambda: lake)
     logic = open_readiness(lake).graph["support_kpi_daily"].logic
     write(lake, t.materializations, {"logic": "another"}, asset="support_kpi_daily")
     omni("accept", "support_kpi_daily", "--reason", "<b>same</b> | rows", "--by", "ana")

@@ -19,7 +19,7 @@ from lakehouse.tables.digest import find_table
 from lakehouse.tables.filters import day_filter
 from lakehouse.upkeep.maintenance import _rewrite, maintain
 from loaders.ingest import ingest
-from orchestration.cli.maintenance import maintain_command
+from orchestration.cli.upkeep import maintain_command
 from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdicts import Status

@@ -26,7 +26,7 @@ from lakehouse.tables.digest import UnknownTable, content_digest, find_table
 from lakehouse.tables.objects import object_path
 from lakehouse.upkeep import maintenance
 from loaders.ingest import ingest, look_again, refresh
-from orchestration.cli import verify as verify_command
+from orchestration.cli import upkeep as verify_command
 from orchestration.cli.main import app
 from orchestration.dbt_launcher.process import run_dbt
 from orchestration.readiness.asset_graph import load_asset_graph
@@ -543,7 +543,7 @@ def test_the_command_answers_0_agree_1_disagree_2_error(lake, monkeypatch, tmp_p
 
     assert [r.exit_code for r in (agreed, unknown, wrong, as_json, absent)] == [0, 2, 1, 1, 2]
     assert "ledger and tables agree" in agreed.stdout
-    assert f"next: omni run --partition {ONE}" in wrong.stdout and "1 disagreements" in wrong.stdout
+    assert f"next: omni run --partition {ONE}" in wrong.stdout and "1 disagreement" in wrong.stdout
     assert [finding["code"] for finding in json.loads(as_json.stdout)["findings"]] == ["rows_differ"]
     assert not nowhere.home.exists()
 

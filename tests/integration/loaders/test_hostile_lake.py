@@ -105,7 +105,7 @@ def lake(tmp_path_factory, parsed_project):
 def test_a_good_source_is_loaded_beside_everything_else(lake):
     said = lake("ingest", "--partition", DAY)
 
-    assert "1 records read = 1 loaded" in said.output, said.output
+    assert "1 record read = 1 loaded" in said.output, said.output
 
 
 def test_every_bad_manifest_is_refused_by_its_own_name_and_the_command_ends_with_2(lake):

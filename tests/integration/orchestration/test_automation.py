@@ -296,7 +296,7 @@ def test_the_days_of_dagster_go_on_while_an_expectation_does(two_days):
 def test_status_names_what_is_due_and_what_is_not_yet_and_whose_it_is(two_days, monkeypatch):
     ingest(expect(two_days, until="2026-04-16"))
     expect(two_days, name="patient", since="2026-04-17", until="2026-04-17", due_after_hours=8784)
-    monkeypatch.setattr("orchestration.cli.main.load_settings", lambda: two_days)
+    monkeypatch.setattr("orchestration.cli.status.load_settings", lambda: two_days)
     monkeypatch.setattr("orchestration.readiness.readiness.datetime", Clock)
 
     lines = CliRunner().invoke(app, ["status", "--asset", "raw_ticket_events"]).output.splitlines()

@@ -26,7 +26,7 @@ def one_day(settings, declare, monkeypatch):
     write_lines(settings.manifests / "a.jsonl", [ticket_event(1)])
     declare(ticket_manifest([source("a", "a.jsonl")]))
     ingest(settings)
-    for module in ("main", "verdicts"):
+    for module in ("answers", "status"):
         monkeypatch.setattr(f"orchestration.cli.{module}.load_settings", lambda: settings)
     return settings
 

@@ -154,7 +154,7 @@ def test_broken_sources_are_root_causes_with_their_next_step(broken):
 
     late, gone = content.causes
     assert (gone.asset, gone.partitions) == ("raw_ticket_events", ["2026-04-16"])
-    assert gone.next_step == "mend the source named above, then: omni run"
+    assert gone.next_step == "mend the source named above (owner: support), then: omni run"
     assert any("matches no file any more" in reason for reason in gone.reasons)
     assert (late.status, late.next_step) == ("UNCHECKED", "omni run --partition 2026-04-15")
     branches = {branch.asset: branch for branch in every_branch(content.lineage)}

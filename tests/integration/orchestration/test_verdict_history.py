@@ -10,7 +10,7 @@ from lakehouse.ledger.as_of import ledger_as_of
 from lakehouse.ledger.ledger import open_ledger
 from loaders.ingest import ingest
 from loaders.manifests.expectation_files import expectations_on_record
-from orchestration.cli import verdicts as commands
+from orchestration.cli import answers as commands
 from orchestration.cli.main import app
 from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import Readiness, readiness_now

@@ -1,13 +1,22 @@
 """Partition keys and windows of days: values without I/O."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.errors import OmniError
-from lakehouse.partitions import InvalidPartition, Window, contiguous_windows, parse_day
+from lakehouse.partitions import (
+    WHOLE,
+    InvalidPartition,
+    Window,
+    contiguous_windows,
+    day_ranges,
+    named_day,
+    parse_day,
+    said_once,
+)
 
 DAYS = st.dates(date(2026, 2, 20), date(2026, 3, 20))
 KEYS = st.sets(DAYS.map(date.isoformat), max_size=20)
@@ -100,6 +109,40 @@ def test_a_window_that_holds_no_day_is_refused(end):
 def test_keys_in_the_wrong_order_make_no_window():
     with pytest.raises(InvalidPartition):
         Window.of_keys("2026-04-15", "2026-04-13")
+
+
+NOW = datetime(2026, 5, 1, 1, tzinfo=timezone(timedelta(hours=2)))  # in UTC it is still April
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("today", "2026-04-30"), ("yesterday", "2026-04-29"), ("2026-04-15", "2026-04-15")]
+)
+def test_today_and_yesterday_are_days_in_utc(typed, meant):
+    assert named_day(typed, NOW).isoformat() == meant
+
+
+def test_what_is_no_day_is_refused():
+    with pytest.raises(InvalidPartition, match="expected one UTC day such as 2026-04-15"):
+        named_day("tomorrow", NOW)
+
+
+def test_what_is_said_of_several_partitions_stands_once_with_their_ranges():
+    said = [
+        ("a", "2026-04-01", "gone"),
+        ("a", "2026-04-03", "gone"),
+        ("b", WHOLE, "gone"),
+        ("a", "2026-04-02", "gone"),
+        ("a", "2026-04-05", "late"),
+    ]
+
+    assert said_once(said) == [("a 2026-04-01..2026-04-03", "gone"), ("b", "gone"), ("a 2026-04-05", "late")]
+
+
+def test_more_ranges_than_a_person_reads_are_counted():
+    keys = [f"2026-04-{number:02}" for number in range(1, 16, 2)]
+
+    assert day_ranges(keys[:7]).endswith("2026-04-11 and 1 more range")
+    assert day_ranges(keys).endswith("2026-04-11 and 2 more ranges")
 
 
 def test_windows_sort_by_their_first_day():

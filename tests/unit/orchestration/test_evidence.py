@@ -3,19 +3,22 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 
 import pytest
 from jsonschema_rs import Draft202012Validator
+from rich.console import Console
 
-from lakehouse.ledger.evidence import RowCounts
+from lakehouse.ledger.evidence import CheckResult, RowCounts
 from lakehouse.ledger.history import changes
 from lakehouse.partitions import WHOLE, Window
 from lakehouse.settings import PROJECT_ROOT
 from orchestration.readiness.decisions import decide_use
-from orchestration.readiness.root_causes import explain
+from orchestration.readiness.root_causes import by_reason, explain
 from orchestration.readiness.verdicts import Status
 from orchestration.report.evidence import evidence_document, verdicts_on
-from tests.unit.orchestration.test_readiness import GRAPH, ONE, THREE, TWO, Lake, expectation
+from orchestration.report.verdict_table import print_matrix
+from tests.unit.orchestration.test_readiness import AT, GRAPH, ONE, THREE, TWO, Lake, expectation
 
 NOW = datetime(2026, 5, 2, 3, 4, 5, tzinfo=UTC)
 SCHEMA = json.loads((PROJECT_ROOT / "docs/reference/evidence.schema.json").read_text("utf-8"))
@@ -193,6 +196,73 @@ def test_root_causes_are_named_once_with_what_waits_for_them(lake):
         ("whole", [WHOLE], {1, 2}),
         ("report", [WHOLE], {1, 2}),
     ]
+
+
+def test_a_reason_that_partitions_of_several_states_share_is_said_once_with_all_of_them(lake):
+    lake.cover(ONE, TWO)
+    lake.load(ONE)
+    lake.cover(ONE, TWO, content="2", problem="the file is gone")
+
+    causes, _ = explain(v for v in verdicts_on(lake.read(), [ONE, TWO]) if v.asset == "raw")
+
+    groups = [([(c.status, c.partitions) for c in members], reasons) for members, reasons in by_reason(causes)]
+    assert groups == [
+        ([(Status.STALE, [ONE]), (Status.MISSING, [TWO])], ["the file is gone"]),
+        ([(Status.STALE, [ONE])], ["the coverage of its sources has changed since"]),
+    ]
+
+
+def test_days_that_fail_a_check_by_other_numbers_are_one_cause(lake):
+    lake.cover(ONE, TWO, THREE)
+    lake.load(ONE, TWO, THREE)
+    for day, message in ((ONE, "1 row lost"), (TWO, "2 rows lost"), (THREE, "2 rows lost")):
+        item = lake.ledger.current_materializations(["raw"])["raw", day]
+        lake.ledger.record_checks([CheckResult("raw", day, "sound", "error", False, message, item.id, AT, "run")])
+
+    readings = [verdicts_on(lake.read(), days) for days in ([ONE, TWO, THREE], [TWO, THREE])]
+    (several,), (alike,) = (explain(v for v in verdicts if v.asset == "raw")[0] for verdicts in readings)
+
+    assert (several.partitions, several.reasons) == ([ONE, TWO, THREE], ("check sound failed",))
+    assert alike.reasons == ("check sound failed: 2 rows lost",)
+
+
+def test_days_that_are_due_and_have_not_come_are_one_cause(lake):
+    lake.cover(ONE, TWO, THREE)
+    lake.load(ONE, TWO, THREE)
+    readiness = lake.read(expectation(until="2026-04-05"), now=datetime(2026, 4, 8, tzinfo=UTC))
+
+    causes, _ = explain(v for v in readiness.verdicts("raw").values() if v.is_problem)
+
+    found = [(c.status, c.partitions, c.reasons[0]) for c in causes]
+    assert found == [
+        (Status.MISSING, ["2026-04-04", "2026-04-05"], "due, not arrived; owner support (raw_daily)"),
+    ]
+
+
+def test_a_week_without_anything_is_one_column_and_says_in_which_month_its_neighbours_lie(lake):
+    days = Window.of_keys("2026-04-28", "2026-06-02").keys
+    lake.cover("2026-04-28", "2026-05-30", "2026-06-02")
+    lake.load("2026-04-28", "2026-05-30", "2026-06-02")
+    printed = StringIO()
+
+    print_matrix(Console(file=printed, width=80), lake.read(), days, [GRAPH["raw"]])
+
+    assert [line.split() for line in printed.getvalue().splitlines()[:4]] == [
+        ["2026-04-28", "…", "2026-06-02"],
+        ["04", "05", "05", "06", "06"],
+        ["28", "…", "30", "31", "01", "02"],
+        ["raw", "R", "R", "·", "·", "R"],
+    ]
+
+
+def test_six_days_are_not_folded(lake):
+    days = Window.of_keys("2026-04-01", "2026-04-08").keys
+    lake.cover(days[0], days[-1])
+    printed = StringIO()
+
+    print_matrix(Console(file=printed, width=80), lake.read(), days, [GRAPH["raw"]])
+
+    assert printed.getvalue().splitlines()[2].split() == ["raw", "M", *"······", "M"]
 
 
 def test_a_cause_outside_of_the_days_is_named_where_days_inside_wait_for_it(lake):
