@@ -12,8 +12,8 @@ from lakehouse.partitions import WHOLE, Window, contiguous_windows, parse_day
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Status, Verdict
 
-_BRIDGED_DAYS = 7
-"""Days on which nothing is expected cost nothing inside a range; a range of its own would cost a dbt process."""
+_BRIDGED_DAYS = 14
+"""So many safe days in a row are built again where they join two ranges: that costs less than a run of its own."""
 
 
 def next_command(verdict: Verdict) -> str | None:
@@ -56,13 +56,16 @@ def _leading_to(blocker: Verdict) -> str | None:
 
 
 def windows_to_mend(readiness: Readiness, before: Collection[str] = ()) -> list[Window]:
-    """Ranges of days that hold every partition that is not ready and can be mended, and no other that holds data.
+    """Ranges of days that hold every partition that is not ready and can be mended; as few as cost least.
 
-    Without those of the names in `before`: what a run was asked for already.
+    Safe days between them are inside; a day that no run can mend by itself is not. Without those of the names in
+    `before`: what a run was asked for already.
     """
     mendable = [verdict.partition for verdict in readiness.mendable() if verdict.name not in before]
     days = [key for key in mendable if key != WHOLE] or (readiness.days()[-1:] if mendable else [])
-    return contiguous_windows(days, apart=readiness.days_with_data(), bridged_days=_BRIDGED_DAYS)
+    verdicts = (verdict for name in readiness.graph.nodes for verdict in readiness.verdicts(name).values())
+    hopeless = {v.partition for v in verdicts if v.is_problem and v.is_cause and not v.is_mendable} - {WHOLE, *days}
+    return contiguous_windows(days, apart=hopeless, bridged_days=_BRIDGED_DAYS)
 
 
 def state_of(readiness: Readiness, window: Window) -> str:

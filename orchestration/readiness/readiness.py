@@ -101,14 +101,6 @@ class Readiness:
         """Every day that any asset has a verdict on."""
         return sorted({key for verdicts in self._verdicts.values() for key in verdicts if key != WHOLE})
 
-    def days_with_data(self) -> list[str]:
-        """Days on which any asset expects or holds anything."""
-        return [
-            key
-            for key in self.days()
-            if any(not verdicts[key].is_void for verdicts in self._verdicts.values() if key in verdicts)
-        ]
-
     def horizon(self, asset: str) -> Horizon:
         """The days of an asset that anything is known of.
 

@@ -369,7 +369,6 @@ def test_an_empty_day_that_was_written_changes_nothing(lake):
 
     assert lake.statuses(ONE, TWO, THREE) == before
     assert lake.read().days() == [ONE, TWO, THREE]
-    assert lake.read().days_with_data() == [ONE, THREE]
 
 
 def test_a_file_without_rows_for_a_day_expects_nothing_of_it(lake):
@@ -531,3 +530,27 @@ def test_a_failed_partition_is_mendable_once_its_sources_have_changed(lake):
     lake.cover(ONE, file="mended.jsonl")
 
     assert any(verdict.name == f"raw {ONE}" for verdict in lake.read().mendable())
+
+
+def test_scattered_days_are_mended_in_one_range_with_the_safe_days_between(lake):
+    days = [f"2026-04-{number:02}" for number in range(1, 21)]
+    lake.cover(*days)
+    lake.build_all(*days)
+    lake.cover("2026-04-01", "2026-04-08", "2026-04-20", content="2")
+
+    daily_alone = {"whole", "report", *(f"running {day}" for day in days)}
+    assert windows_to_mend(lake.read(), daily_alone) == [Window.of_keys("2026-04-01", "2026-04-20")]
+
+
+def test_a_day_that_no_run_can_mend_keeps_two_ranges_apart(lake):
+    lake.cover(ONE, TWO, THREE)
+    lake.load(ONE, TWO, THREE)
+    lake.check("raw", TWO, passed=False)
+
+    assert windows_to_mend(lake.read()) == [Window.of_keys(ONE, ONE), Window.of_keys(THREE, THREE)]
+
+
+def test_far_apart_days_are_ranges_of_their_own(lake):
+    lake.cover("2026-04-01", "2026-04-17")
+
+    assert [str(window) for window in windows_to_mend(lake.read())] == ["2026-04-01", "2026-04-17"]
