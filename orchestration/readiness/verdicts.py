@@ -32,6 +32,9 @@ class Status(StrEnum):
 SAFE = (Status.READY, Status.EMPTY)
 """What may be consumed."""
 
+NO_PROBLEM = (*SAFE, Status.UNKNOWN, Status.PENDING)
+"""Where nothing is wrong, unless a check has failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class PartitionEvidence:
@@ -115,7 +118,7 @@ class Verdict:
     @property
     def is_problem(self) -> bool:
         """Whether something is wrong: not that nothing is known of it, nor that it is not due yet."""
-        return self.status not in _NO_PROBLEM or bool(self.evidence.failed_errors)
+        return self.status not in NO_PROBLEM or bool(self.evidence.failed_errors)
 
     @property
     def is_cause(self) -> bool:
@@ -168,8 +171,6 @@ def failed_reason(check: CheckResult) -> str:
     """The reason that a failed check gives."""
     return f"check {check.check} failed: {check.message}"
 
-
-_NO_PROBLEM = (*SAFE, Status.UNKNOWN, Status.PENDING)
 
 Findings = list[tuple[Status, str]]
 

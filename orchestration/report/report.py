@@ -25,7 +25,7 @@ from orchestration.readiness.decisions import Decision, decision_on, failed_warn
 from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.root_causes import RootCause, explain
 from orchestration.readiness.verdict_json import check_results
-from orchestration.readiness.verdicts import SAFE, Status, Verdict
+from orchestration.readiness.verdicts import NO_PROBLEM, SAFE, Status, Verdict
 from orchestration.report.evidence import evidence_document, verdicts_on
 from orchestration.report.news import News, Said, news
 from orchestration.report.parts.conservation import KeptAsset, kept_asset
@@ -107,6 +107,12 @@ class Report:
     def not_ready(self) -> int:
         """Partitions where something is wrong: not those of which nothing is known, or that are not due yet."""
         return sum(verdict.is_problem for verdict in self.verdicts)
+
+    @property
+    def open(self) -> str:
+        """Partitions that are not safe though nothing is wrong, such as `84 unknown, 2 pending`."""
+        numbers = {status: sum(v.status is status and not v.is_problem for v in self.verdicts) for status in NO_PROBLEM}
+        return ", ".join(f"{n:,} {status.lower()}" for status, n in numbers.items() if n and status not in SAFE)
 
     @property
     def late(self) -> list[tuple[Verdict, Awaited]]:

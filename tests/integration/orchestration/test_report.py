@@ -17,6 +17,7 @@ from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.catalog import open_catalog
 from loaders.ingest import ingest, refresh
 from loaders.manifests.expectation_files import load_expectations
+from loaders.manifests.expectations import Expectation
 from orchestration.cli import main as main_command
 from orchestration.cli import report as report_command
 from orchestration.cli.main import app
@@ -226,9 +227,10 @@ def test_page_and_markdown_agree_with_the_command_to_the_digit(lake, request):
     assert content.evidence["partitions"] == verdicts and content.evidence["statuses"] == by_status
     reviewed = sum(n for (status, decision), n in sums.items() if decision == "manual_review" and status == "READY")
     assert ("Everything is ready" in page) is (safe + by_status["UNKNOWN"] == len(verdicts))
-    assert (f"Everything is ready to consume, {reviewed} partitions with a warning." in page) is (
-        lake == "filled_sample"
-    )
+    all_ready = f"Everything is ready to consume, {reviewed} partitions with a warning."
+    assert all((all_ready in each) is (lake == "filled_sample") for each in (page, text))
+    not_counted = f" Not counted: {by_status['UNKNOWN']} unknown."
+    assert all((not_counted in each) is (lake == "filled_sample") for each in (page, text))
 
 
 def test_a_page_tells_what_is_new_since_the_one_before(settings, declare):
@@ -283,6 +285,21 @@ def test_what_was_said_last_is_not_taken_from_a_file_that_somebody_broke(broken)
     done = omni(broken, "report")
 
     assert done.exit_code == 2 and "last_page.json: found JSONDecodeError" in done.stderr and "delete it" in done.stderr
+
+
+def test_a_day_that_is_not_due_is_not_called_ready(settings, declare):
+    write_lines(settings.manifests / "a.jsonl", [])
+    declare(ticket_manifest([source("a", "a.jsonl")]))
+    refresh(settings)
+    told = {"name": "tickets", "asset": "raw_ticket_events", "rhythm": "daily", "due_after_hours": 48, "owner": "desk"}
+    late = Expectation.model_validate_json(json.dumps({**told, "since": "2026-05-01", "until": "2026-05-01"}))
+
+    page, text, evidence = pages(settings, expectations=[late])
+
+    assert json.loads(evidence)["statuses"]["PENDING"] == 6
+    assert all("Nothing is ready yet. " in each and "Everything is ready" not in each for each in (page, text))
+    assert "6 pending." in page and "6 pending." in text
+    assert "expected by tickets, due 2026-05-04T00:00Z; owner desk" in page and "owed by" not in page
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
