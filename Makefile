@@ -29,7 +29,7 @@ faults: setup
 
 # Long trials by seed, such as PYTEST_ARGS="-k corruptions": a quarter of an hour each.
 soak: setup
-	OMNI_SOAK=1 $(BIN)/python -m pytest -n 2 -rP tests/soak tests/stateful tests/worlds tests/integration/loaders/test_typing.py $(PYTEST_ARGS)
+	OMNI_SOAK=1 $(BIN)/python -m pytest -n 2 -rP tests/soak tests/stateful tests/worlds tests/integration/loaders/test_typing.py tests/integration/test_documented_commands.py $(PYTEST_ARGS)
 
 # CPU ratios against a floor in the same run, such as BENCH_ARGS="--only coverage".
 bench: setup
