@@ -149,4 +149,4 @@ def test_the_sensor_and_a_run_tell_what_is_new(lake, sink, monkeypatch):
     monkeypatch.setattr(notifications, "notify", lambda settings: asked.append(settings) or "told")
     monkeypatch.setattr("orchestration.runs.main_job.run_main_job", lambda *_: RunOutcome(["done"], True))
     assert omni(lake, "run").stdout.splitlines()[-1] == "told"
-    assert asked == [lake]
+    assert [(each.home, each.notify) for each in asked] == [(lake.home, lake.notify)]

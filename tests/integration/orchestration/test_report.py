@@ -13,13 +13,11 @@ from typer.testing import CliRunner
 from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
-from lakehouse.settings import PROJECT_ROOT
+from lakehouse.settings import PROJECT_ROOT, load_settings
 from lakehouse.tables.catalog import open_catalog
 from loaders.ingest import ingest, refresh
 from loaders.manifests.expectation_files import load_expectations
 from loaders.manifests.expectations import Expectation
-from orchestration.cli import main as main_command
-from orchestration.cli import report as report_command
 from orchestration.cli.main import app
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.graph.partitions import range_tags
@@ -192,10 +190,15 @@ def test_before_any_admission_nothing_is_called_ready_or_empty(settings):
 # ── the numbers, and what is new ─────────────────────────────────────────────────────────────────────────────────────
 def omni(settings, *arguments):
     """What `omni` answers of a lakehouse."""
+    named = {"OMNI_HOME": str(settings.home), "OMNI_MANIFESTS": str(settings.manifests)}
+    named["OMNI_NOTIFY"] = " ".join(url.get_secret_value() for url in settings.notify)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (main_command, report_command):
-            patch.setattr(module, "load_settings", lambda: settings)
-        return CliRunner().invoke(app, arguments)
+        for name, value in named.items():
+            patch.setenv(name, value)
+        load_settings.cache_clear()
+        done = CliRunner().invoke(app, arguments)
+    load_settings.cache_clear()
+    return done
 
 
 @pytest.mark.parametrize("lake", ["filled_sample", "broken"])
@@ -394,10 +397,8 @@ def test_a_smoke_report_names_what_is_missing_failed_or_never_ran(settings, decl
     assert "| manifest directory | `the manifests` |" in text
 
 
-def test_a_lakehouse_that_dagster_never_saw_has_no_smoke_report(settings, monkeypatch):
-    monkeypatch.setattr(report_command, "load_settings", lambda: settings)
-
-    done = CliRunner().invoke(app, ["report", "smoke"])
+def test_a_lakehouse_that_dagster_never_saw_has_no_smoke_report(settings):
+    done = omni(settings, "report", "smoke")
 
     assert done.exit_code == 2 and "next: omni run" in done.stderr
     assert not settings.dagster_home.exists()

@@ -145,9 +145,13 @@ def test_text_is_readable_in_the_dark_and_on_paper(opened):
 
     ink, paper = contrast()
     assert ink > 600 and paper < 100
+    ink, paper = contrast("button.s-ready")
+    assert ink > 600 and paper < 300
     page.emulate_media(media="print", color_scheme="dark")
     ink, paper = contrast()
     assert ink < 100 and paper > 700
+    ink, paper = contrast("button.s-ready")
+    assert ink < 100 and paper > 600
     assert page.locator("nav").first.is_hidden()
     page.set_viewport_size(ViewportSize(width=1030, height=700))  # A4 across, without its margins
     assert page.evaluate(CUT) == []
