@@ -95,16 +95,23 @@ def ingest_command(partition: PartitionOption = None, from_: FromOption = None, 
 
 
 def ui_command(port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000) -> None:
-    """Open Dagster with the asset graph, on the instance that `omni run` writes to."""
+    """Open Dagster with the asset graph: what the ledger knows, whoever did the work."""
     import os
     import sys
 
     from orchestration.instance.home import dagster_environment
+    from orchestration.instance.mirror import mirror
+    from orchestration.instance.sqlite_events import open_instance
+    from orchestration.readiness.asset_graph import load_asset_graph
 
     with reported():
+        settings = load_settings()
+        environment = {**os.environ, **dagster_environment(settings)}
+        with open_instance(settings.dagster_home) as instance:
+            mirror(settings, load_asset_graph(settings), instance)
         command = [str(Path(sys.executable).with_name("dagster")), "dev", "--port", str(port)]
         os.chdir(PROJECT_ROOT)
-        os.execve(command[0], command, {**os.environ, **dagster_environment(load_settings())})
+        os.execve(command[0], command, environment)
 
 
 def digest_command(

@@ -1,4 +1,4 @@
-"""Evidence from the ledger as Dagster events, per partition: materializations with metadata, check evaluations."""
+"""What steps say in Dagster beside what the mirror shows: the checks of a run, and the days that it failed."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -11,43 +11,21 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.events import AssetMaterializationPlannedData
 
-from lakehouse.ledger.evidence import CheckResult, Coverage, Materialization
-from lakehouse.partitions import ONE_DAY, parse_day, said_once
+from lakehouse.ledger.evidence import CheckResult
+from orchestration.instance.mirror import Step
 
 OWNERS = ["team:data-platform"]
 
 WRITES = "lakehouse_writes"
 """Pool of the steps that write tables."""
 
-_UNFIT = "unfit"
-"""Metadata of the events of `unfit`, that tells them from other observations."""
+_REFUSED = "refused"
+"""Metadata of the events of `refused`, that tells them from other observations."""
+
+Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 
 _MOST_EVALUATIONS, _MOST_AT_ONCE = 400, 4_000
 """About 5 s of CPU: of events one by one, and where the storage takes many at once."""
-
-
-def materialized(item: Materialization, metadata: dict[str, Any], run_id: str) -> dg.AssetMaterialization:
-    """The event of one partition. Its data version is the ledger's: equal versions hold equal content.
-
-    What another run wrote and this one found unchanged has its event, too, and says so: without one Dagster draws the
-    day as failed where the run fails for another day, and a backfill that asked for it does not end.
-
-    It carries no code version: with one, but without the versions of all inputs, Dagster draws it as unsynced. What is
-    stale is the verdict's to say.
-    """
-    written = f"not written in this run: unchanged since run {item.run_id}" if item.run_id != run_id else None
-    return dg.AssetMaterialization(
-        item.asset,
-        description=written,
-        partition=item.partition or None,
-        metadata=metadata,
-        tags={"dagster/data_version": item.version},
-    )
-
-
-def nothing(asset: str, partition: str) -> dg.AssetMaterialization:
-    """The event of a day that was looked at and on which nothing is expected: a backfill that asked for it can end."""
-    return dg.AssetMaterialization(asset, partition=partition, description="nothing is expected on this day")
 
 
 def nothing_to_check(asset: str, partitions: Iterable[str], checks: Iterable[str], run_id: str) -> list[CheckResult]:
@@ -57,22 +35,21 @@ def nothing_to_check(asset: str, partitions: Iterable[str], checks: Iterable[str
     return [CheckResult(asset, day, check, "error", True, why, 0, now, run_id) for day, check in days_and_checks]
 
 
-def unfit(asset: str, partition: str, why: str) -> dg.AssetObservation:
-    """The event of a day that was refused, or written and found failing: Dagster keeps no message of a failed day."""
-    return dg.AssetObservation(asset, partition=partition, description=why, metadata={_UNFIT: why})
+def refused(asset: str, partition: str, why: str) -> dg.AssetObservation:
+    """The event of a day that was refused: Dagster keeps no message of a failed day."""
+    return dg.AssetObservation(asset, partition=partition, description=f"refused: {why}", metadata={_REFUSED: why})
 
 
-def found_unfit(context: dg.AssetExecutionContext) -> list[str]:
-    """The days that earlier steps of this run found unfit and left to a later one to fail for."""
-    entries = context.instance.all_logs(context.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+def days_refused(context: dg.AssetCheckExecutionContext, asset: str) -> dict[str, str]:
+    """The days of an asset that the step before has refused in this run, and why."""
+    entries = context.instance.all_logs(context.run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
     seen = [entry.asset_observation for entry in entries if entry.asset_observation]
-    found = [o for o in seen if _UNFIT in o.metadata]
-    said = said_once((o.asset_key.to_user_string(), str(o.partition), str(o.description)) for o in found)
-    return [f"{partitions}: {why}" for partitions, why in said]
+    mine = [each for each in seen if each.asset_key == dg.AssetKey(asset) and _REFUSED in each.metadata]
+    return {each.partition or "": str(each.metadata[_REFUSED].value) for each in mine}
 
 
 def done(asset: str) -> dg.MaterializeResult[Any]:
-    """The output of an asset whose partitions were reported one by one, so that what depends on it may run.
+    """The output of an asset whose partitions the mirror shows one by one, so that what depends on it may run.
 
     By itself a result marks every day of a range as materialized, also those on which there is nothing or that were
     refused. The key, which Dagster reads in the same place as it does for observable sources, keeps it from that. It is
@@ -81,23 +58,28 @@ def done(asset: str) -> dg.MaterializeResult[Any]:
     return dg.MaterializeResult(asset_key=asset, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
-def report_failed(context: dg.AssetExecutionContext, asset: str, partitions: Sequence[str]) -> None:
+def step_of(context: Context) -> Step:
+    """The step that runs."""
+    return Step(context.run.run_id, context.get_step_execution_context().step.key)
+
+
+def report_failed(context: Context, asset: str, partitions: Sequence[str]) -> None:
     """Let the partitions page draw partitions as failed: refused, or what was written did not pass its checks.
 
-    Dagster draws what a failed run planned and did not materialize; so it is planned once more. A later
-    materialization clears it. Not a public event, but no public one, of a failure or an observation, colours a day;
-    `test_graph` fails without it (a day that fails its check is drawn as failed).
+    Dagster draws what a failed run planned and did not materialize; so they are planned once more, after what the
+    mirror has shown of them. A later materialization clears it. Not a public event, but no public one, of a failure or
+    an observation, colours a day; `test_graph` fails without it (a day that fails its check is drawn as failed).
     """
     for partition in partitions:
         event = dg.DagsterEvent.build_asset_materialization_planned_event(
-            context.job_name,
-            context.get_step_execution_context().step.key,
+            context.run.job_name,
+            step_of(context).key,
             AssetMaterializationPlannedData(dg.AssetKey(asset), partition=partition),
         )
-        context.instance.report_dagster_event(event, run_id=context.run_id)
+        context.instance.report_dagster_event(event, run_id=context.run.run_id)
 
 
-def report_checks(context: dg.AssetExecutionContext, results: Sequence[CheckResult]) -> None:
+def report_checks(context: Context, results: Sequence[CheckResult]) -> None:
     """Record check results of single partitions in Dagster, as events of this run.
 
     An `AssetCheckResult` has no partition in a run over a range. A runless evaluation has one, but Dagster 1.13 takes
@@ -127,70 +109,15 @@ def report_checks(context: dg.AssetExecutionContext, results: Sequence[CheckResu
         )
         event = dg.DagsterEvent(
             event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
-            job_name=context.job_name,
+            job_name=context.run.job_name,
             event_specific_data=evaluation,
             message=f"{result.asset} {result.partition} {result.check}: {result.message or 'passed'}",
         )
         events.append(event)
-    report_events(context.instance, context.run_id, events)
+    report_events(context.instance, context.run.run_id, events)
 
 
-def partition_metadata(item: Materialization, table: str, coverage: Sequence[Coverage] = ()) -> dict[str, Any]:
-    """What a person asks of a partition: its rows, its batches, its snapshot, what it was built from, where to look.
-
-    Args:
-        item: What was written.
-        table: Identifier of its Iceberg table.
-        coverage: What the sources say of it.
-    """
-    rows = item.rows
-    first, last = [c.first_at for c in coverage if c.first_at], [c.last_at for c in coverage if c.last_at]
-    found: dict[str, Any] = {
-        "dagster/partition_row_count": rows.loaded,
-        "rows_expected": rows.expected,
-        "rows_read": rows.read,
-        "rows_loaded": rows.loaded,
-        "rows_deduplicated": rows.deduplicated,
-        "rows_quarantined": rows.quarantined,
-        "batch_ids": list(item.batch_ids),
-        "manifest_ids": list(item.manifest_ids),
-        "manifest_sha256": list(item.manifest_hashes),
-        "source_files": list(item.source_files),
-        "inputs": item.inputs,
-        "input_snapshots": {name: str(snapshot) for name, snapshot in item.read_snapshots.items()},
-        "run_id": item.run_id,
-        "iceberg_table": table,
-        "snapshot_id": str(item.readable_snapshot_id),
-        "look_at_snapshot": dg.MetadataValue.md(_reading_code(item, table)),
-        "version": item.version,
-        "forced": item.is_forced,
-        "committed_at": dg.MetadataValue.timestamp(item.committed_at),
-        "ask": f"omni ready {item.asset} {item.partition}".rstrip(),
-    }
-    if item.size_bytes is not None:
-        found["size_bytes"] = item.size_bytes
-    if item.started_at is not None:
-        found["seconds_from_start_to_commit"] = (item.committed_at - item.started_at).total_seconds()
-    if item.partition:
-        found["window"] = f"{item.partition}T00:00:00Z up to {parse_day(item.partition) + ONE_DAY}T00:00:00Z"
-    found = {name: value for name, value in found.items() if value not in ([], {})}
-    if first and last:
-        found["first_record_at"] = dg.MetadataValue.timestamp(min(first))
-        found["last_record_at"] = dg.MetadataValue.timestamp(max(last))
-    return found
-
-
-def _reading_code(item: Materialization, table: str) -> str:
-    """How to read a partition: by the snapshot that the ledger cites then, since the one of this event may expire."""
-    return (
-        "```python\nfrom lakehouse.tables.catalog import open_catalog\nfrom lakehouse.settings import load_settings\n"
-        "from orchestration.readiness.readiness import open_readiness\n\n"
-        f'item = open_readiness().materializations["{item.asset}", "{item.partition}"]\n'
-        f'open_catalog(load_settings()).load_table("{table}").scan(snapshot_id=item.readable_snapshot_id)\n```'
-    )
-
-
-def _targets(context: dg.AssetExecutionContext, results: Iterable[CheckResult]) -> dict[tuple[str, str], Target]:
+def _targets(context: Context, results: Iterable[CheckResult]) -> dict[tuple[str, str], Target]:
     """The last materialization of each partition that was checked, as Dagster knows it."""
     partitions: dict[str, set[str]] = {}
     for result in results:

@@ -10,24 +10,22 @@ from typing import Any
 
 import dagster as dg
 
-from lakehouse.ledger.evidence import CheckResult, Materialization
+from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import BRONZE
 from lakehouse.partitions import ONE_DAY, WHOLE, Window, parse_day
 from lakehouse.settings import LakehouseSettings
 from orchestration.dbt_launcher.process import DbtOutcome, Event, run_dbt
-from orchestration.graph.column_lineage import column_lineage
 from orchestration.graph.dagster_events import (
     WRITES,
     done,
-    found_unfit,
-    materialized,
     nothing_to_check,
-    partition_metadata,
     report_checks,
     report_failed,
+    step_of,
 )
 from orchestration.graph.dbt_specs import OmniDbtTranslator, model_specs
+from orchestration.instance.mirror import mirror
 from orchestration.planning.build_plan import BuildPlan, held_back_lines, plan_build
 from orchestration.planning.steps import Step
 from orchestration.readiness.asset_graph import AssetGraph
@@ -64,8 +62,9 @@ def build_dbt_assets(
         build = _Build(context, settings, graph, window, config.force)
         build.run()
         yield from _events(context, settings, graph, window)
-        if problems := [*found_unfit(context), *build.problems]:
-            raise dg.Failure("\n".join(problems))
+        mirror(settings, graph, context.instance, step_of(context))
+        if build.problems:
+            raise dg.Failure("\n".join(build.problems))
 
     return dbt_models
 
@@ -159,20 +158,9 @@ def _events(
     selected = {(key.asset_key.to_user_string(), key.name) for key in context.selected_asset_check_keys}
     current = ledger.current_materializations({*names, *(asset for asset, _ in selected)})
     checks = ledger.current_checks([item.id for item in current.values()])
-    written: dict[str, list[Materialization]] = {}
-    for name in [name for name in graph.nodes if name in names]:
-        keys = window.keys if window and graph[name].is_partitioned else [WHOLE]
-        items = [current[name, key] for key in keys if (name, key) in current]
-        if mine := [item for item in items if item.run_id == context.run_id]:
-            written[name] = mine
-    lineage = column_lineage(settings, written)
-    for name, items in written.items():
-        # The lineage is the table's, not the day's: Dagster reads it from the last event.
-        about_table = {"dagster/column_lineage": lineage[name]} if name in lineage else {}
-        table = f"{graph[name].layer}.{name}"
-        yield from (materialized(item, partition_metadata(item, table), context.run_id) for item in items[:-1])
-        yield materialized(items[-1], partition_metadata(items[-1], table) | about_table, context.run_id)
-        yield done(name)
+    mirror(settings, graph, context.instance, step_of(context), names)
+    written = {asset for (asset, _), item in current.items() if item.run_id == context.run_id}
+    yield from (done(name) for name in graph.nodes if name in names and name in written)
     inside = {*(window.keys if window else ()), WHOLE}
     # Of this run only: where dbt ended early, an older result says nothing of what was written now.
     own = (r for found in checks.values() for r in found if r.run_id == context.run_id and r.partition in inside)
@@ -182,8 +170,11 @@ def _events(
     for asset in names:
         failed = {r.partition for r in results if r.asset == asset and not r.passed and r.severity == "error"}
         report_failed(context, asset, sorted(failed - {WHOLE}))
+    readiness, days = readiness_now(settings, graph, ledger), window.keys if window else []
     for asset, check in sorted(selected):
-        yield from _check_events(asset, check, [r for r in results if (r.asset, r.check) == (asset, check)])
+        keys = days if graph[asset].is_partitioned else [WHOLE]
+        is_void = all(readiness.verdict(asset, key).is_void for key in keys)
+        yield _check_result(asset, check, [r for r in results if (r.asset, r.check) == (asset, check)], is_void)
 
 
 def _nothing_to_check(
@@ -203,12 +194,18 @@ def _nothing_to_check(
     return found
 
 
-def _check_events(asset: str, check: str, results: list[CheckResult]) -> Iterator[Any]:
-    """The result of one check over the run, which blocks downstream."""
+def _check_result(asset: str, check: str, results: list[CheckResult], is_void: bool) -> dg.AssetCheckResult:
+    """The result of one check over the run, which blocks downstream; one that has not run warns, unless on nothing."""
     if not results:
-        return
+        return dg.AssetCheckResult(
+            asset_key=asset,
+            check_name=check,
+            passed=is_void,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="nothing is expected on these days" if is_void else "has not run",
+        )
     failed = [f"{result.partition}: {result.message}".strip(": ") for result in results if not result.passed]
-    yield dg.AssetCheckResult(
+    return dg.AssetCheckResult(
         asset_key=asset,
         check_name=check,
         passed=not failed,

@@ -46,11 +46,12 @@ def model_specs(settings: LakehouseSettings, translator: "OmniDbtTranslator") ->
     """A spec for each model, with a reference to its SQL."""
     manifest = json.loads(ensure_dbt_manifest(settings).read_text("utf-8"))
     project = dbt_project(settings)
-    return [
+    specs = [
         translator.get_asset_spec(manifest, unique_id, project)
         for unique_id, node in manifest["nodes"].items()
         if node["resource_type"] == "model"
     ]
+    return [spec.replace_attributes(kinds={"dbt", "iceberg"}) for spec in specs]
 
 
 class OmniDbtTranslator(DagsterDbtTranslator):
@@ -79,8 +80,14 @@ class OmniDbtTranslator(DagsterDbtTranslator):
         return OWNERS
 
     def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
-        """The layer, beside dbt's own tags."""
-        return {**super().get_tags(dbt_resource_props), "layer": str(dbt_resource_props["schema"])}
+        """The layer and the engine, beside dbt's own tags."""
+        own = {"layer": str(dbt_resource_props["schema"]), "engine": "duckdb"}
+        return {**super().get_tags(dbt_resource_props), **own}
+
+    def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The Iceberg table that is written; in the engine's own database there is only a view of it."""
+        table = f"{dbt_resource_props['schema']}.{dbt_resource_props['name']}"
+        return {**super().get_metadata(dbt_resource_props), "dagster/table_name": table}
 
     def get_partitions_def(self, dbt_resource_props: Mapping[str, Any]) -> dg.PartitionsDefinition[str] | None:
         """The one daily definition, for models that are partitioned."""

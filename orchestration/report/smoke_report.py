@@ -20,14 +20,19 @@ from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.report.pages import code, instant, template_environment
 
 _MANIFESTS = "seed_manifests"
-_ROWS = ("dagster/partition_row_count", "rows_expected", "rows_read", "rows_deduplicated", "rows_quarantined")
-_EVERY = (*_ROWS, "run_id", "iceberg_table", "snapshot_id", "size_bytes", "version")
+_EVERY = (
+    *("dagster/partition_row_count", "rows_in", "rows_out", "written_by"),
+    *("run_id", "iceberg_table", "snapshot_id", "size_bytes", "version"),
+)
 EXPECTED_METADATA = {
     "manifests": (
         *("manifests", "sources", "batch_ids", "manifest_sha256"),
         *("coverage_from", "coverage_to", "arrivals"),
     ),
-    BRONZE: (*_EVERY, "batch_ids", "manifest_ids", "manifest_sha256"),
+    BRONZE: (
+        *(*_EVERY, "batch_ids", "manifest_ids", "manifest_sha256"),
+        *("rows_expected", "rows_deduplicated", "rows_quarantined"),
+    ),
     SILVER: (*_EVERY, "inputs"),
     GOLD: (*_EVERY, "inputs"),
 }

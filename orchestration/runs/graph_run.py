@@ -16,7 +16,12 @@ from orchestration.graph.dbt_assets import DBT_MODELS, BuildConfig
 from orchestration.graph.partitions import range_tags
 from orchestration.instance.home import dagster_environment
 from orchestration.instance.live_runs import LiveProcess, fail_dead_runs
+from orchestration.instance.mirror import mirror
 from orchestration.instance.sqlite_events import open_instance
+from orchestration.readiness.asset_graph import load_asset_graph
+
+_OF_THE_REPOSITORY = {".dagster/repository": "__repository__@orchestration.definitions"}
+"""Tag by which Dagster's pages count a run for a job of a code location: it gives it to the runs that it launches."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class GraphRunner:
         weakref.finalize(self, self._instance.dispose)  # at the end of the process at the latest
         fail_dead_runs(self._instance, settings.dagster_home)
         self._process = LiveProcess(settings.dagster_home)
+        self._settings, self._graph = settings, load_asset_graph(settings)
+        mirror(settings, self._graph, self._instance)
         definitions = build_definitions(settings, loggers={"progress": _progress_logger(progress)})
         self._job = definitions.resolve_job_def(INGEST_ALL_JOB)
 
@@ -60,11 +67,12 @@ class GraphRunner:
             configs = {name: c for name, c in configs.items() if name in assets or (name == DBT_MODELS and is_dbt)}
         result = self._job.execute_in_process(
             instance=self._instance,
-            tags={**self._process.tags, **(range_tags(window) if window else {}), **(tags or {})},
+            tags={**_OF_THE_REPOSITORY, **self._process.tags, **(range_tags(window) if window else {}), **(tags or {})},
             run_config=dg.RunConfig(ops=configs, loggers={"progress": {}}),
             asset_selection=[dg.AssetKey(name) for name in assets] if assets is not None else None,
             raise_on_error=False,
         )
+        mirror(self._settings, self._graph, self._instance)
         failed = [(event.step_key, _cause(event)) for event in result.get_step_failure_events()]
         failures = [f"{step}: {line}" for step, cause in failed for line in cause.splitlines()]
         return RunResult(result.run_id, result.success, failures)

@@ -14,8 +14,9 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Error, ViewportSize, expect, sync_playwright
 
+from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
-from loaders.ingest import refresh
+from loaders.ingest import ingest, refresh
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 from tests.e2e.servers import BIN, serving
 
@@ -32,7 +33,10 @@ STATUSES = """{ assetNodeOrError(assetKey: {path: ["raw_ticket_events"]}) { ... 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory, parsed_project):
-    """A good day, a day half of which cannot be read, a day whose file was gone before it was loaded; one document."""
+    """A good day, a day half of which cannot be read, a day whose file was gone before it was loaded; one document.
+
+    What Dagster ran of it, and a second document that was loaded without it.
+    """
     root = tmp_path_factory.mktemp("pages")
     settings = LakehouseSettings(home=root / "home", manifests=root / "manifests")
     bad = ticket_event(99, FAILED, status="nope")
@@ -40,7 +44,8 @@ def environment(tmp_path_factory, parsed_project):
     write_lines(settings.manifests / "b.jsonl", [ticket_event(16, MISSING)])
     (settings.manifests / "d.md").write_text("text")
     sources = [source("a", "a.jsonl"), source("b", "b.jsonl")]
-    for declared in (ticket_manifest(sources), document_manifest(GOOD, [source("d", "d.md", "other")])):
+    documents = [document_manifest(day, [source("d", "d.md", "other")]) for day in (GOOD, MISSING)]
+    for declared in (ticket_manifest(sources), *documents):
         (settings.manifests / f"{declared['manifest_id']}.json").write_text(json.dumps(declared))
     parsed_project.give_to(settings)
     refresh(settings)
@@ -48,6 +53,7 @@ def environment(tmp_path_factory, parsed_project):
     home = {"OMNI_HOME": str(settings.home), "OMNI_MANIFESTS": str(settings.manifests)}
     environment = {**os.environ, **home, "DAGSTER_HOME": str(settings.dagster_home)}
     omni(environment, "run", "--from", GOOD, "--to", FAILED)
+    ingest(settings, assets=["raw_doc_assets"], window=Window.of_keys(MISSING, MISSING))
     return environment
 
 
@@ -59,8 +65,8 @@ def omni(environment, *arguments):
 
 @pytest.fixture(scope="module")
 def server(environment):
-    """Address of a `dagster-webserver` over that lakehouse, started without naming a module."""
-    with serving(environment, "dagster-webserver") as address:
+    """Address of `omni ui` over that lakehouse."""
+    with serving(environment, "omni", "ui") as address:
         yield address
 
 
@@ -138,6 +144,37 @@ def test_a_check_says_on_which_day_it_failed(server, page):
     expect(page.get_by_text("of 2 records are held in quarantine").first).to_be_visible()
     page.get_by_text("Failed (1)").scroll_into_view_if_needed()
     keep(page, "check")
+
+
+def test_what_was_loaded_without_dagster_is_shown_with_who_wrote_it(server, page):
+    page.goto(f"{server}/assets/raw_doc_assets?view=partitions&partition={MISSING}")
+    expect(page.get_by_text("written_by").first).to_be_visible()
+    expect(page.get_by_text(re.compile("a load by dlt or omni ingest, .*: no run of this")).first).to_be_visible()
+
+
+def test_the_verdict_of_a_day_says_why_it_is_not_safe_and_what_to_type(server, page):
+    page.goto(f"{server}/assets/raw_ticket_events?view=checks&checkDetail=verdict")
+    page.get_by_role("tab", name="Partitions").last.click()
+    page.get_by_text(FAILED, exact=True).filter(visible=True).first.click()
+    expect(page.get_by_text(re.compile("FAILED: check quarantine_share failed")).first).to_be_visible()
+    expect(page.get_by_text(f"omni explain raw_ticket_events {FAILED}").first).to_be_visible()
+    expect(page.get_by_text("Failed (2)")).to_be_visible()
+    expect(page.get_by_text("Passed (1)")).to_be_visible()
+    keep(page, "verdict")
+
+
+def test_a_run_of_omni_counts_for_its_job(server, page):
+    run = ask(server, "{ runsOrError { ... on Runs { results { runId } } } }")["runsOrError"]["results"][-1]["runId"]
+    page.goto(f"{server}/locations/orchestration.definitions/jobs/ingest_all_job/runs")
+    expect(page.get_by_text(run[:8]).first).to_be_visible()
+
+
+def test_a_model_is_stored_as_an_iceberg_table_and_its_days_end_at_the_horizon(server, page):
+    page.goto(f"{server}/assets/support_kpi_daily")
+    expect(page.get_by_text("gold.support_kpi_daily", exact=True).first).to_be_visible()
+    expect(page.get_by_text(re.compile("iceberg", re.IGNORECASE)).first).to_be_visible()
+    page.goto(f"{server}/assets/support_kpi_daily?view=partitions")
+    expect(page.get_by_text("3 Partitions Selected")).to_be_visible()
 
 
 def test_the_report_says_what_the_command_says(environment, page, tmp_path):

@@ -25,7 +25,7 @@ from lakehouse.tables.filters import day_filter
 from lakehouse.upkeep.maintenance import _expire
 from lakehouse.upkeep.orphans import AgeRule
 from loaders.ingest import ingest
-from orchestration.graph.dagster_events import partition_metadata
+from orchestration.instance.partition_metadata import PartitionMetadata
 from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdict_json import verdict_json
 from tests.conftest import TICKET_EVENTS
@@ -56,7 +56,7 @@ def test_every_snapshot_that_is_offered_to_be_read_can_be_read(three_days):
     there = {str(snapshot.snapshot_id) for snapshot in table.snapshots()}
 
     told = [verdict_json(readiness.graph, verdict, {})["materialization"] for verdict in verdicts]
-    metadata = [partition_metadata(v.evidence.materialization, f"bronze.{TICKET_EVENTS}") for v in verdicts]
+    metadata = [PartitionMetadata(three_days, readiness).of(v.evidence.materialization, None) for v in verdicts]
 
     assert len({each["written_by_snapshot_id"] for each in told} - there) == 2  # these have expired
     assert {each["snapshot_id"] for each in (*told, *metadata)} == there
@@ -68,7 +68,8 @@ def test_every_snapshot_that_is_offered_to_be_read_can_be_read(three_days):
 
 def test_the_code_that_dagster_shows_still_reads_the_partition_after_its_snapshot_expired(three_days, monkeypatch):
     item = open_ledger(three_days).current_materializations()[TICKET_EVENTS, "2026-04-01"]
-    shown = partition_metadata(item, f"bronze.{TICKET_EVENTS}")["look_at_snapshot"].value
+    told = PartitionMetadata(three_days, open_readiness(three_days)).of(item, None)
+    shown = told["look_at_snapshot"].value
     maintained(three_days)
     monkeypatch.setenv("OMNI_HOME", str(three_days.home))
     load_settings.cache_clear()

@@ -25,7 +25,7 @@ from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.graph import retries
 from orchestration.graph.arrivals_sensor import ARRIVALS_SENSOR, RUN_KEY_TAG
 from orchestration.graph.partitions import daily_partitions, window_of_tags
-from orchestration.graph.schedules import ARRIVALS_JOB, DAILY_SCHEDULE
+from orchestration.graph.schedules import ARRIVALS_JOB, DAILY_SCHEDULE, MIRROR_SENSOR
 from orchestration.graph.verdict_checks import ACCEPTANCES_CHECK, ARRIVALS_CHECK, VERDICT_CHECKS, build_verdict_checks
 from orchestration.instance.home import dagster_environment
 from orchestration.instance.live_runs import LiveProcess, fail_dead_runs
@@ -162,13 +162,14 @@ def test_what_no_run_can_mend_is_not_asked_for_and_is_named(two_days, instance):
 
 
 # ── the schedules ────────────────────────────────────────────────────────────────────────────────────────────────────
-def test_everything_that_starts_by_itself_is_off_until_somebody_turns_it_on(two_days):
+def test_whatever_starts_a_run_by_itself_is_off_until_somebody_turns_it_on_and_the_mirror_is_on(two_days):
     repository = build_definitions(expect(two_days)).get_repository_def()
 
     sensors, schedules = repository.sensor_defs, repository.schedule_defs
     assert {each.name for each in schedules} == {DAILY_SCHEDULE, "maintenance_job_schedule", "arrivals_job_schedule"}
     assert {each.execution_timezone for each in schedules} == {"UTC"}
-    assert {each.default_status for each in sensors} == {dg.DefaultSensorStatus.STOPPED}
+    off, on = dg.DefaultSensorStatus.STOPPED, dg.DefaultSensorStatus.RUNNING
+    assert {each.name: each.default_status for each in sensors} == {ARRIVALS_SENSOR: off, MIRROR_SENSOR: on}
     assert {each.default_status for each in schedules} == {dg.DefaultScheduleStatus.STOPPED}
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from orchestration.graph.column_lineage import column_lineage
+from orchestration.instance.column_lineage import column_lineage
 from orchestration.readiness.asset_graph import load_asset_graph
 
 BACKLOG = "models/gold/support_backlog_daily.sql"
@@ -85,5 +85,5 @@ def test_a_model_whose_sql_cannot_be_read_has_no_lineage_and_the_others_have(lin
 
     assert list(found) == ["int_ticket_states__daily"]
     assert found["int_ticket_states__daily"]["ticket_id"] == [("ticket_events", "ticket_id")]
-    said = [record.args[0] for record in caplog.records if record.name == "orchestration.graph.column_lineage"]
+    said = [record.args[0] for record in caplog.records if record.name == "orchestration.instance.column_lineage"]
     assert said == ["support_backlog_daily", "ticket_fact"]

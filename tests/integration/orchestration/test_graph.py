@@ -14,10 +14,11 @@ from lakehouse.tables.digest import find_table
 from loaders.ingest import ingest, refresh
 from orchestration.definitions import INGEST_ALL_JOB, build_definitions
 from orchestration.graph.bronze_assets import LoadConfig
+from orchestration.graph.bronze_checks import checks_step
 from orchestration.graph.dbt_assets import BuildConfig
 from orchestration.graph.partitions import range_tags
 from orchestration.graph.verdict_checks import ARRIVALS_CHECK
-from orchestration.readiness.asset_graph import load_asset_graph
+from orchestration.instance.ledger_events import VERDICT_CHECK
 from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdicts import Status
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
@@ -77,10 +78,11 @@ def run_job(settings, instance, window, select=None, **configs):
     )
 
 
-def events(result, asset):
+def events(instance, result, asset):
     """The materialization events of a run, by day."""
-    found = [event for event in result.all_events if event.is_step_materialization]
-    return {event.partition: event.materialization for event in found if event.asset_key == dg.AssetKey(asset)}
+    logs = instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    found = [entry.asset_materialization for entry in logs if entry.dagster_event.asset_key == dg.AssetKey(asset)]
+    return {event.partition: event for event in found}
 
 
 def drawn_as_failed(instance, asset):
@@ -163,10 +165,12 @@ def test_a_range_run_leaves_every_partition_ready_with_its_own_metadata(three_da
     # So has a day on which nothing is expected, in Bronze's own checks and in dbt's: the graph counts a day without one.
     of_documents = [c.key for c in build_definitions(three_days).resolve_asset_graph().asset_check_nodes]
     of_documents = [key for key in of_documents if key.asset_key == dg.AssetKey("raw_doc_assets")]
-    of_documents.remove(dg.AssetCheckKey(dg.AssetKey("raw_doc_assets"), ARRIVALS_CHECK))  # of no run of these days
+    for of_no_run in (ARRIVALS_CHECK, VERDICT_CHECK):
+        of_documents.remove(dg.AssetCheckKey(dg.AssetKey("raw_doc_assets"), of_no_run))
     found = instance.event_log_storage.get_asset_check_partition_info(of_documents)
     drawn = {(i.check_key.name, i.partition_key): i.latest_execution_status.value for i in found if i.partition_key}
     assert drawn == {(key.name, day): "SUCCEEDED" for key in of_documents for day in loaded}
+    assert drawn_checks(instance, "raw_doc_assets", VERDICT_CHECK) == {"2026-04-15": "SUCCEEDED"}
     # As the models' SQL says: a class of ticket, and what depends on two columns.
     events = "ticket_events"
     assert upstream_columns(instance, "support_kpi_daily", "category") == {(events, "category")}
@@ -206,15 +210,20 @@ def test_a_refused_day_is_failed_with_its_refusal_has_no_event_and_holds_no_othe
     result = run_job(file_a_day, instance, DAYS)
 
     assert not result.success
+    held_back = failures(result)["dbt_models"]
+    assert "support_kpi_daily 2026-04-15 held back: " in held_back
     for asset, name in refused.items():
-        assert f"{asset} 2026-04-15: refused: " in failures(result)["dbt_models"]
-        assert name in failures(result)["dbt_models"]
-        assert events(result, asset).keys() == {"2026-04-14", "2026-04-16"}
+        why = failures(result)[checks_step(asset)]
+        assert f"{asset} 2026-04-15: refused: " in why and name in why
+        assert f"{asset} 2026-04-15: refused: " not in held_back
+        assert events(instance, result, asset).keys() == {"2026-04-14", "2026-04-16"}
         assert drawn_as_failed(instance, asset) == {"2026-04-15"}
         checked = {"2026-04-14": "SUCCEEDED", "2026-04-15": "FAILED", "2026-04-16": "SUCCEEDED"}
         assert drawn_checks(instance, asset, "conservation") == checked
+        assert drawn_checks(instance, asset, VERDICT_CHECK) == checked
         assert statuses(file_a_day, asset)["2026-04-15"] not in (Status.READY, Status.EMPTY)
-    assert "2026-04-15" not in {*events(result, "support_kpi_daily"), *events(result, "doc_change_feed")}
+    written = {*events(instance, result, "support_kpi_daily"), *events(instance, result, "doc_change_feed")}
+    assert "2026-04-15" not in written
     found = statuses(file_a_day, "support_kpi_daily")
     assert found == {"2026-04-14": Status.READY, "2026-04-15": Status.MISSING, "2026-04-16": Status.READY}
 
@@ -227,20 +236,21 @@ def test_a_refused_day_that_never_had_rows_fails_a_run_of_that_day_alone(file_a_
 
     assert not result.success
     for asset, name in refused.items():
-        assert name in failures(result)["dbt_models"]
-        assert events(result, asset) == {}
+        assert name in failures(result)[checks_step(asset)]
+        assert events(instance, result, asset) == {}
         assert drawn_as_failed(instance, asset) == {"2026-04-15"}
         assert drawn_checks(instance, asset, "conservation") == {"2026-04-15": "FAILED"}
 
 
 @pytest.mark.parametrize(("select", "is_forced"), [([DOCUMENTS, TICKETS, "ticket_events"], False), (None, True)])
 def test_a_refused_day_fails_a_run_in_which_nothing_is_held_back_for_it(file_a_day, select, is_forced):
-    name = spoil(file_a_day, DOCUMENTS)
+    name, instance = spoil(file_a_day, DOCUMENTS), dg.DagsterInstance.ephemeral()
 
-    result = run_job(file_a_day, dg.DagsterInstance.ephemeral(), DAYS, select, dbt_models=BuildConfig(force=is_forced))
+    result = run_job(file_a_day, instance, DAYS, select, dbt_models=BuildConfig(force=is_forced))
 
-    assert name in failures(result)["dbt_models"]
-    assert events(result, "ticket_events").keys() == set(DAYS.keys)
+    assert failures(result).keys() == {checks_step(DOCUMENTS)}
+    assert name in failures(result)[checks_step(DOCUMENTS)]
+    assert events(instance, result, "ticket_events").keys() == set(DAYS.keys)
 
 
 def test_the_good_days_beside_a_refused_one_are_tested_where_bronze_runs_alone(file_a_day):
@@ -252,11 +262,9 @@ def test_the_good_days_beside_a_refused_one_are_tested_where_bronze_runs_alone(f
     assert found == {"2026-04-14": Status.READY, "2026-04-15": Status.MISSING, "2026-04-16": Status.READY}
 
 
-def test_a_refused_day_fails_its_own_step_where_no_other_comes_after_it(file_a_day):
+def test_a_refused_day_fails_its_own_step_where_its_checks_are_not_asked_for(file_a_day):
     name, instance = spoil(file_a_day, TICKETS), dg.DagsterInstance.ephemeral()
-    checks = load_asset_graph(file_a_day)[TICKETS].loader_checks
-    own = dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(TICKETS), check) for check in checks))
-    job = dg.define_asset_job("only", dg.AssetSelection.assets(TICKETS).without_checks() | own)
+    job = dg.define_asset_job("only", dg.AssetSelection.assets(TICKETS).without_checks())
     definitions = dg.Definitions.merge(build_definitions(file_a_day), dg.Definitions(jobs=[job]))
 
     result = definitions.resolve_job_def("only").execute_in_process(
@@ -267,17 +275,22 @@ def test_a_refused_day_fails_its_own_step_where_no_other_comes_after_it(file_a_d
     assert drawn_as_failed(instance, TICKETS) == {"2026-04-15"}
 
 
-def test_the_event_of_a_day_that_was_found_unchanged_says_that_this_run_did_not_write_it(file_a_day):
+def test_a_day_that_a_failed_run_found_unchanged_has_the_event_of_the_run_that_wrote_it_and_is_not_drawn_as_failed(
+    file_a_day,
+):
     instance = dg.DagsterInstance.ephemeral()
     first = run_job(file_a_day, instance, DAYS, [TICKETS])
-    (file_a_day.manifests / "2026-04-15.jsonl.gz").write_bytes(zipped(ticket_event(99, "2026-04-15")))
+    spoil(file_a_day, TICKETS)
 
     again = run_job(file_a_day, instance, DAYS, [TICKETS], raw_ticket_events=LoadConfig(reload_unchanged=False))
 
-    assert {event.description for event in events(first, TICKETS).values()} == {None}
-    unchanged = f"not written in this run: unchanged since run {first.run_id}"
-    told = {day: event.description for day, event in events(again, TICKETS).items()}
-    assert told == {"2026-04-14": unchanged, "2026-04-15": None, "2026-04-16": unchanged}
+    assert (first.success, again.success) == (True, False)
+    assert events(instance, again, TICKETS) == {}
+    assert drawn_as_failed(instance, TICKETS) == {"2026-04-15"}
+    latest = instance.fetch_materializations(dg.AssetKey(TICKETS), limit=2).records
+    assert {(r.partition_key, r.run_id) for r in latest} == {
+        (day, first.run_id) for day in ("2026-04-14", "2026-04-16")
+    }
 
 
 def test_one_day_of_one_asset_touches_nothing_else_and_may_be_materialized_again(three_days, tmp_path):

@@ -376,9 +376,7 @@ def test_a_smoke_report_names_what_is_missing_failed_or_never_ran(settings, decl
         job = build_definitions(settings).resolve_job_def(INGEST_ALL_JOB)
         tags, chosen = range_tags(Window.of_keys("2026-04-15", "2026-04-16")), [dg.AssetKey("raw_ticket_events")]
         job.execute_in_process(instance=instance, tags=tags, asset_selection=chosen, raise_on_error=False)
-        lean = dg.AssetMaterialization(
-            "raw_doc_assets", partition="2026-04-15", metadata={"rows_read": 3, "version": ""}
-        )
+        lean = dg.AssetMaterialization("raw_doc_assets", partition="2026-04-15", metadata={"rows_in": 3, "version": ""})
         instance.report_runless_asset_event(lean)
 
     content = build_smoke_report(settings, load_asset_graph(settings), NOW)
@@ -388,7 +386,7 @@ def test_a_smoke_report_names_what_is_missing_failed_or_never_ran(settings, decl
     assert (of["raw_ticket_events"].events, of["raw_ticket_events"].told, of["raw_ticket_events"].missing) == (2, 1, {})
     results = {check.name: (check.result, len(check.failed)) for check in of["raw_ticket_events"].checks}
     assert results["quarantine_share"] == ("failed", 1) and results["conservation"] == ("passed", 0)
-    assert of["raw_doc_assets"].present == ["rows_read"] and of["raw_doc_assets"].missing["version"] == 1
+    assert of["raw_doc_assets"].present == ["rows_in"] and of["raw_doc_assets"].missing["version"] == 1
     assert {check.result for check in of["raw_doc_assets"].checks} == {"not run"}
     assert (of["ticket_fact"].events, of["ticket_fact"].present) == (0, [])
     text = smoke_markdown(content)

@@ -1,11 +1,13 @@
 """Many check evaluations at once in Dagster's own SQLite storage, against what Dagster writes one by one."""
 
+from datetime import UTC, datetime
 from threading import Event
 
 import dagster as dg
 import pytest
 from dagster_shared.serdes.errors import SerializationError
 
+from orchestration.instance.ledger_events import as_event
 from orchestration.instance.sqlite_events import open_instance, report_events, takes_many
 
 CHECKS = [dg.AssetCheckKey(dg.AssetKey("tickets"), name) for name in ("unique", "not_null")]
@@ -60,6 +62,32 @@ def test_what_is_recorded_at_once_reads_as_what_is_recorded_one_by_one(instance,
 
     assert recorded(instance, run_id) == expected
     assert expected[0]["unique", "2026-04-03"][0] == "FAILED" and len(expected[0]) == len(events)
+
+
+def test_materializations_recorded_at_once_read_as_those_recorded_one_by_one(instance, tmp_path_factory):
+    found = [dg.AssetMaterialization("tickets", partition=day, tags={"dagster/data_version": day}) for day in DAYS]
+    made = [as_event(each, "job", None) for each in found]
+    times = [datetime(2026, 5, day, tzinfo=UTC) for day in range(1, len(DAYS) + 1)]
+    report_events(instance, "", made, times)
+
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("other"))) as other:
+        for event, at in zip(made, times, strict=True):
+            other.report_dagster_event(event, run_id="", timestamp=at.timestamp())
+        expected = materialized(other)
+
+    assert materialized(instance) == expected
+    assert expected[0] == dict.fromkeys(DAYS) | {day: {"dagster/data_version": day} for day in DAYS}
+
+
+def materialized(instance):
+    """What the pages of an asset read: versions, times, the last event, that there is such an asset."""
+    key, kind = dg.AssetKey("tickets"), dg.DagsterEventType.ASSET_MATERIALIZATION
+    storage = instance.event_log_storage
+    versions = storage.get_latest_tags_by_partition(key, kind, ["dagster/data_version"])
+    records = [(r.storage_id, r.partition_key, r.timestamp) for r in storage.fetch_materializations(key, 100).records]
+    (asset,) = storage.get_asset_records([key])
+    last = asset.asset_entry.last_materialization
+    return versions, records, last.dagster_event.partition, instance.all_asset_keys(), instance.all_logs("")[-1].run_id
 
 
 def test_later_runs_and_other_processes_go_on_writing(instance):

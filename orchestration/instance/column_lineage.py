@@ -2,7 +2,7 @@
 
 As dagster-dbt does for a run of dbt that it starts itself (`dbt.process` says why it does not).
 
-Called by `orchestration.graph.dbt_assets` after a build, never while definitions load: sqlglot takes about 0.15 s a
+Called by `orchestration.instance.mirror` after a build, never while definitions load: sqlglot takes about 0.15 s a
 model. What was found is kept beside dbt's manifest, until the model, what it reads, or a macro changes.
 """
 
