@@ -40,7 +40,7 @@ NOT_RUN = {
     "it starts a server",
 }
 DAYS = {"start_at": "2026-04-14T00:00:00Z", "end_at": "2026-04-17T00:00:00Z"}
-BUILDS = re.compile(r"omni (?:run|verify --deep|backfill (?!.*--dry-run))|dbt (?:build|show|run-operation)")
+BUILDS = re.compile(r"omni (?:run|verify --deep|backfill (?!.*--(?:dry-run|list)))|dbt (?:build|show|run-operation)")
 PRINTED = list(
     dict.fromkeys(
         command
