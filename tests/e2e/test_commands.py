@@ -105,7 +105,7 @@ def test_ready_answers_0_ready_1_not_ready_2_error(loaded, tmp_path):
     unchecked = loaded("omni", "ready", "raw_ticket_events", "2026-04-15", "--json", cwd=tmp_path)
     missing = loaded("omni", "ready", "ticket_events", "2026-04-15", "2026-04-16", "--wait", "0.1")
     unknown = loaded("omni", "ready", "nope", "2026-04-15")
-    no_day = loaded("omni", "ready", "raw_ticket_events", "yesterday")
+    no_day = loaded("omni", "ready", "raw_ticket_events", "the other day")
 
     assert [r.returncode for r in (empty, beyond, unchecked, missing, unknown, no_day)] == [0, 1, 1, 1, 2, 2]
     assert "raw_ticket_events 2026-04-17: UNKNOWN" in beyond.stdout
