@@ -536,7 +536,7 @@ def test_scattered_days_are_mended_in_one_range_with_the_safe_days_between(lake)
     days = [f"2026-04-{number:02}" for number in range(1, 21)]
     lake.cover(*days)
     lake.build_all(*days)
-    lake.cover("2026-04-01", "2026-04-08", "2026-04-20", content="2")
+    lake.cover("2026-04-01", "2026-04-08", "2026-04-20", file="late.jsonl")
 
     daily_alone = {"whole", "report", *(f"running {day}" for day in days)}
     assert windows_to_mend(lake.read(), daily_alone) == [Window.of_keys("2026-04-01", "2026-04-20")]
