@@ -210,5 +210,5 @@ app.add_typer(
     name="report",
     rich_help_panel=_DAILY,
     short_help="Write a page to keep or to send.",
-    epilog=examples("omni report", "omni report --output reports"),
+    epilog=examples("omni report", "omni report --since yesterday --format md --output -"),
 )

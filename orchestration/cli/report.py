@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.partitions import InvalidPartition, Window, parse_day
+from lakehouse.partitions import InvalidPartition, Window, named_day
 from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.cli.console import FromOption, ToOption, examples, reported, say, window_of
 
@@ -85,17 +85,18 @@ def _instant(since: str) -> datetime | None:
     """
     if since == LAST:
         return None
+    now = datetime.now(UTC)
     try:
-        at = datetime.combine(parse_day(since), time(), UTC)
+        at = datetime.combine(named_day(since, now), time(), UTC)
     except InvalidPartition:
         try:
             at = datetime.fromisoformat(since)
         except ValueError:
             at = None
-    if at is None or at.tzinfo is None or at > datetime.now(UTC):
+    if at is None or at.tzinfo is None or at > now:
         raise ConfigurationError(
-            f"--since {since}: expected last, a UTC day such as 2026-05-01, or an instant with its offset such as "
-            "2026-05-01T06:00:00Z, that is past"
+            f"--since {since}: expected last, a UTC day (2026-05-01, today, yesterday), or an instant with its offset "
+            "(2026-05-01T06:00:00Z), that is past"
         )
     return at.astimezone(UTC)
 
