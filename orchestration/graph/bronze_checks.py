@@ -47,7 +47,7 @@ def build_bronze_checks(
         chosen = {key.name: severities[key.name] for key in context.selected_asset_check_keys}
         refused = days_refused(context, name)
         results = [
-            *_found(settings, name, days, chosen, context.run.run_id),
+            *_found(settings, name, [day for day in days if day not in refused], chosen, context.run.run_id),
             *_of_refused(name, refused, chosen, context.run.run_id),
         ]
         report_checks(context, results)

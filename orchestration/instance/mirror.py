@@ -198,9 +198,10 @@ class _Pass:
         return _Event(run.run_id if run else _NO_RUN, item.committed_at, item.rows.loaded > 0, what)
 
     def _planned_in_vain(self, asset: str, lacking: Collection[str]) -> Iterator[_Event]:
-        """Days that a run planned and rightly did not write: Dagster draws them as failed where the run fails.
+        """Days that a run planned and rightly did not write: Dagster draws them as failed where the run has failed.
 
-        They are what they were: their event is shown once more, under the run that wrote them; or that there is none.
+        They are what they were: their event is shown once more, under the run that wrote them. Of a day on which there
+        is nothing the run itself says so: a backfill that asked for it can end.
         """
         storage, items = self._instance.event_log_storage, self._items.get(asset, {})
         planned = storage.get_latest_asset_partition_materialization_attempts_without_materializations(
@@ -208,12 +209,12 @@ class _Pass:
         )
         for key, (run_id, _) in sorted(planned.items()):
             verdict, run = self._readiness.verdict(asset, key), self._run(run_id)
-            is_over = run is not None and (run.is_finished or (self._step and self._step.run_id == run_id))
-            if key in lacking or not is_over or not (verdict.is_ready or verdict.is_void):
+            if run is None or key in lacking or not (verdict.is_ready or verdict.is_void):
                 continue
-            if key in items:
+            has_failed = run.status is dg.DagsterRunStatus.FAILURE
+            if key in items and has_failed:
                 yield self._written(items[key], {})
-            else:
+            elif key not in items and (has_failed or (self._step and self._step.run_id == run_id)):
                 yield _Event(run_id, datetime.now(UTC), False, nothing(verdict))
 
     def _shown_by_one_that_was_killed(self, kept: Mirrored, new: Mapping[str, Materialization]) -> set[str]:

@@ -19,6 +19,8 @@ from orchestration.graph.dbt_assets import BuildConfig
 from orchestration.graph.partitions import range_tags
 from orchestration.graph.verdict_checks import ARRIVALS_CHECK
 from orchestration.instance.ledger_events import VERDICT_CHECK
+from orchestration.instance.mirror import mirror
+from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.readiness.readiness import open_readiness
 from orchestration.readiness.verdicts import Status
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
@@ -283,6 +285,7 @@ def test_a_day_that_a_failed_run_found_unchanged_has_the_event_of_the_run_that_w
     spoil(file_a_day, TICKETS)
 
     again = run_job(file_a_day, instance, DAYS, [TICKETS], raw_ticket_events=LoadConfig(reload_unchanged=False))
+    mirror(file_a_day, load_asset_graph(file_a_day), instance)
 
     assert (first.success, again.success) == (True, False)
     assert events(instance, again, TICKETS) == {}
