@@ -33,10 +33,7 @@ def read_mirrored(instance: dg.DagsterInstance, assets: Collection[str]) -> dict
 
 
 def keep_mirrored(instance: dg.DagsterInstance, mirrored: Collection[Mirrored]) -> None:
-    """Keep it for the next mirror, all of it or nothing."""
-    kept = {
-        _KEY + each.asset: json.dumps({"position": each.position, "written": each.written, "verdicts": each.verdicts})
-        for each in mirrored
-    }
-    if kept:
-        instance.daemon_cursor_storage.set_cursor_values(kept)
+    """Keep it for the next mirror, one by one: of several at once Dagster 1.13 loses those that are new."""
+    for each in mirrored:
+        kept = {"position": each.position, "written": each.written, "verdicts": each.verdicts}
+        instance.daemon_cursor_storage.set_cursor_values({_KEY + each.asset: json.dumps(kept)})

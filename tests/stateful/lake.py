@@ -300,7 +300,7 @@ def without_dlt() -> Iterator[None]:
     files: Any = pipelines._Staging._files
     with (
         patch.object(pipelines, "dlt", SimpleNamespace(pipeline=Carrier)),
-        patch.object(pipelines, "bronze", lambda sink: sink),
+        patch.object(pipelines, "BronzeDestination", lambda sink: sink),
         patch.object(pipelines._Staging, "source", files),
     ):
         yield

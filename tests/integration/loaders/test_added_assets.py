@@ -13,7 +13,7 @@ from loaders.ingest import ingest
 from orchestration.definitions import build_definitions
 from orchestration.readiness import open_readiness
 from tests.conftest import source, ticket_manifest, write_lines
-from tests.e2e.test_add_an_asset import FILES
+from tests.e2e.test_added_to_the_project import FILES
 from tests.integration.loaders.test_bronze import rows
 
 CHATS, PRICES = "raw_chat_messages", "raw_price_lists"

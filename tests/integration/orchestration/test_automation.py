@@ -120,7 +120,7 @@ def test_a_day_before_those_that_dagster_has_loaded_waits_for_a_reload_and_holds
     reloaded, _ = look(two_days, instance)
 
     assert windows(held) == ["2026-04-14..2026-04-15"]
-    assert windows(reloaded) == ["2026-04-03", "2026-04-14..2026-04-15"]
+    assert windows(reloaded) == ["2026-04-03..2026-04-15"]  # the safe days between cost less than a second run
 
 
 def test_a_state_is_asked_for_once_even_if_its_run_failed_and_again_once_a_file_changes(two_days, instance):
@@ -391,7 +391,7 @@ def test_a_failed_check_is_not_tried_again(two_days, instance):
     result = run_bronze(build_definitions(two_days).resolve_job_def(INGEST_ALL_JOB), instance)
 
     failed = [each.check_name for each in result.get_asset_check_evaluations() if not each.passed]
-    assert failed == ["quarantine_share"]
+    assert failed == ["quarantine_share", "verdict"]
     assert count(result, dg.DagsterEventType.STEP_RESTARTED) == 0
 
 

@@ -5,10 +5,8 @@ from collections import Counter
 import dagster as dg
 import pytest
 
-from lakehouse.ledger.ledger import open_ledger
 from loaders.ingest import ingest, refresh
 from orchestration.definitions import build_definitions
-from orchestration.graph.partitions import daily_partitions
 from orchestration.graph.schedules import MIRROR_SENSOR
 from orchestration.instance import mirror as mirroring
 from orchestration.instance.ledger_events import VERDICT_CHECK
@@ -150,12 +148,11 @@ def test_a_person_who_executes_the_verdict_of_a_day_is_answered_in_that_run_and_
     two_days, instance
 ):
     shown(two_days, instance)
-    definitions = build_definitions(two_days)
-    asked = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(TICKET_EVENTS), VERDICT_CHECK))
-    job = dg.define_asset_job("ask", selection=asked, partitions_def=daily_partitions(two_days, open_ledger(two_days)))
-    definitions = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
+    asked = dg.AssetCheckKey(dg.AssetKey(TICKET_EVENTS), VERDICT_CHECK)
+    whole = build_definitions(two_days).resolve_implicit_global_asset_job_def()  # what the page runs
+    job = whole.get_subset(asset_check_selection={asked})
 
-    result = definitions.resolve_job_def("ask").execute_in_process(instance=instance, partition_key="2026-04-15")
+    result = job.execute_in_process(instance=instance, partition_key="2026-04-15")
 
     (evaluation,) = result.get_asset_check_evaluations()
     assert result.success and not evaluation.passed

@@ -17,7 +17,7 @@ from orchestration.readiness.readiness import Readiness, readiness_now
 from orchestration.readiness.verdicts import Status
 from orchestration.report.verdict_history import verdict_history
 from tests.conftest import source, write_lines
-from tests.e2e.test_add_an_asset import FILES
+from tests.e2e.test_added_to_the_project import FILES
 from tests.integration.loaders.test_added_assets import CHATS, manifest, message
 
 DAY = "2026-04-15"

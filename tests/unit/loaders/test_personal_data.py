@@ -13,7 +13,7 @@ MODELS = PROJECT_ROOT / "dbt_project" / "models"
 def columns(layer: str) -> dict[tuple[str, str], dict[str, Any]]:
     """(model, column) → what its YAML says; contracts are enforced, so the tables have these columns and no others."""
     files: list[Path] = sorted((MODELS / layer).glob("*.yml"))
-    models = [model for file in files for model in yaml.safe_load(file.read_text("utf-8"))["models"]]
+    models = [model for file in files for model in yaml.safe_load(file.read_text("utf-8")).get("models", [])]
     return {(model["name"], column["name"]): column for model in models for column in model["columns"]}
 
 
