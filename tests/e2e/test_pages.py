@@ -154,6 +154,7 @@ def test_what_was_loaded_without_dagster_is_shown_with_who_wrote_it(server, page
 
 def test_the_verdict_of_a_day_says_why_it_is_not_safe_and_what_to_type(server, page):
     page.goto(f"{server}/assets/raw_ticket_events?view=checks&checkDetail=verdict")
+    expect(page.get_by_role("tab", name="Partitions")).to_have_count(2)  # the asset's, and the check's
     page.get_by_role("tab", name="Partitions").last.click()
     page.get_by_text(FAILED, exact=True).filter(visible=True).first.click()
     expect(page.get_by_text(re.compile("FAILED: check quarantine_share failed")).first).to_be_visible()
