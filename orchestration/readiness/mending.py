@@ -58,14 +58,18 @@ def _leading_to(blocker: Verdict) -> str | None:
 def windows_to_mend(readiness: Readiness, before: Collection[str] = ()) -> list[Window]:
     """Ranges of days that hold every partition that is not ready and can be mended; as few as cost least.
 
-    Safe days between them are inside; a day that no run can mend by itself is not. Without those of the names in
-    `before`: what a run was asked for already.
+    Safe days between them are inside; a day that no run can mend by itself is not, nor one that a person let stand as
+    an older logic computed it. Without those of the names in `before`: what a run was asked for already.
     """
     mendable = [verdict.partition for verdict in readiness.mendable() if verdict.name not in before]
     days = [key for key in mendable if key != WHOLE] or (readiness.days()[-1:] if mendable else [])
     verdicts = (verdict for name in readiness.graph.nodes for verdict in readiness.verdicts(name).values())
-    hopeless = {v.partition for v in verdicts if v.is_problem and v.is_cause and not v.is_mendable} - {WHOLE, *days}
-    return contiguous_windows(days, apart=hopeless, bridged_days=_BRIDGED_DAYS)
+    apart = {v.partition for v in verdicts if v.evidence.acceptance or _is_hopeless(v)} - {WHOLE, *days}
+    return contiguous_windows(days, apart=apart, bridged_days=_BRIDGED_DAYS)
+
+
+def _is_hopeless(verdict: Verdict) -> bool:
+    return verdict.is_problem and verdict.is_cause and not verdict.is_mendable
 
 
 def state_of(readiness: Readiness, window: Window) -> str:

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from lakehouse.ledger.acceptances import Acceptance, record_acceptances
 from lakehouse.ledger.evidence import (
     CheckResult,
     Coverage,
@@ -548,6 +550,20 @@ def test_a_day_that_no_run_can_mend_keeps_two_ranges_apart(lake):
     lake.check("raw", TWO, passed=False)
 
     assert windows_to_mend(lake.read()) == [Window.of_keys(ONE, ONE), Window.of_keys(THREE, THREE)]
+
+
+def test_a_day_that_a_person_let_stand_is_not_computed_again_beside_others(lake):
+    lake.cover(ONE, TWO, THREE)
+    lake.build_all(ONE, TWO, THREE)
+    item = lake.ledger.current_materializations(["daily"])["daily", TWO]
+    word = Acceptance(item.id, "daily", TWO, item.logic, "edited", "the same rows", "ana", AT)
+    record_acceptances(lake.ledger, [word])
+    edited = {name: replace(node, logic="edited") if name == "daily" else node for name, node in GRAPH.nodes.items()}
+    above = {"whole", "report", *(f"running {day}" for day in (ONE, TWO, THREE))}
+
+    windows = windows_to_mend(Readiness(AssetGraph(edited), lake.ledger, NOW, []), above)
+
+    assert windows == [Window.of_keys(ONE, ONE), Window.of_keys(THREE, THREE)]
 
 
 def test_far_apart_days_are_ranges_of_their_own(lake):
