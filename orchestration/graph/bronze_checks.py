@@ -74,14 +74,19 @@ def build_bronze_checks(
 def _found(
     settings: LakehouseSettings, asset: str, days: list[str], checks: Mapping[str, Severity], run_id: str
 ) -> Iterator[CheckResult]:
-    """What the ledger has on these days; and that there is nothing to check, where nothing is expected."""
-    ledger = open_ledger(settings)
+    """What the ledger has on these days: nothing of one that was not loaded, or not looked at, which has not passed."""
+    ledger, now = open_ledger(settings), datetime.now(UTC)
     current, coverage = ledger.current_materializations([asset]), ledger.coverage(asset)
-    items = [current[asset, day].id for day in days if (asset, day) in current]
-    for results in ledger.current_checks(items).values():
-        yield from (result for result in results if result.check in checks)
-    empty = [day for day in days if (asset, day) not in current and (asset, day) not in coverage]
-    yield from nothing_to_check(asset, empty, checks, run_id)
+    ids = {day: current[asset, day].id for day in days if (asset, day) in current}
+    results = ledger.current_checks(ids.values())
+    for day in days:
+        if day not in ids and (asset, day) not in coverage:
+            yield from nothing_to_check(asset, [day], checks, run_id)
+            continue
+        seen = {result.check: result for result in results.get(ids.get(day, 0), ())}
+        for check, severity in checks.items():
+            has_not_run = CheckResult(asset, day, check, severity, False, "has not run", 0, now, run_id)
+            yield seen.get(check, has_not_run)
 
 
 def _of_refused(

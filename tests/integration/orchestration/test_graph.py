@@ -266,6 +266,18 @@ def test_the_good_days_beside_a_refused_one_are_tested_where_bronze_runs_alone(f
     assert found == {"2026-04-14": Status.READY, "2026-04-15": Status.MISSING, "2026-04-16": Status.READY}
 
 
+def test_a_check_that_is_asked_of_a_day_that_was_never_loaded_has_not_passed(three_days):
+    key = dg.AssetCheckKey(dg.AssetKey(TICKETS), "conservation")
+    whole = build_definitions(three_days).resolve_implicit_global_asset_job_def()
+    asked = whole.get_subset(asset_check_selection={key})
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = asked.execute_in_process(instance=instance, partition_key="2026-04-15", raise_on_error=False)
+
+    assert "2026-04-15: has not run" in failures(result)[checks_step(TICKETS)]
+    assert [each.passed for each in result.get_asset_check_evaluations()] == [False]
+
+
 def test_a_refused_day_fails_its_own_step_where_its_checks_are_not_asked_for(file_a_day):
     name, instance = spoil(file_a_day, TICKETS), dg.DagsterInstance.ephemeral()
     job = dg.define_asset_job("only", dg.AssetSelection.assets(TICKETS).without_checks())
