@@ -2,7 +2,8 @@
 
 Of each partition its current materialization, once, under the run that wrote it (or none, of what dlt or dbt wrote
 outside of Dagster), at the time of its commit; and its verdict, as the check `verdict`, whenever that is another one.
-What was shown is kept (`mirrored`): a mirror with nothing new writes nothing, and one that was killed goes on.
+What was shown is kept (`mirrored`): a mirror with nothing new writes nothing, one that was killed goes on, and what was
+deleted in Dagster is shown again.
 
 Called at the start of `omni ui` and of each run in this process, by the steps of the graph, and by a sensor.
 """
@@ -12,7 +13,7 @@ import hashlib
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -142,15 +143,19 @@ class _Pass:
 
     def _unshown(self, kept: Mirrored) -> list[_Event]:
         """What is to be shown of an asset, the latest day with rows last: Dagster's pages begin with that."""
-        items = self._items.get(kept.asset, {})
-        new = {key: item for key, item in items.items() if kept.written.get(key) != item.id}
+        items, there = self._items.get(kept.asset, {}), self._latest(kept.asset)
+        # What was shown may be gone: Dagster's pages wipe assets, and delete runs with their events.
+        gone = {key for key, item in items.items() if kept.written.get(key) == item.id and key not in there}
+        new = {key: item for key, item in items.items() if kept.written.get(key) != item.id or key in gone}
         kept.written |= {key: item.id for key, item in new.items()}
         lacking = set(new) - self._shown_by_one_that_was_killed(kept, new)
         ordered = sorted((items[key] for key in lacking), key=lambda item: (item.rows.loaded > 0, item.partition))
         events = list(self._planned_in_vain(kept.asset, lacking))
         for number, item in enumerate(ordered, 1):
             about_table = self._metadata.lineage(kept.asset) if number == len(ordered) else {}
-            events.append(self._written(item, about_table))
+            event = self._written(item, about_table)
+            # Of a wiped asset Dagster shows nothing from before.
+            events.append(replace(event, at=datetime.now(UTC)) if item.partition in gone else event)
         return events
 
     def show_verdicts(self, mirrored: Iterable[Mirrored]) -> int:

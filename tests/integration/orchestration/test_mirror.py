@@ -110,6 +110,21 @@ def test_a_mirror_that_was_killed_goes_on_and_shows_nothing_twice(two_days, inst
     assert (again.materializations, shown(two_days, instance)) == (0, Shown(0, 0))
 
 
+def test_what_was_deleted_in_dagster_is_shown_again(two_days, instance):
+    before = shown(two_days, instance)
+    instance.wipe_assets([dg.AssetKey(TICKET_EVENTS)])
+    assert events(instance, TICKET_EVENTS) == []
+
+    again = shown(two_days, instance)
+
+    assert again.materializations == before.materializations == len(events(instance, TICKET_EVENTS)) == 2
+    assert {day: is_there for day, (_, is_there) in drawn(instance, TICKET_EVENTS).items()} == {
+        "2026-04-14": True,
+        "2026-04-15": True,
+    }
+    assert shown(two_days, instance) == Shown(0, 0)
+
+
 def test_the_verdict_follows_the_ledger_without_a_run(two_days, instance, declare):
     shown(two_days, instance)
     unchecked = verdict_of(instance, TICKET_EVENTS, "2026-04-15")
