@@ -114,6 +114,28 @@ class Window:
         return str(self.first) if last == self.first else f"{self.first}..{last}"
 
 
+def typed_window(partition: str | None, first: str | None, last: str | None) -> Window | None:
+    """The window that a person types as `--partition`, or as `--from` and `--to`; None where nothing is typed.
+
+    Raises:
+        InvalidPartition: they contradict each other, or name no days.
+    """
+    if partition and (first or last):
+        raise InvalidPartition("--partition names one day; next: leave out --from and --to")
+    if partition:
+        return Window.of_keys(partition, partition)
+    if first and last:
+        if last < first:
+            raise InvalidPartition(f"--from {first} --to {last}: --to lies before --from; next: exchange them")
+        return Window.of_keys(first, last)
+    if first or last:
+        typed, other = (f"--from {first}", "--to") if first else (f"--to {last}", "--from")
+        raise InvalidPartition(
+            f"{typed}: a range needs both --from and --to; next: add {other} DAY, or use --partition"
+        )
+    return None
+
+
 def lies_within(partition: str, window: Window | None) -> bool:
     """Whether a partition is a day of a window; what is no day lies within every one."""
     is_day = partition[:1].isdigit()

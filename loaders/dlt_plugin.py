@@ -19,7 +19,7 @@ from dlt.common.runtime.run_context import RunContext
 
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import OmniError
-from lakehouse.partitions import ONE_DAY, Window, named_day
+from lakehouse.partitions import Window, named_day, typed_window
 from lakehouse.settings import PROJECT_ROOT, load_settings
 from lakehouse.unicode_text import escaped
 
@@ -73,13 +73,9 @@ def _run(names: list[str], args: argparse.Namespace) -> bool:
 
 
 def _window(args: argparse.Namespace) -> Window | None:
-    if bool(args.first) != bool(args.last) or (args.partition and args.first):
-        raise OmniError("expected --partition DAY, or both --from DAY and --to DAY, or neither")
     now = datetime.now(UTC)
-    typed = [named_day(text, now) for text in (args.first or args.partition, args.last or args.partition) if text]
-    if typed and typed[1] < typed[0]:
-        raise OmniError(f"--from {args.first} --to {args.last}: --to lies before --from; next: exchange them")
-    return Window(typed[0], typed[1] + ONE_DAY) if typed else None
+    typed = (text and named_day(text, now).isoformat() for text in (args.partition, args.first, args.last))
+    return typed_window(*typed)
 
 
 @plugins.hookimpl(specname="plug_cli")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lakehouse.counted import counted
-from lakehouse.partitions import named, said_once
+from lakehouse.partitions import named, said_once, typed_window
 from lakehouse.settings import load_settings
 from orchestration.cli.console import (
     FromOption,
@@ -20,7 +20,6 @@ from orchestration.cli.console import (
     reported,
     say,
     show_progress,
-    window_of,
 )
 
 if TYPE_CHECKING:  # SQLAlchemy and the engines are opened by what is typed rightly
@@ -64,7 +63,7 @@ def backfill_command(
         if listed:
             _print_backfills(as_json)
             return
-        window = window_of(partition, from_, to)
+        window = typed_window(partition, from_, to)
         from orchestration.readiness.asset_graph import load_asset_graph
         from orchestration.readiness.readiness import readiness_now
         from orchestration.readiness.verdicts import Status

@@ -1,4 +1,4 @@
-"""What all commands share: consoles, errors as one line, settings and windows from options, the filled ledger."""
+"""What all commands share: consoles, errors as one line, settings and days from options, the filled ledger."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from rich.json import JSON
 from rich.text import Text
 
 from lakehouse.errors import ConfigurationError, OmniError
-from lakehouse.partitions import InvalidPartition, Window, named_day
+from lakehouse.partitions import named_day
 from lakehouse.settings import LakehouseSettings, load_settings
 from lakehouse.unicode_text import escaped
 
@@ -138,28 +138,6 @@ PartitionOption = Annotated[
 ]
 FromOption = Annotated[str | None, typer.Option("--from", parser=day, metavar=DAY, help="First UTC day.")]
 ToOption = Annotated[str | None, typer.Option("--to", parser=day, metavar=DAY, help="Last UTC day, inside.")]
-
-
-def window_of(partition: str | None, from_: str | None, to: str | None) -> Window | None:
-    """The window that the options name.
-
-    Raises:
-        InvalidPartition: they contradict each other, or name no days.
-    """
-    if partition and (from_ or to):
-        raise InvalidPartition("--partition names one day; next: leave out --from and --to")
-    if partition:
-        return Window.of_keys(partition, partition)
-    if from_ and to:
-        if to < from_:
-            raise InvalidPartition(f"--from {from_} --to {to}: --to lies before --from; next: exchange them")
-        return Window.of_keys(from_, to)
-    if from_ or to:
-        typed, other = (f"--from {from_}", "--to") if from_ else (f"--to {to}", "--from")
-        raise InvalidPartition(
-            f"{typed}: a range needs both --from and --to; next: add {other} DAY, or use --partition"
-        )
-    return None
 
 
 def open_filled_ledger(settings: LakehouseSettings) -> "Ledger":

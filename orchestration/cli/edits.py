@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.partitions import WHOLE, Window, named, parse_day
+from lakehouse.partitions import WHOLE, Window, named, parse_day, typed_window
 from lakehouse.settings import load_settings
 from orchestration.cli.console import (
     FromOption,
@@ -23,7 +23,6 @@ from orchestration.cli.console import (
     reported,
     say,
     show_progress,
-    window_of,
 )
 
 if TYPE_CHECKING:  # SQLAlchemy and the engines are opened by what is typed rightly
@@ -108,7 +107,7 @@ def accept_command(
     Only its SQL: a failed check or a changed input is no less in the way.
     """
     with reported():
-        window, who = window_of(partition, from_, to), by or getpass.getuser()
+        window, who = typed_window(partition, from_, to), by or getpass.getuser()
         if not (undo or reason.strip()):
             raise ConfigurationError("an acceptance needs its reason; nothing was accepted; next: --reason '…'")
         from orchestration.readiness.asset_graph import load_asset_graph

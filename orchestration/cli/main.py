@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.partitions import WHOLE
+from lakehouse.partitions import WHOLE, typed_window
 from lakehouse.settings import PROJECT_ROOT, load_settings
 from orchestration.cli.backfill import backfill_command
 from orchestration.cli.console import (
@@ -30,7 +30,6 @@ from orchestration.cli.console import (
     reported,
     say,
     show_progress,
-    window_of,
 )
 from orchestration.cli.contracts import contract_app
 from orchestration.cli.edits import accept_command, plan_command
@@ -72,7 +71,7 @@ def run_command(partition: PartitionOption = None, from_: FromOption = None, to:
     Without a window: the ranges of days that hold what is not ready and can be mended. With one: its days, again.
     """
     with reported():
-        window = window_of(partition, from_, to)
+        window = typed_window(partition, from_, to)
         from orchestration.report.notifications import notify
         from orchestration.runs.main_job import run_main_job
 
@@ -86,7 +85,7 @@ def run_command(partition: PartitionOption = None, from_: FromOption = None, to:
 def ingest_command(partition: PartitionOption = None, from_: FromOption = None, to: ToOption = None) -> None:
     """Load Bronze only: the partitions whose sources are new or changed, or those of a window."""
     with reported():
-        window = window_of(partition, from_, to)
+        window = typed_window(partition, from_, to)
         from loaders.ingest import ingest
 
         report = ingest(load_settings(), window=window, progress=show_progress)
@@ -162,7 +161,7 @@ def coverage_command(
 ) -> None:
     """Print what is expected: per day the records and files that the admitted sources hold, as last looked at."""
     with reported():
-        window = window_of(None, from_, to)
+        window = typed_window(None, from_, to)
         from lakehouse.contracts.registry import load_contracts
         from orchestration.report.coverage_table import coverage_json, coverage_lines
 

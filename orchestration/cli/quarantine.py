@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lakehouse.counted import counted
+from lakehouse.partitions import typed_window
 from lakehouse.settings import load_settings
 from orchestration.cli.console import (
     FromOption,
@@ -17,7 +18,6 @@ from orchestration.cli.console import (
     examples,
     reported,
     say,
-    window_of,
 )
 
 if TYPE_CHECKING:  # the loaders are opened by the commands that need them
@@ -161,7 +161,7 @@ def _selection(
 ) -> "Selection":
     from loaders.bronze.held_records import Selection
 
-    window = window_of(partition, from_, to)
+    window = typed_window(partition, from_, to)
     return Selection(frozenset(record_ids or ()), asset, window, reason_code)
 
 

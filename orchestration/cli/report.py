@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import typer
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.partitions import InvalidPartition, Window, named_day
+from lakehouse.partitions import InvalidPartition, Window, named_day, typed_window
 from lakehouse.settings import LakehouseSettings, load_settings
-from orchestration.cli.console import FromOption, ToOption, examples, reported, say, window_of
+from orchestration.cli.console import FromOption, ToOption, examples, reported, say
 
 report_app = typer.Typer(
     invoke_without_command=True, help="Write what is safe, what is new and what stands in the way."
@@ -44,7 +44,7 @@ def report(
     if context.invoked_subcommand is not None:
         return
     with reported():
-        window, at = window_of(None, from_, to), _instant(since)
+        window, at = typed_window(None, from_, to), _instant(since)
         if run is not None and (window is not None or at is not None):
             raise ConfigurationError("--run names its own days and instant; next: leave out --from, --to and --since")
         _write(load_settings(), window, run, at, form, output)

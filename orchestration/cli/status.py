@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakehouse.partitions import WHOLE, Window
+from lakehouse.partitions import WHOLE, Window, typed_window
 from lakehouse.settings import load_settings
 from orchestration.cli.console import (
     FromOption,
@@ -17,7 +17,6 @@ from orchestration.cli.console import (
     open_filled_ledger,
     reported,
     say,
-    window_of,
 )
 
 if TYPE_CHECKING:  # SQLAlchemy is opened by the commands that need it
@@ -35,7 +34,7 @@ def status_command(
     """Print the verdict matrix (asset × day), what is not ready and why."""
     with reported():
         if from_ and to:
-            window_of(None, from_, to)
+            typed_window(None, from_, to)
         if as_json:
             _print_json(from_, to, asset)
         elif not print_status(from_, to, asset):

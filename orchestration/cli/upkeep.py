@@ -8,6 +8,7 @@ import typer
 
 from lakehouse.counted import counted
 from lakehouse.errors import ConfigurationError
+from lakehouse.partitions import typed_window
 from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.cli.console import (
     FromOption,
@@ -19,7 +20,6 @@ from orchestration.cli.console import (
     reported,
     say,
     show_progress,
-    window_of,
 )
 
 
@@ -109,7 +109,7 @@ def verify_command(
     Exit 0: they agree. Exit 1: they do not. Exit 2: error.
     """
     with reported():
-        window = window_of(None, from_, to)
+        window = typed_window(None, from_, to)
         from lakehouse.ledger.ledger import open_ledger
         from lakehouse.tables.catalog import open_catalog
         from orchestration.runs.proof import prove
