@@ -6,17 +6,17 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import urllib.request
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Error, ViewportSize, expect, sync_playwright
+from playwright.sync_api import ViewportSize, expect
 
 from lakehouse.partitions import Window
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from loaders.ingest import ingest, refresh
+from tests.browser import opened_browser
 from tests.conftest import document_manifest, source, ticket_event, ticket_manifest, write_lines
 from tests.e2e.servers import BIN, serving
 
@@ -72,18 +72,12 @@ def server(environment):
 
 @pytest.fixture(scope="module")
 def page():
-    """A page of the system's browser, or of Playwright's own."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        except Error as error:
-            pytest.skip(f"no browser; next: playwright install chromium ({str(error).splitlines()[0]})")
+    """A page of a browser."""
+    with opened_browser() as browser:
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(LOADS_WITHIN_MS)
         expect.set_options(timeout=LOADS_WITHIN_MS)
         yield page
-        browser.close()
 
 
 def keep(page, name):

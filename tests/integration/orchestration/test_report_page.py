@@ -5,16 +5,16 @@
 
 import json
 import os
-import shutil
 from datetime import UTC, datetime
 
 import pytest
-from playwright.sync_api import Error, ViewportSize, expect, sync_playwright
+from playwright.sync_api import ViewportSize, expect
 
 from lakehouse.settings import PROJECT_ROOT
 from loaders.manifests.expectations import Expectation
 from orchestration.report.news import Said
 from orchestration.report.pages import as_html
+from tests.browser import opened_browser
 from tests.integration.orchestration.test_report import report
 
 SCREENSHOTS = os.environ.get("OMNI_SCREENSHOTS")  # before the tests are isolated from the environment
@@ -50,15 +50,8 @@ def address(filled_sample, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    """The system's browser, or Playwright's own."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        except Error as error:
-            pytest.skip(f"no browser; next: playwright install chromium ({str(error).splitlines()[0]})")
+    with opened_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
