@@ -79,7 +79,9 @@ def print_status(
     print_awaited(console, readiness, days, nodes)
     say(*(f"accepted: {each.said}" for each in accepted_on(readiness, days, nodes)))
     if not causes and not undated:
-        say("next: everything is ready to consume; `make ui` shows the graph")
+        is_any = any(v.status == "READY" for node in nodes for v in readiness.verdicts(node.name).values())
+        everything = "next: everything is ready to consume; `make ui` shows the graph"
+        say(everything if is_any else "nothing is ready yet: what is known is empty, or not due")
     return not undated
 
 

@@ -45,6 +45,13 @@ def test_a_day_that_nothing_is_known_of_is_not_safe(one_day, day):
     assert f"outside of what is known of {TICKET_EVENTS}, 2026-04-15: nothing declared, nothing covered" in text
 
 
+def test_nothing_is_called_ready_where_nothing_is_known(one_day):
+    _, text = omni("status", "--asset", "raw_audio_assets")
+
+    assert "? unknown 1" in text
+    assert text.splitlines()[-1] == "nothing is ready yet: what is known is empty, or not due"
+
+
 def test_the_window_that_a_manifest_declares_is_known_and_empty_where_nothing_is(one_day, declare):
     window = {"start_at": "2026-04-14T22:00:00-04:00", "end_at": "2026-04-18T00:00:00Z"}
     declare(ticket_manifest([source("a", "a.jsonl")], selection_window=window))
