@@ -55,5 +55,5 @@ def test_the_machine_finds_a_planted_fault(lake, fault):
     with ExitStack() as stack:
         for patched in FAULTS[fault]:
             stack.enter_context(patched)
-        with pytest.raises(AssertionError):
+        with pytest.raises((AssertionError, KeyError)):  # what is remembered of a deleted source ends the next plan
             run_machine(lake, EXAMPLES_OF_A_FAULT, 1, is_to_shrink=False)
