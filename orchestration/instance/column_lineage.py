@@ -27,7 +27,7 @@ _Found = dict[str, Any]
 
 def column_lineage(settings: LakehouseSettings, models: Iterable[str]) -> dict[str, dg.TableColumnLineage]:
     """Column lineage of models that dbt has compiled, by name; without those whose SQL cannot be read for it."""
-    manifest = json.loads((settings.dbt_target_dir / "manifest.json").read_text("utf-8"))
+    manifest = json.loads(settings.dbt_manifest.read_text("utf-8"))
     nodes = {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
     kept_in = settings.dbt_target_dir / "column_lineage.json"
     kept: _Found = json.loads(kept_in.read_text("utf-8")) if kept_in.exists() else {}

@@ -1,6 +1,7 @@
 """Column lineage of models, from SQL as dbt leaves it beside its manifest."""
 
 import json
+import shutil
 
 import pytest
 
@@ -44,7 +45,7 @@ def compiled(settings):
 
 def declare_again(settings, change):
     """Change the backlog's node in dbt's manifest."""
-    path = settings.dbt_target_dir / "manifest.json"
+    path = settings.dbt_manifest
     manifest = json.loads(path.read_text())
     change(manifest["nodes"]["model.omni.support_backlog_daily"])
     path.write_text(json.dumps(manifest))
@@ -87,3 +88,13 @@ def test_a_model_whose_sql_cannot_be_read_has_no_lineage_and_the_others_have(lin
     assert found["int_ticket_states__daily"]["ticket_id"] == [("ticket_events", "ticket_id")]
     said = [record.args[0] for record in caplog.records if record.name == "orchestration.instance.column_lineage"]
     assert said == ["support_backlog_daily", "ticket_fact"]
+
+
+@pytest.mark.parametrize("artifact", [None, "{}"], ids=["none", "another project's"])
+def test_what_dbt_left_of_its_last_run_is_not_needed(settings, lineage, artifact):
+    shutil.rmtree(settings.dbt_target_dir)
+    if artifact:
+        settings.dbt_target_dir.mkdir()
+        (settings.dbt_target_dir / "manifest.json").write_text(artifact)
+
+    assert lineage("support_backlog_daily") == {}
