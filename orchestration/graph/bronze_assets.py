@@ -13,7 +13,7 @@ from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
 from orchestration.graph.bronze_checks import checks_step, lines_of
-from orchestration.graph.dagster_events import OWNERS, WRITES, done, refused, report_failed, step_of
+from orchestration.graph.dagster_events import OWNERS, WRITES, done, is_in_run, refused, report_failed, step_of
 from orchestration.graph.retries import retried
 from orchestration.instance.mirror import mirror
 from orchestration.readiness.asset_graph import AssetGraph
@@ -137,13 +137,8 @@ def build_bronze_asset(
         mirror(settings, graph, context.instance, step_of(context), [name])
         yield done(name)
         yield from (refused(name, day, why) for day, why in sorted(load.refused.items()))
-        if load.refused and not _is_in_run(context, checks_step(name)):
+        if load.refused and not is_in_run(context, checks_step(name)):
             report_failed(context, name, sorted(load.refused))
             raise dg.Failure(lines_of(name, {day: f"refused: {why}" for day, why in load.refused.items()}))
 
     return bronze
-
-
-def _is_in_run(context: dg.AssetExecutionContext, step: str) -> bool:
-    chosen = context.run.step_keys_to_execute
-    return step in (chosen if chosen is not None else [node.name for node in context.job_def.nodes])

@@ -63,6 +63,12 @@ def step_of(context: Context) -> Step:
     return Step(context.run.run_id, context.get_step_execution_context().step.key)
 
 
+def is_in_run(context: Context, step: str) -> bool:
+    """Whether the run has that step, too."""
+    chosen = context.run.step_keys_to_execute
+    return step in (chosen if chosen is not None else [node.name for node in context.job_def.nodes])
+
+
 def report_failed(context: Context, asset: str, partitions: Sequence[str]) -> None:
     """Let the partitions page draw partitions as failed: refused, or what was written did not pass its checks.
 

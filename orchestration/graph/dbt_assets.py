@@ -19,12 +19,14 @@ from orchestration.dbt_launcher.process import DbtOutcome, Event, run_dbt
 from orchestration.graph.dagster_events import (
     WRITES,
     done,
+    is_in_run,
     nothing_to_check,
     report_checks,
     report_failed,
     step_of,
 )
 from orchestration.graph.dbt_specs import OmniDbtTranslator, model_specs
+from orchestration.graph.verdict_checks import VERDICTS
 from orchestration.instance.mirror import mirror
 from orchestration.planning.build_plan import BuildPlan, held_back_lines, plan_build
 from orchestration.planning.steps import Step
@@ -62,7 +64,8 @@ def build_dbt_assets(
         build = _Build(context, settings, graph, window, config.force)
         build.run()
         yield from _events(context, settings, graph, window)
-        mirror(settings, graph, context.instance, step_of(context))
+        if build.problems or not is_in_run(context, VERDICTS):  # else that step does, which comes after this one
+            mirror(settings, graph, context.instance, step_of(context))
         if build.problems:
             raise dg.Failure("\n".join(build.problems))
 
