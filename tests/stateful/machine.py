@@ -85,10 +85,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=names)
     def let_in(self, name: str) -> None:
+        """A person's word for a source that is in quarantine, or comes into it first."""
         source = self.model.sources.get(name)
-        if source and source.is_declared and not (source.is_refused or source.is_cleared):
-            self.lake.let_in(name)
-            self.model.let_in(name)
+        if source and source.is_declared and not source.is_refused:
+            if source.is_cleared:
+                self._lay(name, is_cleared=False)
+            if not self.model.is_admitted(name):
+                self.lake.let_in(name)
+                self.model.let_in(name)
 
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     @rule(window=windows, death=deaths)
