@@ -1,7 +1,8 @@
-"""A catalog that has lost what its warehouse holds: gone, emptied, or brought back from an older copy.
+"""A catalog that has lost what its warehouse holds: gone, emptied, set back to an older copy, or elsewhere.
 
 Whoever opens catalog or ledger is refused then: a new catalog would call everything missing and load it again beside
-what is there, and an older one would call ready what has been replaced since. `omni recover` mends it.
+what is there, and an older one would call ready what has been replaced since. `omni recover` mends it. A lakehouse that
+was copied or moved names the files of the first one, reads them and would write there: nothing mends that.
 """
 
 from collections.abc import Collection, Mapping
@@ -102,8 +103,35 @@ def refuse_lost_catalog(settings: LakehouseSettings) -> None:
             return
         raise ConfigurationError(f"no catalog at {file}, though {settings.warehouse_url} holds tables; {NEXT_STEP}")
     # The marks first: what is committed meanwhile is newer than they are.
-    if not (marks := warehouse.marks()):
-        return
-    if lost := lost_commits(marks, versions_to_look_at(settings)):
+    marks, versions = warehouse.marks(), versions_to_look_at(settings)
+    refuse_another_place(settings, {each: version.current for each, version in versions.items()})
+    if lost := lost_commits(marks, versions):
         shown = database_url(settings.catalog_url).render_as_string(hide_password=True)
         raise ConfigurationError(f"{shown} is older than its warehouse: {lost[0]}; {NEXT_STEP}")
+
+
+def refuse_another_place(settings: LakehouseSettings, locations: Mapping[str, str | None]) -> None:
+    """Refuse tables that lie in another folder than the warehouse: those of the lakehouse that this is a copy of.
+
+    Args:
+        settings: Where the warehouse is; one in a store is not looked at, since it has one name from everywhere.
+        locations: Of each table, or of a file of it.
+
+    Raises:
+        ConfigurationError: a table lies elsewhere.
+    """
+    if not settings.warehouse_url.startswith("file:"):
+        return
+    root = settings.warehouse_url.rstrip("/")
+    for identifier, location in locations.items():
+        if location and not location.startswith(f"{root}/") and _folder(root) not in _folder(location).parents:
+            raise ConfigurationError(
+                f"{identifier} lies in {location.removeprefix('file://')}, expected: under {_folder(root)}; tables "
+                "name their files by their whole path, so a lakehouse stays where it was made; next: bring it back "
+                "to that place, or set OMNI_HOME (OMNI_WAREHOUSE) to it; to try something: an empty OMNI_HOME, omni run"
+            )
+
+
+def _folder(location: str) -> Path:
+    """Of a local file or folder, links followed; libraries write `file:/a` or `file:///a`. Else no folder."""
+    return Path(f"/{location.removeprefix('file:').lstrip('/')}" if location.startswith("file:") else "/").resolve()

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, inspect
 from lakehouse.builds.commit_evidence import unrecorded_snapshots
 from lakehouse.database.commit_marks import Warehouse
 from lakehouse.database.engines import sqlite_file
-from lakehouse.database.lost_catalog import open_what_is_there, versions_to_look_at
+from lakehouse.database.lost_catalog import open_what_is_there, refuse_another_place, versions_to_look_at
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.ledger.schema import batches, materializations
@@ -69,14 +69,17 @@ def plan_recovery(settings: LakehouseSettings, now: datetime) -> RecoveryPlan:
         now: The clock (UTC): what is moved aside is named by it.
 
     Raises:
-        ConfigurationError: the catalog is a REST server's, or a database cannot be opened.
+        ConfigurationError: the catalog is a REST server's, a database cannot be opened, or the tables are of
+            another place.
     """
     if settings.catalog_type != "sql":
         raise ConfigurationError("a REST catalog is brought back by its server, from a copy; next: that, then omni run")
     files = {file for url in (settings.catalog_url, settings.ledger_url) if (file := sqlite_file(url))}
     problems = {file: problem for file in sorted(files) if (problem := database_problem(file))}
     versions = versions_to_look_at(settings, problems)
+    refuse_another_place(settings, {each: version.current for each, version in versions.items()})
     tables = tuple(tables_to_recover(settings, versions))
+    refuse_another_place(settings, {each.seen.identifier: each.file.table.location() for each in tables if each.file})
     ledger = _filled_ledger(open_what_is_there(settings.ledger_url, problems))
     current = {identifier: version.current for identifier, version in versions.items() if version.current}
     current |= {each.seen.identifier: each.file.location for each in tables if each.file}

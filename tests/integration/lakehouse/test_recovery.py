@@ -376,3 +376,25 @@ def test_a_copy_that_is_taken_while_a_load_runs_comes_back_as_the_page_says(lake
     assert "next: omni run" in brought_back or "nothing to recover" in brought_back
     assert digests_of(lake) == digests
     assert not verify(open_catalog(lake), open_ledger(lake), lake).findings
+
+
+@pytest.mark.parametrize("brought", ["all of it", "all but the database", "the database alone"])
+def test_a_lakehouse_that_was_copied_elsewhere_is_refused_at_every_door_and_the_first_one_untouched(
+    lake, tmp_path, monkeypatch, brought
+):
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(lake.home, elsewhere)
+    if brought == "all but the database":
+        (elsewhere / "catalog.db").unlink()
+    elif brought == "the database alone":
+        shutil.rmtree(elsewhere / "warehouse")
+    before = everything(lake.home)
+    monkeypatch.setenv("OMNI_HOME", str(elsewhere))
+    load_settings.cache_clear()
+
+    for command in (["ready", EVENTS, ONE], ["ingest"], ["maintain"]):
+        code, output = omni(*command)
+        assert (code, "next: " in output) == (2, True), output
+    code, output = omni("recover")
+    assert (code, f"lies in {lake.home}" in output) == (2, True), output
+    assert everything(lake.home) == before
