@@ -5,6 +5,7 @@ from contextlib import suppress
 import pytest
 
 from lakehouse.builds import build
+from lakehouse.builds.build import Builder
 from lakehouse.tables import commits
 from tests.stateful.lake import Killed, killed
 from tests.stateful.machine import SAFE
@@ -103,3 +104,29 @@ def test_what_a_build_that_died_wrote_over_one_that_lived_is_not_called_ready(be
     begun.build([DAILY])
     assert begun.rows(DAILY, DAY) == [("e1", "new by 1")]
     assert status(begun, DAILY) == "READY"
+
+
+def test_what_a_build_that_died_wrote_over_one_that_records_later_stays_in_doubt(begun, monkeypatch):
+    real, record, calls, later = commits._commit, Builder._record, [], []
+
+    def overtake(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            begun.logic = 1
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Builder, "_record", lambda *arguments: later.append(arguments))
+                begun.build([DAILY])  # the second call
+            begun.logic = 2
+        real(*arguments)
+        if len(calls) == 3:
+            raise Killed
+
+    monkeypatch.setattr(commits, "_commit", overtake)
+    begun.logic = 2
+    with suppress(Killed):
+        begun.build([DAILY])
+    begun.logic = 1
+    record(*later[0])
+
+    assert begun.rows(DAILY, DAY) == [("e1", "new by 2")]
+    assert "began to write it" in begun.verdicts()[DAILY, DAY][1]
