@@ -13,10 +13,15 @@ from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy import create_engine, make_url, text
 
 from lakehouse.database.versions import read_versions
+from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
+from lakehouse.recovery.plan import plan_recovery
+from lakehouse.recovery.recover import recover
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import ensure_table, open_catalog
+from lakehouse.tables.digest import content_digest
 from lakehouse.upkeep.maintenance import maintain
+from loaders.ingest import ingest, look_again
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
@@ -104,3 +109,51 @@ def test_on_postgres_our_commits_are_told_from_those_of_someone_else(on_postgres
 
     assert len(open_catalog(on_postgres).load_table("bronze.shape").snapshots()) == 8
     assert (ours.is_ours, theirs.is_ours, theirs.left) == (True, False, ours.left)
+
+
+def emptied(engine):
+    """All tables of the database are dropped, as by the wrong `dropdb`."""
+    with engine.begin() as connection:
+        connection.execute(text("drop schema public cascade"))
+        connection.execute(text("create schema public"))
+
+
+def set_back(engine):
+    """The database is as it was before its last load: of each table but the marks' the rows of a week ago."""
+    with engine.begin() as connection:
+        for table in connection.execute(text("select tablename from pg_tables where schemaname = 'public'")).scalars():
+            connection.execute(text(f"truncate {table} cascade"))
+        for table in connection.execute(text("select tablename from pg_tables where schemaname = 'week'")).scalars():
+            connection.execute(text(f"insert into public.{table} select * from week.{table}"))
+
+
+def kept(engine):
+    """A copy of the database's tables, beside them."""
+    with engine.begin() as connection:
+        connection.execute(text("create schema week"))
+        for table in connection.execute(text("select tablename from pg_tables where schemaname = 'public'")).scalars():
+            connection.execute(text(f"create table week.{table} as table public.{table}"))
+
+
+@pytest.mark.parametrize("loss", [emptied, set_back])
+def test_a_postgres_that_was_emptied_or_set_back_is_refused_and_comes_back_from_the_warehouse(on_postgres, loss):
+    days = ("2026-04-14", "2026-04-15")
+    write_lines(on_postgres.manifests / "a.jsonl", [ticket_event(int(day[-2:]), day) for day in days])
+    (on_postgres.manifests / "m.json").write_text(json.dumps(ticket_manifest([source("a", "a.jsonl")])))
+    ingest(on_postgres)
+    engine = open_ledger(on_postgres).engine
+    kept(engine)
+    write_lines(on_postgres.manifests / "a.jsonl", [ticket_event(int(day[-2:]), day, priority="high") for day in days])
+    ingest(on_postgres)
+    before = content_digest(open_catalog(on_postgres).load_table("bronze.raw_ticket_events"))
+
+    loss(engine)
+    with pytest.raises(ConfigurationError, match="older than its warehouse"):
+        open_readiness(on_postgres)
+    plan = plan_recovery(on_postgres, datetime.now(UTC))
+    recover(on_postgres, plan, lambda catalog, ledger: look_again(on_postgres, catalog, ledger))
+
+    assert content_digest(open_catalog(on_postgres).load_table("bronze.raw_ticket_events")) == before
+    statuses = {key: v.status for key, v in open_readiness(on_postgres).verdicts("raw_ticket_events").items()}
+    assert statuses.keys() == set(days) and "READY" not in statuses.values()
+    assert not plan_recovery(on_postgres, datetime.now(UTC)).is_needed
