@@ -107,19 +107,45 @@ def test_the_partitions_of_an_asset_tell_good_failed_and_missing_days_apart(serv
     keep(page, "partitions")
 
 
-def test_the_graph_shows_every_layer_and_its_assets(server, page):
+def show_graph(server, page):
+    """The graph with all groups open, as large as it fits; the names of its assets."""
     nodes = {node["assetKey"]["path"][0] for node in ask(server, "{ assetNodes { assetKey { path } } }")["assetNodes"]}
-    assert set(ASSETS) <= nodes
     expanded = ",".join(f"global@global:{group}" for group in GROUPS)
-    page.set_viewport_size(ViewportSize(width=2600, height=1800))
+    page.set_viewport_size(ViewportSize(width=2600, height=2100))
     page.goto(f"{server}/asset-groups?{urlencode({'expanded': expanded})}")
     for name in (*GROUPS, "knowledge_doc"):
         expect(page.get_by_text(name, exact=True).filter(visible=True).first).to_be_visible()
-    page.mouse.dblclick(700, 500)  # the whole graph, as large as it fits
+    page.mouse.dblclick(700, 500)
     for name in nodes:
         expect(page.get_by_text(name, exact=True).filter(visible=True).first).to_be_in_viewport()
-    keep(page, "asset_graph")
+    return nodes
+
+
+def keep_graph(page, name):
+    """The picture of the graph alone."""
+    if SCREENSHOTS:
+        page.wait_for_timeout(3000)
+        clip = {"x": 545, "y": 110, "width": 2000, "height": 1990}
+        page.screenshot(path=PROJECT_ROOT / SCREENSHOTS / f"{name}.png", clip=clip)
     page.set_viewport_size(SIZE)
+
+
+def test_the_graph_shows_every_layer_and_its_assets(server, page):
+    assert set(ASSETS) <= show_graph(server, page)
+    keep_graph(page, "asset_graph_bad_day")
+
+
+@pytest.mark.skipif(not SCREENSHOTS, reason="a picture for the README: OMNI_SCREENSHOTS=docs/images")
+def test_the_graph_of_a_good_month_has_nothing_failed(page, tmp_path, parsed_project):
+    settings = LakehouseSettings(home=tmp_path / "home", manifests=PROJECT_ROOT / "manifests")
+    parsed_project.give_to(settings)
+    home = {"OMNI_HOME": str(settings.home), "OMNI_MANIFESTS": str(settings.manifests)}
+    environment = {**os.environ, **home, "DAGSTER_HOME": str(settings.dagster_home)}
+    assert omni(environment, "run").returncode == 0
+    with serving(environment, "dagster-webserver") as address:
+        show_graph(address, page)
+        expect(page.get_by_text(re.compile("failed"))).to_have_count(0)
+        keep_graph(page, "asset_graph")
 
 
 def test_a_check_says_on_which_day_it_failed(server, page):
