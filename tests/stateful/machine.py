@@ -100,6 +100,15 @@ class Machine(RuleBasedStateMachine):
         with killed(*death) if death else nullcontext():
             self.lake.ingest(window)
 
+    @rule(name=names, records=records)
+    def die_over_an_edit_that_is_undone(self, name: str, records: tuple[Record, ...]) -> None:
+        """A load that died after its commit left rows of what is no longer there."""
+        self._lay(name, records=records)
+        with killed("after a commit", 1):
+            self.lake.ingest()
+        self.take_back(name)
+        self.lake.ingest()
+
     @rule(asset=st.sampled_from(DERIVED), window=windows, death=deaths)
     def build(self, asset: str, window: tuple[str, str] | None, death: tuple[str, int] | None) -> None:
         with killed(*death) if death else nullcontext():
