@@ -136,10 +136,14 @@ def typed_window(partition: str | None, first: str | None, last: str | None) -> 
     return None
 
 
+def is_day(partition: str) -> bool:
+    """Whether a key names a day, and not a whole asset or what stands for none."""
+    return partition[:1].isdigit()
+
+
 def lies_within(partition: str, window: Window | None) -> bool:
     """Whether a partition is a day of a window; what is no day lies within every one."""
-    is_day = partition[:1].isdigit()
-    return window is None or not is_day or window.first_key <= partition <= window.last_key
+    return window is None or not is_day(partition) or window.first_key <= partition <= window.last_key
 
 
 def contiguous_windows(keys: Iterable[str], apart: Iterable[str] = (), bridged_days: int = 0) -> list[Window]:

@@ -13,6 +13,7 @@ from pyiceberg.table.snapshots import Snapshot
 from lakehouse.builds.commit_evidence import read_evidence, told_fields
 from lakehouse.database.written_files import WrittenFile, named_files
 from lakehouse.ledger.evidence import Materialization, RowCounts
+from lakehouse.partitions import is_day
 from lakehouse.proof.partition_files import PartitionFiles
 from lakehouse.tables.stored_files import BrokenFile
 
@@ -31,7 +32,7 @@ class Finding:
 
 def day_option(partition: str) -> str:
     """Option of a command that names a day; nothing for a partition that is none."""
-    return f" --partition {partition}" if partition[:1].isdigit() else ""
+    return f" --partition {partition}" if is_day(partition) else ""
 
 
 def run_step(partition: str) -> str:

@@ -1,14 +1,15 @@
 """`omni maintain`, `omni recover`, `omni verify`: shells around upkeep, recovery and proof."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lakehouse.counted import counted
 from lakehouse.errors import ConfigurationError
-from lakehouse.partitions import typed_window
+from lakehouse.partitions import is_day, named, typed_window
 from lakehouse.settings import LakehouseSettings, load_settings
 from orchestration.cli.console import (
     FromOption,
@@ -21,6 +22,9 @@ from orchestration.cli.console import (
     say,
     show_progress,
 )
+
+if TYPE_CHECKING:  # engines are imported by the commands that use them
+    from lakehouse.proof.partition_comparison import Finding
 
 
 def maintain_command(
@@ -124,13 +128,7 @@ def verify_command(
         if as_json:
             console.print_json(data=asdict(report))
         else:
-            for finding in report.findings:
-                say(
-                    f"{finding.code} {finding.asset} {finding.partition}".rstrip(),
-                    f"  found: {finding.found}",
-                    f"  expected: {finding.expected}",
-                    f"  next: {finding.next_step}",
-                )
+            say(*_told(report.findings))
             say(*(f"not proven: {note}" for note in report.notes))
             things = {"partition": report.partitions, "snapshot": report.snapshots, "object": report.objects}
             compared = ", ".join(counted(number, thing) for thing, number in things.items())
@@ -138,6 +136,19 @@ def verify_command(
             outcome = counted(len(report.findings), "disagreement") if report.findings else "ledger and tables agree"
             say(f"{compared}: {outcome}")
     raise typer.Exit(1 if report.findings else 0)
+
+
+def _told(findings: "list[Finding]") -> Iterator[str]:
+    """Findings for a person: what is found alike of several days stands once, with what to do for the first of them."""
+    alike: dict[tuple[str | bool, ...], list[Finding]] = {}
+    for each in findings:
+        key = (each.code, each.asset, is_day(each.partition) or each.partition, each.found, each.expected)
+        alike.setdefault(key, []).append(each)
+    for first, *others in alike.values():
+        days = named(first.asset, [each.partition for each in (first, *others)]) if is_day(first.partition) else ""
+        also = f"; likewise of {counted(len(others), 'other day')}" if others else ""
+        yield f"{first.code} {days or f'{first.asset} {first.partition}'}".rstrip()
+        yield from (f"  found: {first.found}", f"  expected: {first.expected}", f"  next: {first.next_step}{also}")
 
 
 def _refuse_to_create(settings: LakehouseSettings) -> None:

@@ -12,8 +12,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from lakehouse.proof.partition_comparison import Finding
 from orchestration.cli.console import Screen
 from orchestration.cli.main import app
+from orchestration.cli.upkeep import _told
 
 OMNI = Path(sys.executable).with_name("omni")
 REFUSED_EARLY = [
@@ -56,6 +58,7 @@ def test_what_is_typed_wrongly_is_refused_before_engines_and_sqlalchemy_are_impo
 import sys
 from typer.testing import CliRunner
 from orchestration.cli.main import app
+from orchestration.cli.upkeep import _told
 for arguments in {arguments}:
     assert CliRunner().invoke(app, arguments).exit_code == 2
 print({{'dlt', 'dbt', 'dagster', 'pyiceberg', 'duckdb', 'pyarrow', 'sqlalchemy'}} & sys.modules.keys())
@@ -109,3 +112,27 @@ def test_progress_that_nobody_reads_ends_nothing():
         screen = Screen(stderr=True, file=nobody)
         screen.print("a step")
         screen.print("another")
+
+
+def test_what_verify_finds_alike_of_several_days_stands_once():
+    def found(day, what="no result of unique"):
+        return Finding("check_absent", "raw", day, what, "passed", f"omni run --partition {day}".rstrip())
+
+    told = list(
+        _told([found("2026-04-01"), found("2026-04-02"), found("2026-04-05"), found("2026-04-01", "a"), found("")])
+    )
+
+    assert told == [
+        "check_absent raw 2026-04-01..2026-04-02, 2026-04-05",
+        "  found: no result of unique",
+        "  expected: passed",
+        "  next: omni run --partition 2026-04-01; likewise of 2 other days",
+        "check_absent raw 2026-04-01",
+        "  found: a",
+        "  expected: passed",
+        "  next: omni run --partition 2026-04-01",
+        "check_absent raw",
+        "  found: no result of unique",
+        "  expected: passed",
+        "  next: omni run --partition",
+    ]
