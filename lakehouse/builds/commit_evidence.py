@@ -48,15 +48,19 @@ def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
     return {
         "omni.asset": first.asset,
         "omni.partition" if len(items) == 1 else "omni.partitions": ",".join(item.partition for item in items),
-        "omni.batch-id": ",".join(first.batch_ids),
-        "omni.manifest-id": ",".join(first.manifest_ids),
-        "omni.manifest-sha256": ",".join(first.manifest_hashes),
+        "omni.batch-id": _each_once(item.batch_ids for item in items),
+        "omni.manifest-id": _each_once(item.manifest_ids for item in items),
+        "omni.manifest-sha256": _each_once(item.manifest_hashes for item in items),
         "omni.run-id": first.run_id,
         "omni.committed-at": first.committed_at.isoformat(),
         **({"omni.started-at": first.started_at.isoformat()} if first.started_at else {}),
         **{name: str(total) for name, total in totals.items()},
         _EVIDENCE: json.dumps(details, separators=(",", ":")),
     }
+
+
+def _each_once(of_items: Iterable[Iterable[str]]) -> str:
+    return ",".join(dict.fromkeys(name for names in of_items for name in names))
 
 
 def read_evidence(properties: dict[str, str], snapshot_id: int | None) -> list[Materialization]:

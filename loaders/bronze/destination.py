@@ -1,27 +1,39 @@
-"""The Bronze sink: one staged Parquet file = one partition of one table = one Iceberg commit, then the ledger.
+"""The Bronze sink: staged Parquet files, each one partition of one table, committed many days at once, then the ledger.
 
 dlt carries the files here unread and unchanged; each says in its own metadata which table and partition it replaces.
 """
 
-from dataclasses import dataclass, replace
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from dlt.common.storages import FileStorage
 from dlt.destinations import destination
 from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import Or
 
-from lakehouse.builds.commit_evidence import read_evidence
+from lakehouse.builds.commit_evidence import read_evidence, snapshot_evidence
+from lakehouse.errors import WindowConflict
+from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import QUARANTINE
-from lakehouse.partitions import Window
+from lakehouse.partitions import contiguous_windows
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table
 from lakehouse.tables.commits import replace_window
 from lakehouse.tables.filters import rows_of
 from loaders.plans.staged_files import QUARANTINE_FILE
+
+MOST_DAYS, MOST_SECONDS = 100, 10.0
+"""So many days are one commit, or those that came within so long: each commit writes all snapshots of the table again,
+and a load that is killed has kept the commits before."""
 
 
 def table_of(file: Path) -> str:
@@ -30,21 +42,109 @@ def table_of(file: Path) -> str:
 
 
 @dataclass(frozen=True)
+class _Day:
+    """A partition as it was staged."""
+
+    item: Materialization
+    file: Path
+    quarantine: Path | None
+    """The records of the day that are held back; None where the asset quarantines none."""
+
+    def of(self, name: str) -> Path | None:
+        """Its file for a table; None where that has no rows."""
+        file = self.quarantine if name == QUARANTINE else self.file
+        return file if file is not None and pq.read_metadata(file).num_rows else None
+
+
+@dataclass
 class Sink:
-    """Where the staged files of a run go."""
+    """Where the staged files of a load go: taken one by one, committed in groups of days.
+
+    dlt loads the files of a package in any order. Were the asset first, a process that dies before the quarantine would
+    leave a partition that is recorded as whole without the records that it holds back. So a quarantine file, which dlt
+    carries as well, is committed with its asset's, before it, and does nothing by itself.
+    """
 
     settings: LakehouseSettings
     catalog: Catalog
     ledger: Ledger
+    folder: Path
+    """Where what was taken stays until it is committed: dlt moves its own file as soon as it is handed over."""
+    _taken: list[_Day] = field(default_factory=list)
+    _since: float = 0.0
+
+    def take(self, file: Path) -> None:
+        """Take a staged file; what was taken before is committed with it where it is much.
+
+        Raises:
+            WindowConflict: other writers kept replacing a partition; the others of the group are committed.
+        """
+        properties = {k.decode(): v.decode() for k, v in pq.read_metadata(file).metadata.items()}
+        if properties["omni.table"] == QUARANTINE:
+            return
+        (item,) = read_evidence(properties, None)
+        quarantine, kept = properties.get(QUARANTINE_FILE), self.folder / f"taken_{uuid.uuid4().hex}.parquet"
+        FileStorage.link_hard_with_fallback(str(file), str(kept))
+        self._since = self._since if self._taken else time.monotonic()
+        self._taken.append(_Day(item, kept, Path(quarantine) if quarantine else None))
+        if len(self._taken) >= MOST_DAYS or time.monotonic() - self._since >= MOST_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Replace the partitions that were taken by their rows, and record them. A load ends with it.
+
+        Raises:
+            WindowConflict: other writers kept replacing a partition; the others are committed.
+        """
+        days, self._taken = sorted(self._taken, key=lambda day: day.item.partition), []
+        if not days:
+            return
+        try:
+            self._replace(days)
+        except WindowConflict:
+            if len(days) == 1:
+                raise
+            self._replace_one_by_one(days)
+
+    def _replace_one_by_one(self, days: Sequence[_Day]) -> None:
+        """So that a day which others keep writing holds back no other."""
+        conflicts: list[WindowConflict] = []
+        for day in days:
+            try:
+                self._replace([day])
+            except WindowConflict as error:
+                conflicts.append(error)
+        if conflicts:
+            raise conflicts[0]
+
+    def _replace(self, days: Sequence[_Day]) -> None:
+        if any(day.quarantine for day in days):
+            self._commit(QUARANTINE, days)
+        asset = days[0].item.asset
+        items, snapshot_id = self._commit(asset, days)
+        self.ledger.record_materializations(replace(item, snapshot_id=snapshot_id) for item in items)
+
+    def _commit(self, name: str, days: Sequence[_Day]) -> tuple[list[Materialization], int | None]:
+        definition = bronze_table(self.settings, name)
+        table = ensure_table(self.catalog, definition.identifier, definition.schema, definition.partition_by)
+        files = [day.of(name) for day in days]
+        now, began = datetime.now(UTC), min(day.item.started_at or day.item.committed_at for day in days)
+        items = [
+            replace(day.item, committed_at=now, started_at=began, size_bytes=file.stat().st_size if file else 0)
+            for day, file in zip(days, files, strict=True)
+        ]
+        windows = contiguous_windows(item.partition for item in items)
+        rows = reduce(Or, (rows_of(table, items[0].asset, window) for window in windows))
+        return items, replace_window(table, rows, [file for file in files if file], snapshot_evidence(items))
 
 
 def bronze(items: Any, table: Any, sink: Any = None) -> None:
     """What dlt calls for each staged file; `items` is its path."""
-    commit_staged(sink, Path(items))
+    sink.take(Path(items))
 
 
 class BronzeDestination(destination):
-    """A dlt destination that commits each staged file to Bronze, and by which `dlt.attach(NAME)` reads Bronze.
+    """A dlt destination that hands each staged file to the sink, and by which `dlt.attach(NAME)` reads Bronze.
 
     Pipelines remember it by its name and place, so that `dlt pipeline NAME info` can open them; these stay.
     """
@@ -68,36 +168,3 @@ class BronzeDestination(destination):
         from loaders.bronze.dataset import BronzeClient
 
         return BronzeClient
-
-
-def commit_staged(sink: Sink, file: Path) -> None:
-    """Replace the partition that an asset's staged file names by its rows, and record it; its quarantine goes first.
-
-    dlt loads the files of a package in any order. Were the asset first, a process that dies before the quarantine would
-    leave a partition that is recorded as whole without the records that it holds back. So the quarantine file, which
-    dlt carries as well, is committed by the asset's and does nothing by itself.
-
-    Raises:
-        WindowConflict: other writers kept replacing the same partition.
-    """
-    parquet = pq.read_metadata(file)
-    properties = {k.decode(): v.decode() for k, v in parquet.metadata.items() if k.startswith(b"omni.")}
-    name, quarantine = properties.pop("omni.table"), properties.pop(QUARANTINE_FILE, None)
-    if name != QUARANTINE:
-        if quarantine is not None:
-            _commit(sink, QUARANTINE, Path(quarantine), properties)
-        _commit(sink, name, file, properties)
-
-
-def _commit(sink: Sink, name: str, file: Path, properties: dict[str, str]) -> None:
-    properties = {**properties, "omni.committed-at": datetime.now(UTC).isoformat()}
-    definition = bronze_table(sink.settings, name)
-    table = ensure_table(sink.catalog, definition.identifier, definition.schema, definition.partition_by)
-    asset, day = properties["omni.asset"], properties["omni.partition"]
-    window = rows_of(table, asset, Window.of_keys(day, day))
-    has_rows = pq.read_metadata(file).num_rows > 0
-    snapshot_id = replace_window(table, window, [file] if has_rows else [], properties)
-    if name == asset:
-        size_bytes = file.stat().st_size if has_rows else 0
-        items = read_evidence(properties, snapshot_id)
-        sink.ledger.record_materializations(replace(item, size_bytes=size_bytes) for item in items)

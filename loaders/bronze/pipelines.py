@@ -18,11 +18,11 @@ import dlt
 import pyarrow.parquet as pq
 from dlt.pipeline.exceptions import PipelineStepFailed
 from pyiceberg.catalog import Catalog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.counted import counted
-from lakehouse.errors import WindowConflict
+from lakehouse.errors import OmniError, WindowConflict
 from lakehouse.ledger.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import BRONZE, QUARANTINE
@@ -82,16 +82,15 @@ def run_pipeline(
         runs.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=runs) as folder:
             (scratch := Path(folder) / "staging").mkdir()
+            sink = Sink(settings, catalog, ledger, scratch)
             pipeline = dlt.pipeline(
-                name,
-                destination=BronzeDestination(sink=Sink(settings, catalog, ledger)),
-                dataset_name=BRONZE,
-                pipelines_dir=folder,
+                name, destination=BronzeDestination(sink=sink), dataset_name=BRONZE, pipelines_dir=folder
             )
             stager = LOADERS[contract.form].stager(settings, contract, run_id, scratch)
             try:
                 pipeline.run(staging.source(stager, scratch), loader_file_format="parquet")
-            except PipelineStepFailed as error:
+                sink.commit()
+            except (PipelineStepFailed, WindowConflict, OSError, SQLAlchemyError) as error:
                 raise failure_of(error)(
                     f"{name}: {root_cause(error)}; partitions that were committed before stay; next: run it again"
                 ) from error
@@ -106,8 +105,8 @@ def run_pipeline(
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The first error of a chain."""
-    while error.__cause__ is not None:
+    """What an error came about by: the first of a chain, or the one of ours that says it for a person."""
+    while error.__cause__ is not None and not isinstance(error, OmniError):
         error = error.__cause__
     return error
 

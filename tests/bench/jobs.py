@@ -25,7 +25,7 @@ from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.upkeep.maintenance import maintain
 from loaders.bronze.coverage import refresh_coverage
-from loaders.bronze.destination import Sink, commit_staged
+from loaders.bronze.destination import Sink
 from loaders.ingest import IngestReport, ingest
 from loaders.plans.staged_files import write_staged
 from loaders.seed_loader import admit_manifests
@@ -105,12 +105,13 @@ def commit_days(days: int, rows: int) -> list[float]:
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = LakehouseSettings(_env_file=None, home=Path(folder))
-        sink = Sink(settings, open_catalog(settings), open_ledger(settings))
+        sink = Sink(settings, open_catalog(settings), open_ledger(settings), Path(folder))
         spent = []
         for number in range(days):
             staged = _stage_day(settings, date(2025, 1, 1) + timedelta(days=number), rows, Path(folder))
             started = cpu_seconds()
-            commit_staged(sink, staged)
+            sink.take(staged)
+            sink.commit()
             spent.append(cpu_seconds() - started)
             staged.unlink()
             if (number + 1) % _COMMITS_PER_MAINTENANCE == 0:

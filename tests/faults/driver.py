@@ -83,7 +83,9 @@ class Outcome:
     was_struck: bool
 
 
-def strike(settings: LakehouseSettings, asset: str, *faults: Fault, last_table: str = "") -> Outcome | None:
+def strike(
+    settings: LakehouseSettings, asset: str, *faults: Fault, last_table: str = "", most_days: int | None = None
+) -> Outcome | None:
     """Ingest an asset in a process of its own that faults strike; None where it was killed.
 
     Args:
@@ -91,8 +93,9 @@ def strike(settings: LakehouseSettings, asset: str, *faults: Fault, last_table: 
         asset: What to ingest.
         faults: What happens, and when.
         last_table: Table whose files dlt hands over last; it takes them in the order of a directory, which is any.
+        most_days: So many days are one commit, instead of as many as usual, which here are all.
     """
-    (found,) = run_children([(_ingest, (settings, asset, faults, last_table))])
+    (found,) = run_children([(_ingest, (settings, asset, faults, last_table, most_days))])
     return found
 
 
@@ -193,7 +196,12 @@ def set_clock(offset: timedelta) -> None:
 
 
 def _ingest(
-    sender: Connection, settings: LakehouseSettings, asset: str, faults: Sequence[Fault], last_table: str
+    sender: Connection,
+    settings: LakehouseSettings,
+    asset: str,
+    faults: Sequence[Fault],
+    last_table: str,
+    most_days: int | None,
 ) -> None:
     struck: set[Fault] = set()
     _order_jobs(last_table)
@@ -201,8 +209,10 @@ def _ingest(
         if fault.point != "start":
             _install(fault, struck)
     from lakehouse.errors import OmniError
+    from loaders.bronze import destination
     from loaders.ingest import ingest
 
+    destination.MOST_DAYS = most_days or destination.MOST_DAYS
     for fault in faults:
         if fault.point == "start":
             fault.action()

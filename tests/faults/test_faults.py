@@ -3,6 +3,7 @@
 The short form runs with the other tests; `make faults` (OMNI_FAULTS=full) runs every point, load and hit.
 """
 
+import gc
 import itertools
 import os
 import random
@@ -99,31 +100,43 @@ POINTS_OF = {
 }
 
 
+IN_A_GROUP = {"commit": 2, "metadata": 2, "committed": 1, "recorded": 1}
+"""How often an asset that is there comes by a point when all its days are one commit: its quarantine's is before it."""
+
+
 def kills():
-    """(kind, load, point, hit): in full every combination, in short most points once, at their second hit."""
+    """(kind, load, point, hit, most days): in full every combination, in short most points once, at their second hit."""
     every = [
-        (k, load, p, hit) for k in ASSETS for load in ("first", "again") for p in POINTS_OF[k] for hit in (1, 2, 3)
+        (k, load, p, hit, 1) for k in ASSETS for load in ("first", "again") for p in POINTS_OF[k] for hit in (1, 2, 3)
+    ]
+    every += [
+        (k, load, p, hit, None)
+        for k, load in itertools.product(ASSETS, ("first", "again"))
+        for p, most in IN_A_GROUP.items()
+        for hit in range(1, (1 if k == "documents" and most == 2 else most) + 1)
     ]
     short = [
-        ("tickets", "first", "extract", 2),
-        ("documents", "first", "object", 2),
-        ("tickets", "again", "commit", 2),
-        ("documents", "again", "commit", 2),
-        ("tickets", "first", "metadata", 2),
-        ("tickets", "again", "committed", 2),
-        ("documents", "again", "recorded", 2),
+        ("tickets", "first", "extract", 2, 1),
+        ("documents", "first", "object", 2, 1),
+        ("tickets", "again", "commit", 2, None),
+        ("documents", "again", "commit", 2, 1),
+        ("tickets", "first", "metadata", 2, 1),
+        ("tickets", "again", "committed", 1, None),
+        ("documents", "again", "recorded", 2, 1),
     ]
     # A load of an asset stages once.
-    return [each for each in every if each[2:] not in (("staged", 2), ("staged", 3))] if IS_FULL else short
+    return [each for each in every if each[2:4] not in (("staged", 2), ("staged", 3))] if IS_FULL else short
 
 
-@pytest.mark.parametrize(("kind", "load", "point", "hit"), kills())
-def test_a_killed_load_leaves_each_day_old_or_new_and_the_next_load_mends_it(settings, clean, kind, load, point, hit):
+@pytest.mark.parametrize(("kind", "load", "point", "hit", "most_days"), kills())
+def test_a_killed_load_leaves_each_day_old_or_new_and_the_next_load_mends_it(
+    settings, clean, kind, load, point, hit, most_days
+):
     asset = ASSETS[kind]
     old = load_first_version(settings, asset) if load == "again" else {}
     write_sources(settings, asset, 2)
 
-    assert strike(settings, asset, Fault(point, hit=hit), last_table=asset) is None
+    assert strike(settings, asset, Fault(point, hit=hit), last_table=asset, most_days=most_days) is None
 
     assert_old_or_new(settings, old, clean(asset).content)
     resume(settings, asset, clean(asset))
@@ -196,7 +209,8 @@ def databases(store: str) -> Iterator[Callable[[Path], LakehouseSettings]]:
 @pytest.mark.parametrize("store", ["sqlite", "postgres"])
 @pytest.mark.parametrize("kind", ASSETS if IS_FULL else ["tickets"])
 @pytest.mark.parametrize("load", ["first", "again"] if IS_FULL else ["again"])
-def test_a_commit_whose_answer_is_lost_is_exact_afterwards(tmp_path, clean, load, kind, store):
+@pytest.mark.parametrize("most_days", [1, None] if IS_FULL else [1])
+def test_a_commit_whose_answer_is_lost_is_exact_afterwards(tmp_path, clean, most_days, load, kind, store):
     asset = ASSETS[kind]
     with databases(store) as new_lakehouse:
         for number in itertools.count(1) if IS_FULL else SOME_COMMITS:
@@ -205,14 +219,16 @@ def test_a_commit_whose_answer_is_lost_is_exact_afterwards(tmp_path, clean, load
             old = load_first_version(settings, asset) if load == "again" else {}
             write_sources(settings, asset, 2)
 
-            outcome = strike(settings, asset, Fault("start", partial(lose_answer, number, told)))
+            lost = Fault("start", partial(lose_answer, number, told))
+            outcome = strike(settings, asset, lost, most_days=most_days)
 
+            gc.collect()  # a server takes only so many connections: those to the lakehouse before end with its engines
             if not told.exists():
                 break
             assert_explained(outcome)
             assert_old_or_new(settings, old, clean(asset).content)
             resume(settings, asset, clean(asset))
-    assert number >= max(SOME_COMMITS)
+    assert number >= (max(SOME_COMMITS) if most_days else 8)
 
 
 SOURCE_FAULTS = [("tickets", "rewritten", "planned", 1), ("documents", "vanished", "planned", 1)]

@@ -42,7 +42,6 @@ from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.duck import load_iceberg_extension
 from lakehouse.upkeep.maintenance import maintain
 from loaders.bronze import pipelines
-from loaders.bronze.destination import commit_staged
 from loaders.bronze.held_records import Selection
 from loaders.errors import RecordNotHeld
 from loaders.ingest import ingest
@@ -295,7 +294,7 @@ def without_dlt() -> Iterator[None]:
 
         def run(self, files: Iterator[Path], **_: Any) -> None:
             for file in [*files]:
-                commit_staged(self._sink, file)
+                self._sink.take(file)
 
     files: Any = pipelines._Staging._files
     with (
