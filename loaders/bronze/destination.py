@@ -3,9 +3,8 @@
 dlt carries the files here unread and unchanged; each says in its own metadata which table and partition it replaces.
 """
 
-import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import reduce
@@ -31,9 +30,9 @@ from lakehouse.tables.commits import replace_window
 from lakehouse.tables.filters import rows_of
 from loaders.plans.staged_files import QUARANTINE_FILE
 
-MOST_DAYS, MOST_SECONDS = 100, 10.0
-"""So many days are one commit, or those that came within so long: each commit writes all snapshots of the table again,
-and a load that is killed has kept the commits before."""
+MOST_DAYS = 100
+"""So many days are one commit: each writes all snapshots of the table again, and a load that is killed has kept the
+commits before."""
 
 
 def table_of(file: Path) -> str:
@@ -56,13 +55,14 @@ class _Day:
         return file if file is not None and pq.read_metadata(file).num_rows else None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sink:
-    """Where the staged files of a load go: taken one by one, committed in groups of days.
+    """Where the staged files of a load go: taken one by one, then committed in groups of days.
 
-    dlt loads the files of a package in any order. Were the asset first, a process that dies before the quarantine would
-    leave a partition that is recorded as whole without the records that it holds back. So a quarantine file, which dlt
-    carries as well, is committed with its asset's, before it, and does nothing by itself.
+    dlt loads the files of a package in any order, and does again what fails with one of them, which must not hide that
+    others failed with it: so it only hands them over. Were the asset first, a process that dies before the quarantine
+    would leave a partition that is recorded as whole without the records that it holds back. So a quarantine file,
+    which dlt carries as well, is committed with its asset's, before it, and does nothing by itself.
     """
 
     settings: LakehouseSettings
@@ -70,52 +70,41 @@ class Sink:
     ledger: Ledger
     folder: Path
     """Where what was taken stays until it is committed: dlt moves its own file as soon as it is handed over."""
-    _taken: list[_Day] = field(default_factory=list)
-    _since: float = 0.0
+    _taken: dict[str, _Day] = field(default_factory=dict)
 
     def take(self, file: Path) -> None:
-        """Take a staged file; what was taken before is committed with it where it is much.
-
-        Raises:
-            WindowConflict: other writers kept replacing a partition; the others of the group are committed.
-        """
+        """Take a staged file."""
         properties = {k.decode(): v.decode() for k, v in pq.read_metadata(file).metadata.items()}
         if properties["omni.table"] == QUARANTINE:
             return
         (item,) = read_evidence(properties, None)
         quarantine, kept = properties.get(QUARANTINE_FILE), self.folder / f"taken_{uuid.uuid4().hex}.parquet"
         FileStorage.link_hard_with_fallback(str(file), str(kept))
-        self._since = self._since if self._taken else time.monotonic()
-        self._taken.append(_Day(item, kept, Path(quarantine) if quarantine else None))
-        if len(self._taken) >= MOST_DAYS or time.monotonic() - self._since >= MOST_SECONDS:
-            self.commit()
+        self._taken[item.partition] = _Day(item, kept, Path(quarantine) if quarantine else None)
 
     def commit(self) -> None:
-        """Replace the partitions that were taken by their rows, and record them. A load ends with it.
+        """Replace the partitions that were taken by their rows, and record them.
 
         Raises:
-            WindowConflict: other writers kept replacing a partition; the others are committed.
+            WindowConflict: other writers kept replacing a partition; all others are committed.
         """
-        days, self._taken = sorted(self._taken, key=lambda day: day.item.partition), []
-        if not days:
-            return
-        try:
-            self._replace(days)
-        except WindowConflict:
-            if len(days) == 1:
-                raise
-            self._replace_one_by_one(days)
+        days, conflicts = [self._taken.pop(key) for key in sorted(self._taken)], list[WindowConflict]()
+        for start in range(0, len(days), MOST_DAYS):
+            group = days[start : start + MOST_DAYS]
+            try:
+                self._replace(group)
+            except WindowConflict as error:
+                # A day that others keep writing holds back no other.
+                conflicts += self._replace_one_by_one(group) if len(group) > 1 else [error]
+        if conflicts:
+            raise conflicts[0]
 
-    def _replace_one_by_one(self, days: Sequence[_Day]) -> None:
-        """So that a day which others keep writing holds back no other."""
-        conflicts: list[WindowConflict] = []
+    def _replace_one_by_one(self, days: Sequence[_Day]) -> Iterator[WindowConflict]:
         for day in days:
             try:
                 self._replace([day])
             except WindowConflict as error:
-                conflicts.append(error)
-        if conflicts:
-            raise conflicts[0]
+                yield error
 
     def _replace(self, days: Sequence[_Day]) -> None:
         if any(day.quarantine for day in days):

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from lakehouse.builds.commit_evidence import read_evidence
-from lakehouse.ledger.ledger import open_ledger
+from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.proof.verification import verify
 from lakehouse.tables import commits
@@ -53,7 +54,7 @@ def test_days_are_committed_together_each_with_its_evidence_and_the_quarantine_b
 
     assert report.is_complete
     groups = commits_of(declared.settings)
-    assert [len(days) for days in groups] == sizes and sorted(sum(groups, [])) == DAYS
+    assert [len(days) for days in groups] == sizes and sum(groups, []) == DAYS
     assert commits_of(declared.settings, QUARANTINE) == [days for days in groups if DAYS[1] in days]
     current = open_ledger(declared.settings).current_materializations()
     assert {key: (m.rows.read, m.rows.loaded, m.rows.quarantined) for (_, key), m in current.items()} == {
@@ -77,12 +78,25 @@ def test_a_day_of_a_group_that_the_ledger_lost_is_found_and_a_run_mends_it(decla
     assert verify(open_catalog(declared.settings), ledger, declared.settings).findings == []
 
 
-def test_days_that_come_over_more_than_the_seconds_of_a_group_are_not_waited_for(declared, monkeypatch):
-    monkeypatch.setattr(destination, "MOST_SECONDS", 0.0)
+def test_a_database_that_fails_in_the_midst_of_a_group_ends_the_load_and_is_not_hidden_by_the_days_after_it(
+    declared, monkeypatch
+):
+    monkeypatch.setattr(destination, "MOST_DAYS", 2)
+    real, calls = Ledger.record_materializations, []
 
-    ingest(declared.settings)
+    def failing(self, items):
+        calls.append(items := list(items))
+        if items and len([each for each in calls if each]) == 1:
+            raise OperationalError("insert", {}, Exception("database is locked"))
+        return real(self, items)
 
-    assert sorted(commits_of(declared.settings)) == [[day] for day in DAYS]
+    monkeypatch.setattr(Ledger, "record_materializations", failing)
+    with pytest.raises(StoreUnavailable, match="locked"):
+        ingest(declared.settings)
+    monkeypatch.undo()
+
+    assert ingest(declared.settings).is_complete
+    assert sorted(key for _, key in open_ledger(declared.settings).current_materializations()) == DAYS
 
 
 def test_a_group_is_the_days_one_by_one(declared, monkeypatch):
