@@ -80,53 +80,51 @@ def test_what_reads_the_rows_of_a_load_that_came_between_two_looks_is_not_called
     assert status(begun, DAILY) == "STALE"
 
 
-def test_what_a_build_that_died_wrote_over_one_that_lived_is_not_called_ready(begun, monkeypatch):
-    real, calls = commits._commit, []
+@pytest.fixture
+def die_over(begun, monkeypatch):
+    """A build by another logic, before whose commit one by the first logic commits; it tries again, and dies."""
 
-    def overtake(*arguments):
-        calls.append(arguments)
-        if len(calls) == 1:
-            begun.logic = 1
-            begun.build([DAILY])  # the second call
-            begun.logic = 2
-        real(*arguments)
-        if len(calls) == 3:
-            raise Killed
+    def run(build_meanwhile):
+        real, calls = commits._commit, []
 
-    monkeypatch.setattr(commits, "_commit", overtake)
-    begun.logic = 2
-    with suppress(Killed):
-        begun.build([DAILY])
-    begun.logic = 1
+        def overtaken(*arguments):
+            calls.append(arguments)
+            if len(calls) == 1:
+                begun.logic = 1
+                build_meanwhile()  # the second call
+                begun.logic = 2
+            real(*arguments)
+            if len(calls) == 3:
+                raise Killed
 
-    assert begun.rows(DAILY, DAY) == [("e1", "new by 2")]
+        monkeypatch.setattr(commits, "_commit", overtaken)
+        begun.logic = 2
+        with suppress(Killed):
+            begun.build([DAILY])
+        begun.logic = 1
+        assert begun.rows(DAILY, DAY) == [("e1", "new by 2")]
+
+    return run
+
+
+def test_what_a_build_that_died_wrote_over_one_that_lived_is_not_called_ready(begun, die_over):
+    die_over(lambda: begun.build([DAILY]))
+
     assert status(begun, DAILY) == "STALE"
     begun.build([DAILY])
     assert begun.rows(DAILY, DAY) == [("e1", "new by 1")]
     assert status(begun, DAILY) == "READY"
 
 
-def test_what_a_build_that_died_wrote_over_one_that_records_later_stays_in_doubt(begun, monkeypatch):
-    real, record, calls, later = commits._commit, Builder._record, [], []
+def test_what_a_build_that_died_wrote_over_one_that_records_later_stays_in_doubt(begun, die_over):
+    record, later = Builder._record, []
 
-    def overtake(*arguments):
-        calls.append(arguments)
-        if len(calls) == 1:
-            begun.logic = 1
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Builder, "_record", lambda *arguments: later.append(arguments))
-                begun.build([DAILY])  # the second call
-            begun.logic = 2
-        real(*arguments)
-        if len(calls) == 3:
-            raise Killed
+    def build_without_record():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Builder, "_record", lambda *arguments: later.append(arguments))
+            begun.build([DAILY])
 
-    monkeypatch.setattr(commits, "_commit", overtake)
-    begun.logic = 2
-    with suppress(Killed):
-        begun.build([DAILY])
-    begun.logic = 1
+    die_over(build_without_record)
     record(*later[0])
 
-    assert begun.rows(DAILY, DAY) == [("e1", "new by 2")]
     assert "began to write it" in begun.verdicts()[DAILY, DAY][1]
