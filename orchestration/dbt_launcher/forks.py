@@ -51,6 +51,16 @@ def invoke_dbt(
     return server.wait() or 1  # it died, and dbt with it
 
 
+def begin_server() -> None:
+    """Have a server import dbt meanwhile, for an invocation that is to come."""
+    server = _free_server()
+    assert server.stdin is not None  # asked for
+    with suppress(BrokenPipeError):  # it has died: the invocation starts another
+        server.stdin.write("null\n")
+        server.stdin.flush()
+    _idle.append(server)
+
+
 def end_servers() -> None:
     """End the servers that wait, and their memory; an invocation after it starts one anew."""
     while _idle:

@@ -2,9 +2,9 @@
 
 Its argument is the folder of a parse to warm up with (`orchestration.dbt_launcher.warming`). Its input is one
 invocation per line: arguments of dbt, or a wish to declare (`orchestration.dbt_launcher.declaring`), environment,
-working directory. Each is a fork of this process, so that dbt's state ends with the invocation; what dbt prints is
-followed by a line that gives the exit status. It ends with its input. No setting may be read here: `load_settings`
-remembers, and a fork may be of another lakehouse.
+working directory; or `null`, to be ready for one. Each is a fork of this process, so that dbt's state ends with the
+invocation; what dbt prints is followed by a line that gives the exit status. It ends with its input. No setting may be
+read here: `load_settings` remembers, and a fork may be of another lakehouse.
 
 Not `multiprocessing`'s fork server, which imports the main module of its caller anew in each fork: where that has
 Dagster, `dbt --help` takes 2.1 s instead of 0.16 (to preload `__main__` changes nothing in Python 3.11). A process has
@@ -46,7 +46,9 @@ def main() -> None:
     from dbt.cli.main import cli
 
     for number, line in enumerate(sys.stdin):
-        request = json.loads(line)
+        if (request := json.loads(line)) is None:
+            _make_ready(False)
+            continue
         is_declaring = DECLARE in request["arguments"]
         if number or not is_declaring:  # a first wish to declare may be all that is asked for
             _make_ready(is_declaring)

@@ -15,6 +15,7 @@ from lakehouse.tables.bronze import bronze_table
 from orchestration.graph.bronze_checks import checks_step, lines_of
 from orchestration.graph.dagster_events import OWNERS, WRITES, done, is_in_run, refused, report_failed, step_of
 from orchestration.graph.retries import retried
+from orchestration.graph.verdict_checks import VERDICTS
 from orchestration.instance.mirror import mirror
 from orchestration.readiness.asset_graph import AssetGraph
 
@@ -134,7 +135,8 @@ def build_bronze_asset(
             )
         (load,) = report.loads
         context.log.info(load.summary())
-        mirror(settings, graph, context.instance, step_of(context), [name])
+        if load.loaded or not is_in_run(context, VERDICTS):  # else that step shows all that is known
+            mirror(settings, graph, context.instance, step_of(context), [name])
         yield done(name)
         yield from (refused(name, day, why) for day, why in sorted(load.refused.items()))
         if load.refused and not is_in_run(context, checks_step(name)):

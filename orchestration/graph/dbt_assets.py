@@ -161,7 +161,7 @@ def _events(
     selected = {(key.asset_key.to_user_string(), key.name) for key in context.selected_asset_check_keys}
     current = ledger.current_materializations({*names, *(asset for asset, _ in selected)})
     checks = ledger.current_checks([item.id for item in current.values()])
-    mirror(settings, graph, context.instance, step_of(context), names)
+    readiness = mirror(settings, graph, context.instance, step_of(context), names).readiness
     written = {asset for (asset, _), item in current.items() if item.run_id == context.run_id}
     yield from (done(name) for name in graph.nodes if name in names and name in written)
     inside = {*(window.keys if window else ()), WHOLE}
@@ -173,7 +173,7 @@ def _events(
     for asset in names:
         failed = {r.partition for r in results if r.asset == asset and not r.passed and r.severity == "error"}
         report_failed(context, asset, sorted(failed - {WHOLE}))
-    readiness, days = readiness_now(settings, graph, ledger), window.keys if window else []
+    days = window.keys if window else []
     for asset, check in sorted(selected):
         keys = days if graph[asset].is_partitioned else [WHOLE]
         is_void = all(readiness.verdict(asset, key).is_void for key in keys)

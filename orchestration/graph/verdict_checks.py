@@ -26,7 +26,7 @@ from orchestration.graph.partitions import window_of_tags
 from orchestration.instance.ledger_events import VERDICT_CHECK, verdict_evaluation
 from orchestration.instance.mirror import mirror
 from orchestration.readiness.asset_graph import AssetGraph, load_asset_graph
-from orchestration.readiness.readiness import Readiness, readiness_now
+from orchestration.readiness.readiness import Readiness
 from orchestration.readiness.verdicts import Verdict
 
 ARRIVALS_CHECK, ACCEPTANCES_CHECK = "arrivals", "acceptances"
@@ -111,8 +111,7 @@ def build_verdicts(
     def verdicts(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         window = window_of_tags(context.run.tags)
         days = window.keys if window else []
-        mirror(settings, graph, context.instance, step_of(context), again=[WHOLE, *days])
-        readiness = readiness_now(settings, graph, open_ledger(settings))
+        readiness = mirror(settings, graph, context.instance, step_of(context), again=[WHOLE, *days]).readiness
         for asset in sorted(key.asset_key.to_user_string() for key in context.selected_asset_check_keys):
             keys = days if graph[asset].is_partitioned else [WHOLE]
             yield _together(graph, [readiness.verdict(asset, key) for key in keys])

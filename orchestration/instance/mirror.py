@@ -56,6 +56,8 @@ class Shown:
 
     materializations: int
     verdicts: int
+    readiness: Readiness
+    """What it was told by."""
 
 
 def mirror(
@@ -78,12 +80,13 @@ def mirror(
     """
     with _alone(settings):
         names = list(graph.nodes if assets is None else assets)
-        found = _Pass(settings, instance, readiness_now(settings, graph, open_ledger(settings)), step, bool(again))
+        readiness = readiness_now(settings, graph, open_ledger(settings))
+        found = _Pass(settings, instance, readiness, step, bool(again))
         mirrored = list(read_mirrored(instance, names).values())
         for kept in mirrored:
             kept.verdicts = {key: digest for key, digest in kept.verdicts.items() if key not in again}
         written = found.show_written(mirrored)
-        return Shown(written, found.show_verdicts(mirrored) if assets is None else 0)
+        return Shown(written, found.show_verdicts(mirrored) if assets is None else 0, readiness)
 
 
 @contextmanager

@@ -72,7 +72,8 @@ class GraphRunner:
             asset_selection=[dg.AssetKey(name) for name in assets] if assets is not None else None,
             raise_on_error=False,
         )
-        mirror(self._settings, self._graph, self._instance)
+        if assets is not None or not result.success:  # else the last step has, and nothing is written after it
+            mirror(self._settings, self._graph, self._instance)
         failed = [(event.step_key, _cause(event)) for event in result.get_step_failure_events()]
         failures = [f"{step}: {line}" for step, cause in failed for line in cause.splitlines()]
         return RunResult(result.run_id, result.success, failures)

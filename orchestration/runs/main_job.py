@@ -12,6 +12,7 @@ from lakehouse.counted import counted
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import refresh
+from orchestration.dbt_launcher.forks import begin_server
 from orchestration.definitions import INGEST_ALL_JOB
 from orchestration.readiness.mending import windows_to_mend
 from orchestration.readiness.readiness import Readiness, open_readiness
@@ -34,6 +35,7 @@ def run_main_job(settings: LakehouseSettings, window: Window | None, progress: C
     windows = [window] if window else windows_to_mend(readiness)
     if not windows:
         return RunOutcome([*problems, _nothing_done(readiness)], not problems)
+    begin_server()
     runner = GraphRunner(settings, progress)
     results = [_run(runner, each, progress, reload_unchanged=window is not None) for each in windows]
     if window is None:
