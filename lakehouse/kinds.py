@@ -45,6 +45,8 @@ class Form:
     """Checks beside `conservation`."""
     asset_types: tuple[str, ...] | None
     """Formats of source files that can be read; None: any."""
+    is_quarantined: bool
+    """Whether a row that breaks the contract is held in quarantine."""
 
 
 FORMS: Mapping[RowForm, Form] = {
@@ -59,8 +61,9 @@ FORMS: Mapping[RowForm, Form] = {
         ),
         checks=("quarantine_share", "contract_drift", "volume"),
         asset_types=("csv", "json", "jsonl", "parquet"),
+        is_quarantined=True,
     ),
-    "files": Form(columns=(), checks=("mass_delete",), asset_types=None),
+    "files": Form(columns=(), checks=("mass_delete",), asset_types=None, is_quarantined=False),
 }
 """A row is a record of a source file, or a source file itself, whose bytes are stored as an object."""
 

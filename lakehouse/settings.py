@@ -70,6 +70,11 @@ class LakehouseSettings(BaseSettings):
     max_record_fields: int = Field(default=10_000, ge=1, description="Fields of a record, or columns of a file.")
     max_record_depth: int = Field(default=100, ge=1, le=500, description="Levels that a record is nested.")
 
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="Processes that look at and stage source files. Default: the cores that may be used.",
+    )
     dbt_memory: str = Field(default="768MB", description="Memory of dbt's DuckDB; beyond it, it spills to disk.")
     dbt_chunk_rows: int = Field(
         default=500_000, ge=1, description="Upstream rows that a daily dbt model is built from at a time."
@@ -190,6 +195,12 @@ class LakehouseSettings(BaseSettings):
     def dbt_manifest(self) -> Path:
         """Dbt's manifest that verdicts are read by, in a folder that no dbt of a shell writes to."""
         return self.home / "dbt" / "parsed" / "manifest.json"
+
+    @property
+    def usable_workers(self) -> int:
+        """How many processes look at and stage source files; with one, this does."""
+        is_told = hasattr(os, "sched_getaffinity")  # not on every system
+        return self.workers or (len(os.sched_getaffinity(0)) if is_told else os.cpu_count()) or 1
 
     @property
     def dev_name(self) -> str:

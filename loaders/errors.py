@@ -9,6 +9,7 @@
     * RecordNotHeld: no quarantined record is meant
     * ReleaseRefused: a source cannot be let in on a person's word
     * StarterRefused: no manifest can be drafted from these files
+    * WorkerDied: a process that worked for this one has ended
 """
 
 from lakehouse.errors import OmniError
@@ -44,3 +45,7 @@ class RecordNotHeld(LoaderError):
 
 class StarterRefused(LoaderError):
     """No starter manifest can be drafted from these files, or its own file is there already."""
+
+
+class WorkerDied(LoaderError):
+    """A process that worked for this one has ended, such as one that the kernel killed when memory was short."""

@@ -20,8 +20,10 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from loaders.bronze.coverage import refresh_coverage
 from loaders.bronze.pipelines import LoadReport, Progress, failure_of, new_run_id, run_pipeline
-from loaders.plans.plan import CoveredFile, plan_load
+from loaders.plans.plan import CoveredFile
+from loaders.plans.planning import plan_load
 from loaders.seed_loader import AdmissionReport, admit_manifests
+from loaders.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,10 @@ def look_again(
     progress("manifests")
     admission = admit_manifests(settings, ledger)
     unreadable: list[str] = []
-    for asset in bronze_contracts(settings):
-        progress(f"coverage of {asset}")
-        unreadable += _problems(cover(settings, ledger, asset, admission).values())
+    with Workers(settings.usable_workers) as workers:
+        for asset in bronze_contracts(settings):
+            progress(f"coverage of {asset}")
+            unreadable += _problems(cover(settings, ledger, asset, admission, workers).values())
     return RefreshReport(admission, unreadable)
 
 
@@ -163,15 +166,13 @@ def ingest(
     progress("manifests")
     report = admit_manifests(settings, ledger)
     loads, problems = [], []
-    for asset in _named(settings, assets):
-        progress(f"coverage of {asset}")
-        files = cover(settings, ledger, asset, report, window)
-        problems.extend(_problems(files.values()))
-        loads.append(
-            run_pipeline(
-                settings, catalog, ledger, plan_load(ledger, asset, files, window, reload_unchanged), run_id, progress
-            )
-        )
+    with Workers(settings.usable_workers) as workers:
+        for asset in _named(settings, assets):
+            progress(f"coverage of {asset}")
+            files = cover(settings, ledger, asset, report, workers, window)
+            problems.extend(_problems(files.values()))
+            plan = plan_load(ledger, asset, files, window, reload_unchanged)
+            loads.append(run_pipeline(settings, catalog, ledger, plan, run_id, workers, progress))
     return IngestReport(report, loads, problems)
 
 
@@ -184,7 +185,8 @@ def preview(
     report = admit_manifests(settings, ledger)
     lines = _refused(report)
     for asset in _named(settings, assets):
-        plan = plan_load(ledger, asset, cover(settings, ledger, asset, report, window), window)
+        with Workers(settings.usable_workers) as workers:
+            plan = plan_load(ledger, asset, cover(settings, ledger, asset, report, workers, window), window)
         current = ledger.current_materializations([asset])
         for item in plan.partitions:
             held = current.get((asset, item.partition))
@@ -207,6 +209,7 @@ def cover(
     ledger: Ledger,
     asset: str,
     admission: AdmissionReport,
+    workers: Workers,
     window: Window | None = None,
 ) -> dict[FileKey, CoveredFile]:
     """Bring the coverage of an asset up to date with what was admitted; every file of it by its key."""
@@ -217,7 +220,7 @@ def cover(
         for file in admission.refused
         for manifest_id in ledger.manifests_of(file.path.name) - valid
     }
-    return refresh_coverage(settings, ledger, asset, admitted, doubtful, window)
+    return refresh_coverage(settings, ledger, asset, admitted, workers, doubtful, window)
 
 
 def _refused(admission: AdmissionReport) -> list[str]:

@@ -42,7 +42,7 @@ _OF_THE_LEDGER = {"asset", "partition", "snapshot_id", "id", "held_by_snapshot_i
 
 def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
     """Snapshot properties that say what one commit wrote: partitions of one asset, by one run."""
-    first = items[0]
+    first, started_at = items[0], min((item.started_at for item in items if item.started_at), default=None)
     details = {item.partition: _detail(item) for item in items}
     totals = {f"omni.rows-{name}": sum(getattr(item.rows, name) for item in items) for name in asdict(RowCounts())}
     return {
@@ -53,7 +53,7 @@ def snapshot_evidence(items: list[Materialization]) -> dict[str, str]:
         "omni.manifest-sha256": _each_once(item.manifest_hashes for item in items),
         "omni.run-id": first.run_id,
         "omni.committed-at": first.committed_at.isoformat(),
-        **({"omni.started-at": first.started_at.isoformat()} if first.started_at else {}),
+        **({"omni.started-at": started_at.isoformat()} if started_at else {}),
         **{name: str(total) for name, total in totals.items()},
         _EVIDENCE: json.dumps(details, separators=(",", ":")),
     }

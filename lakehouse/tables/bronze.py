@@ -79,11 +79,15 @@ def bronze_table(settings: LakehouseSettings, name: str) -> TableDefinition:
         grain = "One row per record that was read and not loaded, with the reason and its file and line."
         spec = {"asset": "identity", "partition": "identity"}
         return TableDefinition(name, _schema(QUARANTINE_COLUMNS), spec, grain)
-    contract = load_contracts(settings).of_asset(name)
-    time = contract.declared_asset.time
+    return contract_table(load_contracts(settings).of_asset(name))
+
+
+def contract_table(contract: Contract) -> TableDefinition:
+    """Describe the table of a contract."""
+    asset = contract.declared_asset
     columns = (*contract_columns(contract), *FORMS[contract.form].columns, *ORIGIN)
-    description = f"{contract.grain} Partitioned by the UTC day of {time}."
-    return TableDefinition(name, _schema(columns), {time: "day"}, description)
+    description = f"{contract.grain} Partitioned by the UTC day of {asset.time}."
+    return TableDefinition(asset.name, _schema(columns), {asset.time: "day"}, description)
 
 
 def contract_columns(contract: Contract) -> tuple[Column, ...]:

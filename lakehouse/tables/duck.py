@@ -2,11 +2,14 @@
 
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
-from pyiceberg.table import Table
 
 from lakehouse.errors import ConfigurationError
+
+if TYPE_CHECKING:  # a process that stages files names nothing but texts here
+    from pyiceberg.table import Table
 
 
 def load_iceberg_extension(connection: duckdb.DuckDBPyConnection) -> None:
@@ -22,7 +25,7 @@ def load_iceberg_extension(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("set global timezone = 'UTC'")
 
 
-def scan_sql(table: Table) -> str:
+def scan_sql(table: "Table") -> str:
     """SQL relation over the table's current snapshot; prunes partitions and honours delete files."""
     return f"iceberg_scan({quoted(table.metadata_location.removeprefix('file://'))})"
 

@@ -6,7 +6,7 @@ tells) with a problem: these are not loaded, their old rows stay, and their verd
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -20,12 +20,13 @@ from lakehouse.partitions import Window
 from lakehouse.scratch import scratch_folder
 from lakehouse.settings import LakehouseSettings
 from loaders.bronze.kinds import LOADERS
-from loaders.errors import MappingRefused, SourceUnreadable
-from loaders.events.records import connect
+from loaders.errors import LoaderError, SourceUnreadable
 from loaders.manifests.admission import Admission
-from loaders.plans.plan import CountedDay, CoveredFile, Description
-from loaders.snapshots.sidecars import find_sidecars, read_sidecar
-from loaders.sources.files import SourceFile, find_files
+from loaders.plans.plan import CountedDay, CoveredFile, FileContent, UnreadFile
+from loaders.plans.shares import shares_of_files
+from loaders.snapshots.sidecars import find_sidecars
+from loaders.sources.files import find_files
+from loaders.workers import Work, Workers
 
 
 def refresh_coverage(
@@ -33,6 +34,7 @@ def refresh_coverage(
     ledger: Ledger,
     asset: str,
     admissions: Iterable[Admission],
+    workers: Workers,
     doubtful: Mapping[str, str] | None = None,
     window: Window | None = None,
 ) -> dict[FileKey, CoveredFile]:
@@ -50,7 +52,10 @@ def refresh_coverage(
         return {}  # as of most assets that ship: nobody declares any of it
     with scratch_folder(settings) as scratch:
         survey = _Survey(settings, ledger, asset, known, window, scratch)
-        found = {covered.record.key: covered for admission in admissions for covered in survey.look_at(admission)}
+        seen = [each for admission in admissions for each in survey.look_at(admission)]
+        read = survey.read([each for each in seen if isinstance(each, UnreadFile)], workers)
+    files = (read[each.record.key] if isinstance(each, UnreadFile) else each for each in seen)
+    found = {covered.record.key: covered for covered in files}
     anew = [covered for covered in found.values() if covered.coverage is not None]
     ledger.replace_file_coverage([c.record for c in anew], [row for c in anew for row in c.coverage or ()])
     for manifest_id, problem in (doubtful or {}).items():
@@ -82,9 +87,10 @@ class _Survey:
         self._contract = contract
         self._is_dated_by_batch = KINDS[contract.declared_asset.kind].is_dated_by_batch
         self._declared: dict[str, tuple[str, str]] = {}
-        self._reader = LOADERS[contract.form].reader(settings, contract, connect(scratch), scratch)
+        self._work = Work(LOADERS[contract.form].reader, (settings, contract, scratch))
+        self._reader = LOADERS[contract.form].reader(settings, contract, scratch)
 
-    def look_at(self, admission: Admission) -> Iterator[CoveredFile]:
+    def look_at(self, admission: Admission) -> Iterator[CoveredFile | UnreadFile]:
         """Look at every file of a source, and at those that it had and that are gone."""
         declaration, reading = self._reading(admission)
         declared = admission.source.source_url_or_path
@@ -122,31 +128,30 @@ class _Survey:
                 yield CoveredFile(admission, file, same, None, batch_at, sidecars=sidecars)
             else:
                 record = SourceFileRecord(self._asset, *admission.key, file.name, stamp)
-                record, coverage, described = self._read(admission, file, sidecars, record, reading)
-                yield CoveredFile(admission, file, record, coverage, batch_at, described, sidecars)
+                days = self._reader.declared_days(admission, file.name)
+                if self._window and days and not days.overlaps(self._window):
+                    record, coverage = self._unread(record, days)
+                    yield CoveredFile(admission, file, record, coverage, batch_at, sidecars=sidecars)
+                else:
+                    yield UnreadFile(admission, file, sidecars, record, batch_at)
         for record in gone.values():
             record, coverage = self._unreadable(admission, record, problem)
             yield CoveredFile(admission, None, record, coverage, batch_at)
 
-    def _read(
-        self,
-        admission: Admission,
-        file: SourceFile,
-        sidecars: Mapping[str, SourceFile],
-        record: SourceFileRecord,
-        reading: str,
-    ) -> tuple[SourceFileRecord, list[Coverage], Description | None]:
-        """Read a new or changed file and its sidecars once: is all whole, which days has it rows of, and how many."""
-        declared = self._reader.declared_days(admission, file.name)
-        if self._window and declared and not declared.overlaps(self._window):
-            return *self._unread(record, declared), None
-        try:
-            content = self._reader.read(admission, file)
-            told = {column: read_sidecar(admission.source, beside) for column, beside in sidecars.items()}
-        except (SourceUnreadable, MappingRefused) as error:
-            return *self._unreadable(admission, record, str(error)), None
-        record = replace(record, sha256=content.sha256, sidecars=told)
-        return record, [_covered_day(record, day, reading) for day in content.days], content.described
+    def read(self, files: Sequence[UnreadFile], workers: Workers) -> dict[FileKey, CoveredFile]:
+        """Read new or changed files and their sidecars: is all whole, which days has it rows of, and how many."""
+        weights = [max(each.file.weight_bytes, self._reader.least_bytes) for each in files]
+        done = workers.do(self._work, shares_of_files(files, weights, workers.most))
+        return {each.record.key: self._read_file(each, content) for each, content in done}
+
+    def _read_file(self, unread: UnreadFile, content: FileContent | LoaderError) -> CoveredFile:
+        admission, file, sidecars, batch_at = unread.admission, unread.file, unread.sidecars, unread.batch_at
+        if isinstance(content, LoaderError):
+            record, coverage = self._unreadable(admission, unread.record, str(content))
+            return CoveredFile(admission, file, record, coverage, batch_at, sidecars=sidecars)
+        record = replace(unread.record, sha256=content.sha256, sidecars=content.sidecars)
+        rows = [_covered_day(record, day, self._reading(admission)[1]) for day in content.days]
+        return CoveredFile(admission, file, record, rows, batch_at, content.described, sidecars)
 
     def _unread(self, record: SourceFileRecord, declared: Window) -> tuple[SourceFileRecord, list[Coverage]]:
         """Expect a file on the days that it declares; it is read when one of them is loaded."""

@@ -1,9 +1,9 @@
-"""The Bronze sink: staged Parquet files, each one partition of one table, committed many days at once, then the ledger.
+"""The Bronze sink: staged files, each of one partition, committed many days at once, then the ledger.
 
-dlt carries the files here unread and unchanged; each says in its own metadata which table and partition it replaces.
+dlt carries no rows: its files name the staged ones of a group of days, and say what of. It hands them over unread.
 """
 
-import uuid
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from dlt.common.storages import FileStorage
 from dlt.destinations import destination
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import Or
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from lakehouse.builds.commit_evidence import read_evidence, snapshot_evidence
+from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import WindowConflict
+from lakehouse.kinds import FORMS
 from lakehouse.ledger.evidence import Materialization
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import QUARANTINE
@@ -28,95 +30,89 @@ from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import ensure_table
 from lakehouse.tables.commits import replace_window
 from lakehouse.tables.filters import rows_of
-from loaders.plans.staged_files import QUARANTINE_FILE
+from loaders.plans.plan import StagedDay
+from loaders.plans.staged_files import new_file
 
-MOST_DAYS = 100
-"""So many days are one commit: each writes all snapshots of the table again, and a load that is killed has kept the
-commits before."""
-
-
-def table_of(file: Path) -> str:
-    """Table that a staged file is for."""
-    return str(pq.read_metadata(file).metadata[b"omni.table"].decode())
+_FILES = "omni.staged-files"
+"""Metadata of a carrier: partition → the file of its rows, and that of its held records."""
 
 
-@dataclass(frozen=True)
-class _Day:
-    """A partition as it was staged."""
+def tables_of(settings: LakehouseSettings, asset: str) -> tuple[str, ...]:
+    """Tables that a load of an asset writes, in the order of their commits.
 
-    item: Materialization
-    file: Path
-    quarantine: Path | None
-    """The records of the day that are held back; None where the asset quarantines none."""
+    Were the asset first, a process that dies before the quarantine would leave a partition that is recorded as whole
+    without the records that it holds back.
+    """
+    form = FORMS[load_contracts(settings).of_asset(asset).form]
+    return (QUARANTINE, asset) if form.is_quarantined else (asset,)
 
-    def of(self, name: str) -> Path | None:
-        """Its file for a table; None where that has no rows."""
-        file = self.quarantine if name == QUARANTINE else self.file
-        return file if file is not None and pq.read_metadata(file).num_rows else None
+
+def write_carrier(settings: LakehouseSettings, table: str, days: Sequence[StagedDay], folder: Path) -> Path:
+    """Write what dlt carries to a table: its columns, no rows, and as metadata what was staged of these days."""
+    files = {day.item.partition: [file and str(file) for file in (day.rows, day.held)] for day in days}
+    evidence = {"omni.table": table, _FILES: json.dumps(files), **snapshot_evidence([day.item for day in days])}
+    schema = schema_to_pyarrow(bronze_table(settings, table).schema, include_field_ids=False)
+    pq.write_table(schema.with_metadata(evidence).empty_table(), carrier := new_file(folder))
+    return carrier
+
+
+def rows_carried(table: str, days: Sequence[StagedDay]) -> int:
+    """How many rows a carrier stands for."""
+    return sum(day.item.rows.quarantined if table == QUARANTINE else day.item.rows.loaded for day in days)
 
 
 @dataclass(frozen=True)
 class Sink:
-    """Where the staged files of a load go: taken one by one, then committed in groups of days.
+    """Where the days of a load go: handed over by dlt, then committed together.
 
-    dlt loads the files of a package in any order, and does again what fails with one of them, which must not hide that
-    others failed with it: so it only hands them over. Were the asset first, a process that dies before the quarantine
-    would leave a partition that is recorded as whole without the records that it holds back. So a quarantine file,
-    which dlt carries as well, is committed with its asset's, before it, and does nothing by itself.
+    dlt hands over its files in any order, and does again what fails with one of them, which must not hide that others
+    failed with it: so it commits nothing. The days come with the asset's carrier; what is carried to the quarantine
+    does nothing by itself.
     """
 
     settings: LakehouseSettings
     catalog: Catalog
     ledger: Ledger
-    folder: Path
-    """Where what was taken stays until it is committed: dlt moves its own file as soon as it is handed over."""
-    _taken: dict[str, _Day] = field(default_factory=dict)
+    _taken: dict[str, StagedDay] = field(default_factory=dict)
 
-    def take(self, file: Path) -> None:
-        """Take a staged file."""
-        properties = {k.decode(): v.decode() for k, v in pq.read_metadata(file).metadata.items()}
+    def take(self, carrier: Path) -> None:
+        """Take the days of a carrier."""
+        properties = {k.decode(): v.decode() for k, v in pq.read_metadata(carrier).metadata.items()}
         if properties["omni.table"] == QUARANTINE:
             return
-        (item,) = read_evidence(properties, None)
-        quarantine, kept = properties.get(QUARANTINE_FILE), self.folder / f"taken_{uuid.uuid4().hex}.parquet"
-        FileStorage.link_hard_with_fallback(str(file), str(kept))
-        self._taken[item.partition] = _Day(item, kept, Path(quarantine) if quarantine else None)
+        files = json.loads(properties[_FILES])
+        for item in read_evidence(properties, None):
+            rows, held = (file and Path(file) for file in files[item.partition])
+            self._taken[item.partition] = StagedDay(item, rows, held)
 
-    def commit(self) -> None:
+    def commit(self) -> list[WindowConflict]:
         """Replace the partitions that were taken by their rows, and record them.
 
-        Raises:
-            WindowConflict: other writers kept replacing a partition; all others are committed.
+        Returns:
+            The conflicts of those that other writers kept replacing; all others are committed.
         """
-        days, conflicts = [self._taken.pop(key) for key in sorted(self._taken)], list[WindowConflict]()
-        for start in range(0, len(days), MOST_DAYS):
-            group = days[start : start + MOST_DAYS]
-            try:
-                self._replace(group)
-            except WindowConflict as error:
-                # A day that others keep writing holds back no other.
-                conflicts += self._replace_one_by_one(group) if len(group) > 1 else [error]
-        if conflicts:
-            raise conflicts[0]
+        return [*self._replace_each([self._taken.pop(key) for key in sorted(self._taken)])]
 
-    def _replace_one_by_one(self, days: Sequence[_Day]) -> Iterator[WindowConflict]:
-        for day in days:
-            try:
-                self._replace([day])
-            except WindowConflict as error:
+    def _replace_each(self, days: Sequence[StagedDay]) -> Iterator[WindowConflict]:
+        """Replace days together; one by one where others keep writing one, so that it holds back no other."""
+        try:
+            self._replace(days)
+        except WindowConflict as error:
+            if len(days) == 1:
                 yield error
+            else:
+                for day in days:
+                    yield from self._replace_each([day])
 
-    def _replace(self, days: Sequence[_Day]) -> None:
-        if any(day.quarantine for day in days):
-            self._commit(QUARANTINE, days)
-        asset = days[0].item.asset
-        items, snapshot_id = self._commit(asset, days)
+    def _replace(self, days: Sequence[StagedDay]) -> None:
+        for table in tables_of(self.settings, days[0].item.asset):
+            items, snapshot_id = self._commit(table, days)
         self.ledger.record_materializations(replace(item, snapshot_id=snapshot_id) for item in items)
 
-    def _commit(self, name: str, days: Sequence[_Day]) -> tuple[list[Materialization], int | None]:
+    def _commit(self, name: str, days: Sequence[StagedDay]) -> tuple[list[Materialization], int | None]:
         definition = bronze_table(self.settings, name)
         table = ensure_table(self.catalog, definition.identifier, definition.schema, definition.partition_by)
-        files = [day.of(name) for day in days]
+        files = [day.held if name == QUARANTINE else day.rows for day in days]
         now, began = datetime.now(UTC), min(day.item.started_at or day.item.committed_at for day in days)
         items = [
             replace(day.item, committed_at=now, started_at=began, size_bytes=file.stat().st_size if file else 0)
@@ -128,12 +124,12 @@ class Sink:
 
 
 def bronze(items: Any, table: Any, sink: Any = None) -> None:
-    """What dlt calls for each staged file; `items` is its path."""
+    """What dlt calls for each of its files; `items` is its path."""
     sink.take(Path(items))
 
 
 class BronzeDestination(destination):
-    """A dlt destination that hands each staged file to the sink, and by which `dlt.attach(NAME)` reads Bronze.
+    """A dlt destination that hands each file to the sink, and by which `dlt.attach(NAME)` reads Bronze.
 
     Pipelines remember it by its name and place, so that `dlt pipeline NAME info` can open them; these stay.
     """

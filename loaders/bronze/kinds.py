@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
 from lakehouse.contracts.model import Contract
 from lakehouse.kinds import RowForm
 from lakehouse.settings import LakehouseSettings
@@ -26,7 +24,7 @@ from loaders.snapshots.staging import ListingStager
 class Loader:
     """How rows of one form are loaded."""
 
-    reader: Callable[[LakehouseSettings, Contract, duckdb.DuckDBPyConnection, Path], Reader]
+    reader: Callable[[LakehouseSettings, Contract, Path], Reader]
     """Looks at source files for coverage, with a folder for scratch files."""
     stager: Callable[[LakehouseSettings, Contract, str, Path], Callable[[PartitionPlan], StagedDay]]
     """Stages partitions for a run (its id), into a folder of the run's own."""

@@ -7,9 +7,10 @@ directory of the last run is kept under its pipeline's name, for `dlt pipeline N
 import logging
 import shutil
 import tempfile
+import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,19 @@ from lakehouse.counted import counted
 from lakehouse.errors import OmniError, WindowConflict
 from lakehouse.ledger.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
-from lakehouse.namespaces import BRONZE, QUARANTINE
+from lakehouse.namespaces import BRONZE
 from lakehouse.settings import LakehouseSettings
 from loaders.bronze.checks import check_partitions, days_to_ask
-from loaders.bronze.destination import BronzeDestination, Sink, table_of
+from loaders.bronze.destination import BronzeDestination, Sink, rows_carried, tables_of, write_carrier
 from loaders.bronze.kinds import LOADERS
-from loaders.errors import LoadFailed, SourceUnreadable, StoreUnavailable
+from loaders.errors import LoaderError, LoadFailed, StoreUnavailable
 from loaders.plans.plan import LoadPlan, PartitionPlan, StagedDay
-from loaders.plans.staged_files import stage_emptied
+from loaders.plans.shares import shares_of_days
+from loaders.workers import Work, Workers
+
+MOST_DAYS, LONGEST_SECONDS = 100, 60
+"""So many days are one commit, or as many as are staged in that time: each commit writes all snapshots of the table
+again, and a load that is killed has kept those before."""
 
 logger = logging.getLogger(__name__)
 
@@ -71,37 +77,97 @@ def new_run_id() -> str:
 
 
 def run_pipeline(
-    settings: LakehouseSettings, catalog: Catalog, ledger: Ledger, plan: LoadPlan, run_id: str, progress: Progress
+    settings: LakehouseSettings,
+    catalog: Catalog,
+    ledger: Ledger,
+    plan: LoadPlan,
+    run_id: str,
+    workers: Workers,
+    progress: Progress,
 ) -> LoadReport:
     """Load the planned partitions of an asset and check them."""
     contract = load_contracts(settings).of_asset(plan.asset)
-    staging = _Staging(settings, plan, run_id, progress)
+    refused, unknown_fields = dict(plan.refused), dict[str, Mapping[str, str]]()
     if plan.partitions:
         name = contract.declared_asset.pipeline
         runs = pipelines_dir(settings).parent / "runs"
         runs.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=runs) as folder:
             (scratch := Path(folder) / "staging").mkdir()
-            sink = Sink(settings, catalog, ledger, scratch)
+            sink = Sink(settings, catalog, ledger)
             pipeline = dlt.pipeline(
                 name, destination=BronzeDestination(sink=sink), dataset_name=BRONZE, pipelines_dir=folder
             )
-            stager = LOADERS[contract.form].stager(settings, contract, run_id, scratch)
+            conflicts = list[WindowConflict]()
+            work = Work(LOADERS[contract.form].stager, (settings, contract, run_id, scratch))
             try:
-                pipeline.run(staging.source(stager, scratch), loader_file_format="parquet")
-                sink.commit()
+                with closing(stage(plan, work, workers, refused, progress)) as days:
+                    for group in groups(days):
+                        unknown_fields |= {day.item.partition: day.unknown_fields for day in group}
+                        pipeline.run(_carried(settings, plan.asset, group, scratch), loader_file_format="parquet")
+                        conflicts += sink.commit()
+                if conflicts:
+                    raise conflicts[0]
             except (PipelineStepFailed, WindowConflict, OSError, SQLAlchemyError) as error:
                 raise failure_of(error)(
                     f"{name}: {root_cause(error)}; partitions that were committed before stay; next: run it again"
                 ) from error
             _keep_last_run(settings, Path(folder) / name)
-    refused = {**plan.refused, **staging.refused}
     planned = [item.partition for item in plan.partitions if item.partition not in refused]
-    checks = check_partitions(settings, catalog, ledger, plan.asset, planned, run_id, staging.unknown_fields)
+    checks = check_partitions(settings, catalog, ledger, plan.asset, planned, run_id, unknown_fields)
     asked = set(days_to_ask(settings, ledger, plan.asset, plan.window)) - set(refused)
     checks += check_partitions(settings, catalog, ledger, plan.asset, asked, run_id)
     current = ledger.current_materializations([plan.asset])
     return LoadReport(plan.asset, [current[plan.asset, key] for key in planned], refused, plan.unchanged, checks)
+
+
+def stage(
+    plan: LoadPlan,
+    work: Work[PartitionPlan, StagedDay],
+    workers: Workers,
+    refused: dict[str, str],
+    progress: Progress,
+) -> Generator[StagedDay, None, None]:
+    """Stage the days of a plan. One whose sources fail is refused, and holds no other back."""
+    shares, total = shares_of_days(plan.partitions, workers.most), len(plan.partitions)
+    progress(f"{plan.asset}: {counted(total, 'partition')} to load")
+    staged = workers.do(work, shares)
+    for number, (item, day) in enumerate(staged, start=1):
+        progress(f"{item.asset} {item.partition} ({number} of {total})")
+        if isinstance(day, LoaderError):
+            logger.error("%s %s refused: %s", item.asset, item.partition, day)
+            refused[item.partition] = str(day)
+        else:
+            yield day
+
+
+def groups(days: Iterable[StagedDay]) -> Iterator[list[StagedDay]]:
+    """Days that are committed together, as they come."""
+    group: list[StagedDay] = []
+    began = time.monotonic()
+    for day in days:
+        group.append(day)
+        if len(group) == MOST_DAYS or time.monotonic() - began > LONGEST_SECONDS:
+            yield group
+            group, began = [], time.monotonic()
+    if group:
+        yield group
+
+
+def _carried(settings: LakehouseSettings, asset: str, days: Sequence[StagedDay], folder: Path) -> Any:
+    """A dlt source that carries a group of days to their tables."""
+
+    def carrier(table: str) -> Iterator[Any]:
+        file = write_carrier(settings, table, days, folder)
+        columns = pq.read_schema(file).empty_table()
+        yield dlt.mark.with_file_import(str(file), "parquet", rows_carried(table, days), hints=columns)
+
+    @dlt.source(name=asset)
+    def staged_source() -> Iterator[Any]:
+        for table in tables_of(settings, asset):
+            yield dlt.resource(carrier, name=table, write_disposition="replace")(table)
+
+    return staged_source()
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -124,46 +190,6 @@ def failure_of(error: BaseException) -> type[LoadFailed]:
 def pipelines_dir(settings: LakehouseSettings) -> Path:
     """Where the working directory of each pipeline's last run is kept."""
     return settings.home / "dlt" / "pipelines"
-
-
-class _Staging:
-    """Stages day after day. A day whose sources fail is refused and holds no other day back."""
-
-    def __init__(self, settings: LakehouseSettings, plan: LoadPlan, run_id: str, progress: Progress) -> None:
-        self._settings, self._plan, self._run_id, self._progress = settings, plan, run_id, progress
-        self.refused: dict[str, str] = {}
-        """Partition → what is wrong with its sources."""
-        self.unknown_fields: dict[str, Mapping[str, str]] = {}
-        """Partition → fields that the contract does not name."""
-
-    def source(self, stager: Callable[[PartitionPlan], StagedDay], folder: Path) -> Any:
-        """A dlt source that hands each staged file to the resource of its table."""
-
-        def files_of(file: Path, table: str) -> Iterator[Any]:
-            if table_of(file) == table:
-                rows = pq.read_metadata(file).num_rows
-                yield dlt.mark.with_file_import(str(file), "parquet", rows, hints=pq.read_schema(file).empty_table())
-
-        @dlt.source(name=self._plan.asset)
-        def staged_source() -> Iterator[Any]:
-            files = dlt.resource(self._files(stager, folder), name="staged_files", selected=False)
-            for table in (QUARANTINE, self._plan.asset):
-                yield files | dlt.transformer(files_of, name=table, write_disposition="replace")(table)
-
-        return staged_source()
-
-    def _files(self, stager: Callable[[PartitionPlan], StagedDay], folder: Path) -> Iterator[Path]:
-        planned = self._plan.partitions
-        for number, item in enumerate(planned, start=1):
-            self._progress(f"{item.asset} {item.partition} ({number} of {len(planned)})")
-            try:
-                day = stager(item) if item.files else stage_emptied(self._settings, item, self._run_id, folder)
-            except SourceUnreadable as error:
-                logger.error("%s %s refused: %s", item.asset, item.partition, error)
-                self.refused[item.partition] = str(error)
-            else:
-                self.unknown_fields[item.partition] = day.unknown_fields
-                yield from day.files
 
 
 def _keep_last_run(settings: LakehouseSettings, working_dir: Path) -> None:

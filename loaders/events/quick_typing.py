@@ -58,10 +58,10 @@ class QuickTyper:
         where = self._quick_selection()
         if where is None or not _has_an_object_on_each_line(chunk):
             return None
-        rows, rest = self._parse(chunk, "error"), "null::json"
+        rows, rest = _parsed(chunk, self._schema, "error"), "null::json"
         has_rest = rows is None
         if has_rest and _holds_no_false_number(chunk):
-            rows = self._parse(chunk, "ignore")
+            rows = _parsed(chunk, self._schema, "ignore")
         if rows is None or rows.num_rows != chunk.lines:
             return None
         if has_rest:
@@ -131,18 +131,6 @@ class QuickTyper:
             | {"record_sha256": sha256_texts(canonical_list(texts))}
         )
 
-    def _parse(self, chunk: Chunk, unexpected: str) -> pa.Table | None:
-        """Read a chunk with the contract's types; None where a value has another, or (`error`) a field has no name."""
-        options = pj.ParseOptions(explicit_schema=self._schema, unexpected_field_behavior=unexpected)
-        try:
-            return pj.read_json(
-                pa.BufferReader(chunk.content),
-                pj.ReadOptions(block_size=len(chunk.content) + 1, use_threads=False),
-                options,
-            )
-        except pa.ArrowInvalid:
-            return None
-
     def _over(self, name: str, rows: pa.Table, query: str) -> pa.Table:
         self._connection.register(name, rows)
         try:
@@ -209,6 +197,30 @@ def _any(conditions: list[str]) -> str:
 def _text_of(name: str) -> str:
     """Name of the column with a field's canonical text; no field's own name has a blank."""
     return f"text of {name}"
+
+
+def plain_times(chunk: Chunk, field: str) -> pa.ChunkedArray | None:
+    """The instants of a field of the records of a chunk; None where a line is no object, or has another there."""
+    if not _has_an_object_on_each_line(chunk) or not _holds_no_false_number(chunk):
+        return None
+    rows = _parsed(chunk, pa.schema([(field, pa.string())]), "ignore")
+    if rows is None or rows.num_rows != chunk.lines or rows.column(field).null_count:
+        return None
+    found = plain_instants(rows.column(field))
+    return None if found is None else found[0]
+
+
+def _parsed(chunk: Chunk, schema: pa.Schema, unexpected: str) -> pa.Table | None:
+    """Read a chunk with these types; None where a value has another, or (`error`) a field has no name."""
+    options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected)
+    try:
+        return pj.read_json(
+            pa.BufferReader(chunk.content),
+            pj.ReadOptions(block_size=len(chunk.content) + 1, use_threads=False),
+            options,
+        )
+    except pa.ArrowInvalid:
+        return None
 
 
 def _has_an_object_on_each_line(chunk: Chunk) -> bool:

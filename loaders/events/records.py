@@ -165,6 +165,11 @@ def selected_by(contract: Contract, manifest: Manifest) -> str:
     return selection(manifest, time_texts(contract), lambda field: "doc ->> " + quoted(member(field)))
 
 
+def selects_by_field(contract: Contract, manifest: Manifest) -> bool:
+    """Whether a field of a record says whether it is meant; else all are."""
+    return selected_by(contract, manifest) != "true"
+
+
 _LONGEST_REASON = 200
 _BATCH_ROWS = 10_000
 

@@ -1,8 +1,8 @@
 """Days of records as Parquet files: each source file is typed once, then each day is put together from all its files.
 
-One file of rows and one quarantine file per day, each with its evidence as Parquet metadata; the sink in
-`loaders.bronze.destination` commits them. A day of plain rows is written as it was typed; any other is put together by
-DuckDB. Memory holds at most a day of small files, or a group of rows (`loaders.events.typed_rows`).
+One file of rows and one of held records per day, which the sink in `loaders.bronze.destination` commits; no database
+and no catalog is asked. A day of plain rows is written as it was typed; any other is put together by DuckDB. Memory
+holds at most a day of small files, or a group of rows (`loaders.events.typed_rows`).
 """
 
 import uuid
@@ -13,14 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from lakehouse.builds.commit_evidence import snapshot_evidence
 from lakehouse.contracts.model import Contract
 from lakehouse.ledger.evidence import FileKey, RowCounts
-from lakehouse.namespaces import QUARANTINE
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.bronze import QUARANTINE_COLUMNS, bronze_table
+from lakehouse.tables.bronze import QUARANTINE_COLUMNS, contract_table
 from lakehouse.tables.duck import quoted
 from loaders.errors import SourceUnreadable
 from loaders.events.dating import Dating
@@ -30,7 +27,7 @@ from loaders.events.records import connect, is_plain_lines, open_records
 from loaders.events.typed_rows import TypedRows
 from loaders.events.typing_sql import known_in_extra
 from loaders.plans.plan import CoveredFile, PartitionPlan, StagedDay, planned_materialization
-from loaders.plans.staged_files import PARQUET_FORMAT, QUARANTINE_FILE, write_staged
+from loaders.plans.staged_files import PARQUET_FORMAT, new_file, write_staged
 from loaders.sources.reading import local_file, open_stream
 
 
@@ -40,16 +37,13 @@ class RecordStager:
     def __init__(self, settings: LakehouseSettings, contract: Contract, run_id: str, folder: Path) -> None:
         """Stage into a folder of the run's own."""
         self._settings, self._contract, self._run_id, self._folder = settings, contract, run_id, folder
-        table = bronze_table(settings, contract.declared_asset.name)
-        self._columns = [field.name for field in table.schema.fields]
+        self._columns = [field.name for field in contract_table(contract).schema.fields]
         self._files: dict[FileKey, TypedRows] = {}
         self._views: dict[FileKey, str] = {}
-        no_quarantine = schema_to_pyarrow(bronze_table(settings, QUARANTINE).schema, include_field_ids=False)
-        self._no_quarantine = no_quarantine.empty_table()
         self._connection = connect(folder)
 
     def __call__(self, plan: PartitionPlan) -> StagedDay:
-        """Write the file of rows and the quarantine file of a day.
+        """Write the file of rows and that of the held records of a day.
 
         Raises:
             SourceUnreadable: a file changed or vanished since coverage looked at it.
@@ -65,16 +59,17 @@ class RecordStager:
         is_plain, rows = not self._replaced(plan) and _is_plain(plan, files), plan.rows_expected
         counts = RowCounts(rows, rows, rows) if is_plain else self._gather_day(plan)
         unknown = _unknown_fields(self._contract, plan, files) if is_plain else self._unknown_fields_of_day()
-        evidence = snapshot_evidence([planned_materialization(plan, counts, self._run_id, started_at)])
-        quarantine = self._write_quarantine(counts.quarantined, {"omni.table": QUARANTINE, **evidence})
-        named = {"omni.table": plan.asset, QUARANTINE_FILE: str(quarantine), **evidence}
-        if not is_plain:
-            rows_of_day = self._write(f"select {_columns(self._columns)} from day_rows where is_kept", named)
+        item = planned_materialization(plan, counts, self._run_id, started_at)
+        held = self._write_held() if counts.quarantined else None
+        if not counts.loaded:
+            rows_of_day = None
+        elif not is_plain:
+            rows_of_day = self._write(f"select {_columns(self._columns)} from day_rows where is_kept")
         elif files[0].is_held:
-            rows_of_day = write_staged(pa.concat_tables([file.as_in_bronze() for file in files]), named, self._folder)
+            rows_of_day = write_staged(pa.concat_tables([file.as_in_bronze() for file in files]), self._folder)
         else:
-            rows_of_day = files[0].file_of_day(named)
-        return StagedDay([quarantine, rows_of_day], unknown)
+            rows_of_day = files[0].file_of_day()
+        return StagedDay(item, rows_of_day, held, unknown)
 
     def _typed_once(self, covered: CoveredFile) -> TypedRows:
         key = covered.record.key
@@ -212,18 +207,17 @@ class RecordStager:
             ).fetchall()
         )
 
-    def _write_quarantine(self, rows: int, evidence: dict[str, str]) -> Path:
-        names = [name for name, _, _ in QUARANTINE_COLUMNS]
-        query = (
-            f"select {_columns(names)} from day_rows where reason_code is not null order by source_file, source_line"
+    def _write_held(self) -> Path:
+        names = _columns([name for name, _, _ in QUARANTINE_COLUMNS])
+        return self._write(
+            f"select {names} from day_rows where reason_code is not null order by source_file, source_line"
         )
-        return self._write(query, evidence) if rows else write_staged(self._no_quarantine, evidence, self._folder)
 
-    def _write(self, query: str, evidence: dict[str, str]) -> Path:
-        """Write rows with their evidence; pyarrow does it at half the cost of DuckDB's COPY."""
-        target = self._folder / f"{uuid.uuid4().hex}.parquet"
+    def _write(self, query: str) -> Path:
+        """Write rows; pyarrow does it at half the cost of DuckDB's COPY."""
+        target = new_file(self._folder)
         reader = self._connection.execute(query).to_arrow_reader(BATCH_ROWS)
-        with pq.ParquetWriter(target, reader.schema.with_metadata(evidence), **PARQUET_FORMAT) as writer:
+        with pq.ParquetWriter(target, reader.schema, **PARQUET_FORMAT) as writer:
             for batch in reader:
                 writer.write_batch(batch)
         return target

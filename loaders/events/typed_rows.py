@@ -94,10 +94,9 @@ class TypedRows:
         """The rows as Bronze holds them, where they are plain and in memory."""
         return self._with_origin(pa.concat_tables(self._held))
 
-    def file_of_day(self, evidence: dict[str, str]) -> Path:
-        """The file of the rows as Bronze holds them, where they are plain and on disk; closed, with its evidence."""
+    def file_of_day(self) -> Path:
+        """The file of the rows as Bronze holds them, where they are plain and on disk; closed."""
         assert self._plain is not None and self._others is None
-        self._plain.add_key_value_metadata(evidence)
         self._plain.close()
         return self._file("plain")
 

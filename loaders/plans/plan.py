@@ -1,26 +1,16 @@
-"""Which partitions of a Bronze asset a load computes, from which files, and which it must refuse.
+"""What a load passes on: files as coverage saw them, partitions to compute, and what staging left of each.
 
-A partition is a pure function of the admitted sources that cover it: it is always computed whole, from all its files,
-in the order of their batches. That is why order, repetition and parallelism of loads do not matter.
+Values only. A process that stages imports no more than these; `loaders.plans.planning` makes the plans.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from lakehouse.ledger.evidence import (
-    Coverage,
-    FileKey,
-    Materialization,
-    RowCounts,
-    SourceFileRecord,
-    coverage_version,
-)
-from lakehouse.ledger.foreign_writes import ForeignWrites
-from lakehouse.ledger.ledger import Ledger
-from lakehouse.partitions import Window, parse_day
+from lakehouse.ledger.evidence import Coverage, Materialization, RowCounts, Sidecar, SourceFileRecord
+from lakehouse.partitions import Window
 from loaders.manifests.admission import Admission
 from loaders.sources.files import SourceFile
 
@@ -53,10 +43,28 @@ class FileContent:
     sha256: str
     days: list[CountedDay]
     described: Description | None = None
+    sidecars: Mapping[str, Sidecar] = field(default_factory=dict)
+    """Column → what the file beside it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A source file that coverage has yet to read."""
+
+    admission: Admission
+    file: SourceFile
+    sidecars: Mapping[str, SourceFile]
+    """Column → the file beside it whose object goes there."""
+    record: SourceFileRecord
+    """What will be on record, but for what reading tells."""
+    batch_at: datetime
 
 
 class Reader(Protocol):
     """How coverage looks at the files of an asset; the form of its rows says which one does."""
+
+    least_bytes: int
+    """Bytes that take as long to read as any file takes."""
 
     def declared_days(self, admission: Admission, name: str) -> Window | None:
         """Days that a file declares to hold, so that it need not be read to know them; None where it does not say."""
@@ -66,21 +74,25 @@ class Reader(Protocol):
         """Days that a file that cannot be read is to hold, as far as its declaration and its name tell."""
         ...
 
-    def read(self, admission: Admission, file: SourceFile) -> FileContent:
-        """Read a file.
+    def __call__(self, unread: UnreadFile) -> FileContent:
+        """Read a file, and those beside it.
 
         Raises:
-            SourceUnreadable, MappingRefused: it cannot be read as what it is declared to be.
+            SourceUnreadable, MappingRefused: one cannot be read as what it is declared to be.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StagedDay:
-    """What staging one partition left."""
+    """What staging one partition left: files to be committed, and what the commit will be recorded as."""
 
-    files: list[Path]
-    """Parquet files, each of one table, with their evidence as metadata."""
+    item: Materialization
+    """Without its snapshot."""
+    rows: Path | None
+    """Parquet file of the partition's rows; None where it has none."""
+    held: Path | None = None
+    """Parquet file of the records that are held in quarantine; None where there are none."""
     unknown_fields: Mapping[str, str] = field(default_factory=dict)
     """Fields of the records that the contract does not name, each with the first place that has it."""
 
@@ -128,48 +140,6 @@ class LoadPlan:
     """Partitions that already hold exactly what their sources say."""
     window: Window | None = None
     """The days that are meant; None: all."""
-
-
-def plan_load(
-    ledger: Ledger,
-    asset: str,
-    files: dict[FileKey, CoveredFile],
-    window: Window | None = None,
-    reload_unchanged: bool = True,
-) -> LoadPlan:
-    """Plan the load of an asset.
-
-    Without a window: exactly the partitions whose coverage is new or changed since they were materialized. With a
-    window: every covered partition in it, or only those of them that are new or changed. One that someone else has
-    written is changed, also where nothing covers it.
-    """
-    coverage = {partition: rows for (_, partition), rows in ledger.coverage(asset).items()}
-    current = {partition: item for (_, partition), item in ledger.current_materializations([asset]).items()}
-    elsewhere = ForeignWrites(ledger)
-    foreign = {key for key in elsewhere.partitions(asset) if elsewhere.of(asset, key, current.get(key))}
-    emptied = {partition for partition, item in current.items() if item.rows.read and partition not in coverage}
-    plans, refused, unchanged = [], {}, 0
-    for partition in sorted(coverage.keys() | emptied | foreign):
-        rows = coverage.get(partition, [])
-        version = coverage_version(rows)
-        if window is not None and parse_day(partition) not in window:
-            continue
-        is_current = partition in current and current[partition].version == version and partition not in foreign
-        if is_current and (window is None or not reload_unchanged):
-            unchanged += 1
-        elif problems := sorted({row.problem for row in rows if row.problem}):
-            refused[partition] = "; ".join(problems)
-        else:
-            plans.append(_plan(asset, partition, rows, files, version))
-    return LoadPlan(asset, plans, refused, unchanged, window)
-
-
-def _plan(
-    asset: str, partition: str, rows: Sequence[Coverage], files: dict[FileKey, CoveredFile], version: str
-) -> PartitionPlan:
-    covering = [files[(row.manifest_id, row.source_id, row.source_file)] for row in rows]
-    expected = sum(row.rows_expected or 0 for row in rows)
-    return PartitionPlan(asset, partition, tuple(sorted(covering, key=batch_order)), expected, version)
 
 
 def batch_order(covered: CoveredFile) -> tuple[object, ...]:

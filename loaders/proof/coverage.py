@@ -14,6 +14,7 @@ from lakehouse.proof.partition_comparison import Finding
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import cover
 from loaders.seed_loader import admit_manifests
+from loaders.workers import Workers
 
 _STEP = "look who changed the ledger, then: omni run, which looks at the sources again"
 _COMPARED = ("rows_expected", "fingerprint", "problem", "first_at", "last_at")
@@ -50,7 +51,8 @@ def prove_coverage(
     admission = admit_manifests(settings, copy)
     for asset in (each for each in bronze_contracts(settings) if each in assets):
         progress(f"coverage of {asset}")
-        cover(settings, copy, asset, admission, window)
+        with Workers(settings.usable_workers) as workers:
+            cover(settings, copy, asset, admission, workers, window)
         before, now = _rows(ledger, asset), _rows(copy, asset)
         recorded, found = ledger.known_files(asset), copy.known_files(asset)
         for key in sorted(recorded.keys() | found.keys()):

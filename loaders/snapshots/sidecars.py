@@ -1,7 +1,7 @@
 """Files that a source declares beside its own (a transcript, the text of its frames, its sound): found and read.
 
 Which fields of a source name one says the contract. A sidecar that cannot be read is as if its document could not be.
-Called by `loaders.bronze.coverage`; `loaders.snapshots.staging` stores the bytes.
+Called by `loaders.bronze.coverage` and `loaders.snapshots.reading`; `loaders.snapshots.staging` stores the bytes.
 """
 
 from collections.abc import Sequence

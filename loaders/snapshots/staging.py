@@ -12,12 +12,11 @@ from typing import Any
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from lakehouse.builds.commit_evidence import snapshot_evidence
 from lakehouse.contracts.model import Contract
 from lakehouse.kinds import SIDECARS
 from lakehouse.ledger.evidence import RowCounts
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.bronze import bronze_table
+from lakehouse.tables.bronze import contract_table
 from lakehouse.tables.objects import ObjectMismatch, object_path, object_size, put_object, read_object
 from loaders.errors import SourceUnreadable
 from loaders.plans.plan import CoveredFile, Description, PartitionPlan, StagedDay, planned_materialization
@@ -34,8 +33,7 @@ class ListingStager:
     def __init__(self, settings: LakehouseSettings, contract: Contract, run_id: str, folder: Path) -> None:
         """Stage into a folder of the run's own."""
         self._settings, self._run_id, self._folder = settings, run_id, folder
-        table = bronze_table(settings, contract.declared_asset.name)
-        self._schema = schema_to_pyarrow(table.schema, include_field_ids=False)
+        self._schema = schema_to_pyarrow(contract_table(contract).schema, include_field_ids=False)
 
     def __call__(self, plan: PartitionPlan) -> StagedDay:
         """Store the documents of a day and write its listing.
@@ -48,10 +46,8 @@ class ListingStager:
         rows = _listing(self._settings, plan, self._run_id)
         counts = RowCounts(plan.rows_expected, len(plan.files), len(rows), len(plan.files) - len(rows))
         item = planned_materialization(plan, counts, self._run_id, started_at, with_files=False)
-        evidence = snapshot_evidence([item])
         of_contract = [{name: row[name] for name in self._schema.names} for row in rows]
-        table = pa.Table.from_pylist(of_contract, schema=self._schema)
-        return StagedDay([write_staged(table, {"omni.table": plan.asset, **evidence}, self._folder)])
+        return StagedDay(item, write_staged(pa.Table.from_pylist(of_contract, schema=self._schema), self._folder))
 
 
 def _doc_id(covered: CoveredFile) -> str:

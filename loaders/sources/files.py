@@ -23,6 +23,9 @@ from loaders.sources.stores import open_stored, store_matches
 
 _GLOB = set("*?[")
 _LOCAL = "file://"
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+_PACKED = 5
+"""Times its size that a compressed file may be once it is unpacked: a guess, to share out work by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,17 @@ class SourceFile:
     def path(self) -> str | None:
         """Path of a file on this machine."""
         return self.location.removeprefix(_LOCAL) if self.location.startswith(_LOCAL) else None
+
+    @property
+    def weight_bytes(self) -> int:
+        """About how large it is once it is unpacked; 0 where neither the directory nor the store tells its size."""
+        size = self.stamp.partition(":")[0]
+        return (int(size) if size.isdecimal() else 0) * (_PACKED if self.compression else 1)
+
+    @property
+    def compression(self) -> str | None:
+        """How its bytes are packed, as its ending tells; None where they are not."""
+        return _COMPRESSIONS.get(self.name[self.name.rfind(".") :])
 
     def open(self) -> BinaryIO:
         """Open the bytes as they are stored.

@@ -19,8 +19,6 @@ from loaders.manifests.manifest import Source
 from loaders.sources.files import SourceFile
 from loaders.sources.lines import count_lines
 
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-
 
 @dataclass(frozen=True)
 class LocalFile:
@@ -51,7 +49,7 @@ def verify_file(file: SourceFile, source: Source, look_at: Callable[[bytes], obj
     """
     with file.open() as raw, _blaming(file):
         stored = _HashingReader(raw, look_at)
-        stream = _decompressed(stored, file.name)
+        stream = _decompressed(stored, file.compression)
         unpacked_bytes = 0
         while data := stream.read(1 << 20):
             unpacked_bytes += len(data)
@@ -68,7 +66,7 @@ class SourceStream:
         self._file, self._source, self._is_at_start, self._unpacked_bytes = file, source, True, 0
         self._stored = _HashingReader(raw)
         with _blaming(file):
-            stream = _decompressed(self._stored, file.name)
+            stream = _decompressed(self._stored, file.compression)
         self._stream = stream if isinstance(stream, igzip.IGzipFile) else io.BufferedReader(stream)
 
     def read(self, size: int) -> bytes:
@@ -114,7 +112,7 @@ def open_stream(file: SourceFile, source: Source) -> Iterator[SourceStream]:
     """
     with file.open() as raw:
         yield SourceStream(file, source, raw)
-    if file.path is not None and _compression(file.name) is None:
+    if file.path is not None and file.compression is None:
         file.expect_unchanged()
 
 
@@ -129,7 +127,7 @@ def local_file(file: SourceFile, source: Source, folder: Path) -> Iterator[Local
         SourceUnreadable: as `verify_file`, or the file changed while it was read.
     """
     survey = _TextSurvey()
-    if file.path is not None and _compression(file.name) is None and not _has_mark(file):
+    if file.path is not None and file.compression is None and not _has_mark(file):
         sha256 = verify_file(file, source, survey.look_at)
         yield LocalFile(Path(file.path), sha256, survey.lines, survey.has_controls)
         file.expect_unchanged()
@@ -167,14 +165,14 @@ def _has_mark(file: SourceFile) -> bool:
 
 
 def _prove(file: SourceFile, source: Source, stored: "_HashingReader") -> None:
-    if not stored.size_bytes and _compression(file.name):
+    if not stored.size_bytes and file.compression:
         raise SourceUnreadable(f"{file.name}: holds no bytes, not even an empty stream; next: export the file again")
     _compare(file, "checksum_sha256", stored.sha256.hexdigest(), source.checksum_sha256)
     _compare(file, "size_bytes", stored.size_bytes, source.size_bytes)
 
 
 def _expect_bounded(file: SourceFile, unpacked_bytes: int, stored: "_HashingReader") -> None:
-    if _compression(file.name):
+    if file.compression:
         file.bounds.expect_unpacked(file.name, unpacked_bytes, stored.size_bytes)
 
 
@@ -214,15 +212,10 @@ class _HashingReader(io.RawIOBase):
         return len(data)
 
 
-def _decompressed(stream: _HashingReader, name: str) -> Any:
-    compression = _compression(name)
+def _decompressed(stream: _HashingReader, compression: str | None) -> Any:
     if compression == "gzip":
         return igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]  # has no types
     return pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), compression) if compression else stream
-
-
-def _compression(name: str) -> str | None:
-    return _COMPRESSIONS.get(name[name.rfind(".") :])
 
 
 @contextmanager

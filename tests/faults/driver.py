@@ -44,7 +44,7 @@ class Point(NamedTuple):
 
 POINTS = {
     "read": Point("loaders.sources.files:SourceFile", "open", False),
-    "planned": Point("loaders.plans.plan", "plan_load", False),
+    "planned": Point("loaders.plans.planning", "plan_load", False),
     "extract": Point("dlt.pipeline.mark", "with_file_import", True),
     "staged": Point("dlt.pipeline.pipeline:Pipeline", "load", True),
     "object": Point("lakehouse.tables.objects", "put_object", False),
@@ -209,10 +209,10 @@ def _ingest(
         if fault.point != "start":
             _install(fault, struck)
     from lakehouse.errors import OmniError
-    from loaders.bronze import destination
+    from loaders.bronze import pipelines
     from loaders.ingest import ingest
 
-    destination.MOST_DAYS = most_days or destination.MOST_DAYS
+    pipelines.MOST_DAYS = most_days or pipelines.MOST_DAYS
     for fault in faults:
         if fault.point == "start":
             fault.action()

@@ -53,7 +53,7 @@ def coarse_stamps(monkeypatch):
 @pytest.fixture
 def three_days(settings, declare, monkeypatch):
     """Three days of events and one of documents, loaded, a commit each; the second day of events loaded twice."""
-    monkeypatch.setattr("loaders.bronze.destination.MOST_DAYS", 1)
+    monkeypatch.setattr("loaders.bronze.pipelines.MOST_DAYS", 1)
     write_lines(
         settings.manifests / "a.jsonl", [ticket_event(n, f"2026-04-{n:02}") for n in (1, 2, 3)] + ["not a record"]
     )

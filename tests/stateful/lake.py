@@ -42,6 +42,7 @@ from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.duck import load_iceberg_extension
 from lakehouse.upkeep.maintenance import maintain
 from loaders.bronze import pipelines
+from loaders.bronze.destination import tables_of, write_carrier
 from loaders.bronze.held_records import Selection
 from loaders.errors import RecordNotHeld
 from loaders.ingest import ingest
@@ -286,21 +287,23 @@ class Lake:
 
 @contextmanager
 def without_dlt() -> Iterator[None]:
-    """Hand the staged files of a load to the sink, as dlt does."""
+    """Hand the carriers of a load to the sink, as dlt does."""
 
     class Carrier:
         def __init__(self, _: str, *, destination: Any, **__: Any) -> None:
             self._sink = destination
 
-        def run(self, files: Iterator[Path], **_: Any) -> None:
-            for file in [*files]:
-                self._sink.take(file)
+        def run(self, carriers: list[Path], **_: Any) -> None:
+            for carrier in carriers:
+                self._sink.take(carrier)
 
-    files: Any = pipelines._Staging._files
+    def carried(settings: LakehouseSettings, asset: str, *of_days: Any) -> list[Path]:
+        return [write_carrier(settings, table, *of_days) for table in tables_of(settings, asset)]
+
     with (
         patch.object(pipelines, "dlt", SimpleNamespace(pipeline=Carrier)),
         patch.object(pipelines, "BronzeDestination", lambda sink: sink),
-        patch.object(pipelines._Staging, "source", files),
+        patch.object(pipelines, "_carried", carried),
     ):
         yield
 

@@ -25,7 +25,7 @@ from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import UnknownTable, content_digest, find_table
 from lakehouse.tables.objects import object_path
 from lakehouse.upkeep import maintenance
-from loaders.bronze import destination
+from loaders.bronze import pipelines
 from loaders.ingest import ingest, look_again, refresh
 from orchestration.cli import upkeep as verify_command
 from orchestration.cli.main import app
@@ -47,7 +47,7 @@ EVENTS = "raw_ticket_events"
 def built(tmp_path_factory, parsed_project):
     """Two days of tickets (the second with a broken line), a commit each, and a document, loaded, built and checked."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(destination, "MOST_DAYS", 1)
+        patch.setattr(pipelines, "MOST_DAYS", 1)
         return built_lake(tmp_path_factory.mktemp("verify"), parsed_project)[0]
 
 

@@ -12,7 +12,7 @@ from lakehouse.proof.verification import verify
 from lakehouse.tables import commits
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest, find_table
-from loaders.bronze import destination
+from loaders.bronze import pipelines
 from loaders.errors import StoreUnavailable
 from loaders.ingest import ingest
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
@@ -48,7 +48,7 @@ def commits_of(settings, name=TICKET_EVENTS):
 def test_days_are_committed_together_each_with_its_evidence_and_the_quarantine_before(
     declared, monkeypatch, most, sizes
 ):
-    monkeypatch.setattr(destination, "MOST_DAYS", most)
+    monkeypatch.setattr(pipelines, "MOST_DAYS", most)
 
     report = ingest(declared.settings)
 
@@ -81,7 +81,7 @@ def test_a_day_of_a_group_that_the_ledger_lost_is_found_and_a_run_mends_it(decla
 def test_a_database_that_fails_in_the_midst_of_a_group_ends_the_load_and_is_not_hidden_by_the_days_after_it(
     declared, monkeypatch
 ):
-    monkeypatch.setattr(destination, "MOST_DAYS", 2)
+    monkeypatch.setattr(pipelines, "MOST_DAYS", 2)
     real, calls = Ledger.record_materializations, []
 
     def failing(self, items):
@@ -105,17 +105,19 @@ def test_a_group_is_the_days_one_by_one(declared, monkeypatch):
     declared(2)
     ingest(declared.settings)
     declared(1)
-    monkeypatch.setattr(destination, "MOST_DAYS", 1)
+    monkeypatch.setattr(pipelines, "MOST_DAYS", 1)
 
     ingest(declared.settings)
 
     assert [content_digest(table_of(declared.settings, name)) for name in (TICKET_EVENTS, QUARANTINE)] == digests
 
 
-def test_a_day_that_others_keep_writing_holds_back_itself_alone(declared, monkeypatch):
+@pytest.mark.parametrize("most", [100, 2, 1])
+def test_a_day_that_others_keep_writing_holds_back_itself_alone(declared, monkeypatch, most):
+    monkeypatch.setattr(pipelines, "MOST_DAYS", most)
     ingest(declared.settings)
     declared(2)
-    real, busy = commits._commit, DAYS[2]
+    real, busy = commits._commit, DAYS[0]
 
     def overtaken(table, window, added, evidence, retyped):
         told = [item.partition for item in read_evidence(evidence, None)]
@@ -130,9 +132,9 @@ def test_a_day_that_others_keep_writing_holds_back_itself_alone(declared, monkey
     monkeypatch.undo()
 
     rows = table_of(declared.settings).scan(selected_fields=("event_id", "subject")).to_arrow().to_pylist()
-    written = {row["subject"] for row in rows if row["event_id"] != "e15"}
-    assert written == {"version 2"}
-    assert {row["subject"] for row in rows if row["event_id"] == "e15"} == {"version 1"}
+    of_busy = f"e{busy[-2:]}"
+    assert {row["subject"] for row in rows if row["event_id"] != of_busy} == {"version 2"}
+    assert {row["subject"] for row in rows if row["event_id"] == of_busy} == {"version 1"}
     assert ingest(declared.settings).is_complete
     assert json.dumps(sorted(row["subject"] for row in table_of(declared.settings).scan().to_arrow().to_pylist())) == (
         json.dumps(["version 2"] * len(DAYS))

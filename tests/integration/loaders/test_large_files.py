@@ -13,9 +13,10 @@ from loaders.errors import SourceUnreadable
 from loaders.events import typed_rows
 from loaders.events.staging import RecordStager
 from loaders.ingest import ingest
-from loaders.plans.plan import plan_load
+from loaders.plans.planning import plan_load
 from loaders.seed_loader import admit_manifests
 from loaders.sources import lines as file_lines
+from loaders.workers import Workers
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
 from tests.integration.loaders.test_bronze import digests
 
@@ -83,7 +84,9 @@ def test_the_rows_of_a_refused_day_are_not_kept(settings, declare, tmp_path):
     declare(ticket_manifest([source("a", "a.jsonl")]))
     ledger = open_ledger(settings)
     admissions = admit_manifests(settings, ledger).admissions
-    (plan,) = plan_load(ledger, TICKET_EVENTS, refresh_coverage(settings, ledger, TICKET_EVENTS, admissions)).partitions
+    (plan,) = plan_load(
+        ledger, TICKET_EVENTS, refresh_coverage(settings, ledger, TICKET_EVENTS, admissions, Workers(1))
+    ).partitions
     stager = RecordStager(settings, load_contract(settings, "ticket_event"), "run", tmp_path)
 
     with pytest.raises(SourceUnreadable, match="4 records read, coverage expects 5"):

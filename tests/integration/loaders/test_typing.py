@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lakehouse.contracts.registry import load_contract
 from lakehouse.settings import LakehouseSettings
 from loaders.events import counting
-from loaders.events.counting import count_days
+from loaders.events.counting import count_days, count_plainly
 from loaders.events.dating import Dating
 from loaders.events.quick_typing import QuickTyper
 from loaders.events.record_typing import RecordTyper
@@ -20,7 +20,7 @@ from loaders.manifests.admission import Admission
 from loaders.manifests.manifest import Manifest
 from loaders.sources.bounds import Bounds
 from loaders.sources.files import find_files
-from loaders.sources.reading import local_file
+from loaders.sources.reading import local_file, open_stream
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
 
 MORE = 50 if os.environ.get("OMNI_SOAK") else 1
@@ -58,9 +58,39 @@ ODD_LINES = st.sampled_from(
 )
 
 
-@hypothesis_settings(max_examples=20 * MORE)
-@given(lines=st.lists(st.one_of(RECORDS, ODD_LINES), max_size=8))
-def test_both_ways_to_count_find_the_days_that_the_load_finds(tmp_path_factory, lines):
+PLAIN = st.builds(
+    lambda day, x: {"occurred_at": f"2026-04-{day}T10:00:00Z", "x": x}, st.integers(10, 17), st.text(max_size=3)
+)
+NEARLY_PLAIN = st.sampled_from(
+    [
+        f'{{"occurred_at":"2026-04-15T10:00:00Z"{more}}}'
+        for more in (
+            "",
+            ',"a":NaN',
+            ',"a":01',
+            ',"a":1,',
+            ',"a":"x\ty"',
+            ',"a":"\\ud800"',
+            ',"a":1e999',
+            ',"occurred_at":"2026-04-16T10:00:00Z"',
+            ',"\\u006fccurred_at":"2026-04-16T10:00:00Z"',
+            ',"a":[1,]',
+            "} {",
+            "}\r",
+        )
+    ]
+    + ['{"occurred_at":"2026-04-15T10:00:00\\u005a"}']
+)
+
+
+@hypothesis_settings(max_examples=40 * MORE)
+@given(
+    lines=st.one_of(
+        st.lists(st.one_of(RECORDS, ODD_LINES), max_size=8),
+        st.lists(st.one_of(PLAIN, PLAIN, PLAIN, NEARLY_PLAIN), min_size=1, max_size=6),
+    )
+)
+def test_all_ways_to_count_find_the_days_that_the_load_finds(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("lines")
     write_lines(folder / "a.jsonl", lines)
     settings = LakehouseSettings(home=folder)
@@ -82,6 +112,10 @@ def test_both_ways_to_count_find_the_days_that_the_load_finds(tmp_path_factory, 
         loaded = connection.execute(query).fetchall()
     assert [(day.partition, day.records) for day in counted(quick=True)] == loaded
     assert counted(quick=True) == counted(quick=False)
+    contract = load_contract(settings, "ticket_event")
+    with open_stream(file, admission.source) as stream:
+        plainly = count_plainly(contract, stream, file, dating, connect(folder))
+    assert plainly is None or plainly == counted(quick=True)
 
 
 # ── typing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
