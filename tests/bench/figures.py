@@ -58,9 +58,35 @@ def coverage(events: int) -> Iterator[Figure]:
 
 
 def bronze(events: int) -> Iterator[Figure]:
-    """From files to committed, checked Bronze, imports included."""
-    floors, sample = _between_floors("jobs.load", _daily_files(events), events)
-    yield _to_floor("bronze", sample.cpu_s, floors, 2.2 if events >= 10_000_000 else 3.0, sample)
+    """From files to committed, checked Bronze, imports included: CPU against a COPY of each file, wall against one."""
+    folder, is_large = _daily_files(events), events >= 10_000_000
+    at_once = [fresh("jobs.copy_at_once", folder).value]
+    floors, sample = _between_floors("jobs.load", folder, events)
+    at_once.append(fresh("jobs.copy_at_once", folder).value)
+    yield _to_floor("bronze: CPU", sample.cpu_s, floors, 1.5 if is_large else 2.0, sample)
+    base = "one COPY: {:.2f} s before, {:.2f} s after".format(*at_once)
+    yield _ratio("bronze: wall", sample.wall_s, mean(at_once), base, 1.8 if is_large else 2.5, sample)
+    together = sample.peak_mb + 2 * sample.beside_mb
+    details = f"{sample.peak_mb:.0f} MB and two workers of {sample.beside_mb:.0f} MB at most"
+    yield Figure("bronze: memory", together, "MB", 350 + 2 * 250, details, sample.cpu_s, sample.peak_mb)
+
+
+def workers(events: int) -> Iterator[Figure]:
+    """How much of a second worker is gained: the wall of one to twice that of two."""
+    one, two = (fresh("jobs.load", _daily_files(events), events, number) for number in (1, 2))
+    details = f"one {one.wall_s:.1f} s, two {two.wall_s:.1f} s; CPU {one.cpu_s:.1f} s, {two.cpu_s:.1f} s"
+    gained = one.wall_s / (2 * two.wall_s)
+    yield Figure("a second worker", gained, "x", 0.85, details, two.cpu_s, two.peak_mb, at_least=True)
+
+
+def small_days(events: int) -> Iterator[Figure]:
+    """Days of 50 events in one load: 1,000 of them, and 3,000."""
+    few, many = (fresh("jobs.load", _daily_files(50 * days, days), 50 * days) for days in (1_000, 3_000))
+    yield Figure("1,000 small days: CPU", few.cpu_s, "s", 25, f"{few.wall_s:.1f} s wall", few.cpu_s, few.peak_mb)
+    metadata_mb, data_mb = few.value["metadata"] / 1e6, few.value["data"] / 1e6
+    details = f"{metadata_mb:.0f} MB / {data_mb:.0f} MB of data"
+    yield Figure("the same: metadata", metadata_mb / data_mb, "x", 1, details, few.cpu_s, few.peak_mb)
+    yield _ratio("3,000 small days", many.cpu_s, few.cpu_s, "1,000", 3.2, many)
 
 
 def reload_day(events: int) -> Iterator[Figure]:
@@ -181,6 +207,8 @@ FIGURES: dict[str, Callable[[int], Iterator[Figure]]] = {
         admission,
         coverage,
         bronze,
+        workers,
+        small_days,
         reload_day,
         commits,
         memory,

@@ -4,6 +4,7 @@ A job that comes out wrong (a record lost, a check failed) raises: a wrong resul
 """
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +16,6 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from lakehouse.builds.commit_evidence import snapshot_evidence
 from lakehouse.contracts.registry import load_contract
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.ledger import open_ledger
@@ -25,10 +25,12 @@ from lakehouse.tables.bronze import bronze_table
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.upkeep.maintenance import maintain
 from loaders.bronze.coverage import refresh_coverage
-from loaders.bronze.destination import Sink
+from loaders.bronze.destination import Sink, write_carrier
 from loaders.ingest import IngestReport, ingest
+from loaders.plans.plan import StagedDay
 from loaders.plans.staged_files import write_staged
 from loaders.seed_loader import admit_manifests
+from loaders.workers import Workers
 from tests.bench.measuring import cpu_seconds, peak_mb
 from tests.conftest import DOC_ASSETS, TICKET_EVENTS
 
@@ -40,15 +42,17 @@ _COMMITS_PER_MAINTENANCE = 30
 def copy_to_parquet(folder: str) -> float:
     """The floor, CPU seconds without imports: DuckDB alone copies each file to Parquet, typed, unjudged, unproven."""
     with _lakehouse(folder) as settings, duckdb.connect() as connection:
-        fields = load_contract(settings, "ticket_event").fields
-        columns = {field.name: _FLOOR_TYPES.get(field.type, field.type) for field in fields}
         started = cpu_seconds()
         for file in sorted(Path(folder).glob("*.jsonl.gz")):
-            connection.execute(
-                f"copy (select * from read_json('{file}', format = 'newline_delimited', columns = {columns})) "
-                f"to '{settings.home / file.stem}.parquet' (format parquet, compression zstd)"
-            )
+            connection.execute(_copy(settings, str(file), settings.home / f"{file.stem}.parquet"))
         return cpu_seconds() - started
+
+
+def _copy(settings: LakehouseSettings, files: str, target: Path) -> str:
+    fields = load_contract(settings, "ticket_event").fields
+    columns = {field.name: _FLOOR_TYPES.get(field.type, field.type) for field in fields}
+    rows = f"select * from read_json('{files}', format = 'newline_delimited', columns = {columns})"
+    return f"copy ({rows}) to '{target}' (format parquet, compression zstd)"
 
 
 def admit(folder: str, sources: int) -> tuple[float, float]:
@@ -70,17 +74,28 @@ def cover_twice(folder: str, events: int) -> tuple[float, float]:
         spent = []
         for _ in range(2):
             started = cpu_seconds()
-            refresh_coverage(settings, ledger, TICKET_EVENTS, admissions)
+            refresh_coverage(settings, ledger, TICKET_EVENTS, admissions, Workers(1))
             spent.append(cpu_seconds() - started)
         covered = (row for rows in ledger.coverage(TICKET_EVENTS).values() for row in rows)
         _expect("covered events", sum(row.rows_expected or 0 for row in covered), events)
         return spent[0], spent[1]
 
 
-def load(folder: str, events: int) -> None:
-    """From files to committed, checked Bronze."""
+def copy_at_once(folder: str) -> float:
+    """The floor in wall: one COPY of all files, typed, unjudged, unproven, with all cores; seconds without imports."""
+    with _lakehouse(folder) as settings, duckdb.connect() as connection:
+        started = time.monotonic()
+        connection.execute(_copy(settings, f"{folder}/*.jsonl.gz", settings.home / "all.parquet"))
+        return time.monotonic() - started
+
+
+def load(folder: str, events: int, workers: int | None = None) -> dict[str, float]:
+    """From files to committed, checked Bronze; bytes of the table's metadata and data on disk."""
     with _lakehouse(folder) as settings:
-        _expect_loaded(ingest(settings), events)
+        _expect_loaded(ingest(settings.model_copy(update={"workers": workers})), events)
+        table = settings.home / "warehouse" / "bronze" / TICKET_EVENTS
+        sizes = {part: [file.stat().st_size for file in (table / part).rglob("*")] for part in ("metadata", "data")}
+        return {part: sum(found) for part, found in sizes.items()}
 
 
 def reload_day(folder: str) -> float:
@@ -105,15 +120,14 @@ def commit_days(days: int, rows: int) -> list[float]:
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = LakehouseSettings(_env_file=None, home=Path(folder))
-        sink = Sink(settings, open_catalog(settings), open_ledger(settings), Path(folder))
+        sink = Sink(settings, open_catalog(settings), open_ledger(settings))
         spent = []
         for number in range(days):
-            staged = _stage_day(settings, date(2025, 1, 1) + timedelta(days=number), rows, Path(folder))
+            day = _stage_day(settings, date(2025, 1, 1) + timedelta(days=number), rows, Path(folder))
             started = cpu_seconds()
-            sink.take(staged)
+            sink.take(write_carrier(settings, TICKET_EVENTS, [day], Path(folder)))
             sink.commit()
             spent.append(cpu_seconds() - started)
-            staged.unlink()
             if (number + 1) % _COMMITS_PER_MAINTENANCE == 0:
                 now = datetime.now(UTC)
                 maintain(sink.catalog, sink.ledger, settings, older_than=timedelta(), dry_run=False, now=now)
@@ -144,7 +158,7 @@ def _lakehouse(manifests: str) -> Iterator[LakehouseSettings]:
         yield LakehouseSettings(_env_file=None, home=Path(home), manifests=Path(manifests))
 
 
-def _stage_day(settings: LakehouseSettings, day: date, rows: int, folder: Path) -> Path:
+def _stage_day(settings: LakehouseSettings, day: date, rows: int, folder: Path) -> StagedDay:
     at = datetime(day.year, day.month, day.day, tzinfo=UTC)
     events = [{"event_id": f"{day}-{n}", "ticket_id": f"t{n}", "occurred_at": at} for n in range(rows)]
     schema = schema_to_pyarrow(bronze_table(settings, TICKET_EVENTS).schema, include_field_ids=False)
@@ -157,8 +171,7 @@ def _stage_day(settings: LakehouseSettings, day: date, rows: int, folder: Path) 
         run_id="bench",
         rows=RowCounts(rows, rows, rows),
     )
-    evidence = {"omni.table": TICKET_EVENTS, **snapshot_evidence([written])}
-    return write_staged(pa.Table.from_pylist(events, schema=schema), evidence, folder)
+    return StagedDay(written, write_staged(pa.Table.from_pylist(events, schema=schema), folder))
 
 
 def _expect_loaded(report: IngestReport, rows: int) -> None:

@@ -8,7 +8,8 @@ import json
 import resource
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -17,11 +18,15 @@ _MAXRSS_PER_MB = 1 << 20 if sys.platform == "darwin" else 1 << 10
 
 @dataclass(frozen=True)
 class Sample:
-    """What a job returned (a JSON value), and what its process used, start and imports included."""
+    """What a job returned (a JSON value), and what its processes used, start and imports included."""
 
     value: Any
     cpu_s: float
+    wall_s: float
     peak_mb: float
+    """Of the job's own process."""
+    beside_mb: float
+    """Of the largest process that it has started."""
 
 
 def fresh(job: str, *args: Any) -> Sample:
@@ -31,9 +36,10 @@ def fresh(job: str, *args: Any) -> Sample:
         CalledProcessError: the job raised; the process has said so on stderr.
     """
     command = [sys.executable, "-m", __name__, job, json.dumps(args)]
+    started = time.monotonic()
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     # The last line: what a library prints comes before it.
-    return Sample(**json.loads(output.splitlines()[-1]))
+    return Sample(**json.loads(output.splitlines()[-1]), wall_s=time.monotonic() - started)
 
 
 def cpu_seconds() -> float:
@@ -47,11 +53,12 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MAXRSS_PER_MB
 
 
-def _run(job: str, args: list[Any]) -> Sample:
+def _run(job: str, args: list[Any]) -> dict[str, Any]:
     module, _, function = job.rpartition(".")
     value = getattr(import_module(f"{__package__}.{module}"), function)(*args)
-    return Sample(value, cpu_seconds(), peak_mb())
+    beside_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _MAXRSS_PER_MB
+    return {"value": value, "cpu_s": cpu_seconds(), "peak_mb": peak_mb(), "beside_mb": beside_mb}
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(_run(sys.argv[1], json.loads(sys.argv[2])))))
+    print(json.dumps(_run(sys.argv[1], json.loads(sys.argv[2]))))
