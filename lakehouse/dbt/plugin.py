@@ -46,6 +46,9 @@ from lakehouse.tables.duck import load_iceberg_extension, quoted
 SELECTION, RESULTS, DROP = "selection", "results", "drop"
 """Formats by which the macros of macros/doors.sql and macros/results.sql say what they hand over."""
 
+_FEW_ROWS = 500_000
+"""Rows of all tables below which DuckDB takes one thread: to hand so few to others costs a sixth of a build's CPU."""
+
 logger = AdapterLogger("lakehouse")
 
 
@@ -103,6 +106,8 @@ class Plugin(BasePlugin):
                     self._lake = Lake(target, self._settings, self._catalog, self._ledger, self._connection)
                 self._stamp = stamp_of(self._settings.dbt_project_dir)
                 self._lake.builder.pin(invocation_id)
+                rows = sum(item.rows.loaded for item in self._lake.builder.materializations.values())
+                self._connection.execute("set threads = 1" if rows < _FEW_ROWS else "reset threads")
             is_for_a_node = "." in _adapter().connections.get_thread_connection().name
             self._refuse_other_rows(cursor, self._lake, made=not is_for_a_node)
 
