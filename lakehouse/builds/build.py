@@ -160,10 +160,12 @@ class Builder:
             window = ALWAYS
             if model.window is not None and model.time_column is not None:
                 window = time_filter(model.time_column, model.window, staged.is_by_date)
-            begin = partial(begin_write, self._ledger, model.name, [item.partition for item in items], self.run_id)
-            snapshot_id = replace_window(table, window, staged.files, snapshot_evidence(items), staged.retyped, begin)
+            written = self._ledger, model.name, [item.partition for item in items], self.run_id
+            snapshot_id = replace_window(
+                table, window, staged.files, snapshot_evidence(items), staged.retyped, partial(begin_write, *written)
+            )
             self._record(items, snapshot_id)
-            end_write(self._ledger, model.name, self.run_id)
+            end_write(*written)
         with self._lock:
             self._foreign.compare({model.identifier: table.metadata_location})
         self._register(table)

@@ -1,6 +1,6 @@
-"""Partitions whose rows may not be those that the ledger knows: someone else wrote them, or a build of ours that died.
+"""Partitions whose rows may not be those that the ledger knows: someone else wrote them, or a run of ours that died.
 
-`lakehouse.proof.foreign_writes` finds the former, a build says before its commit that it begins one of the latter; the
+`lakehouse.proof.foreign_writes` finds the former, a run says before its commit that it begins one of the latter; the
 verdicts, a load's plan and a build's pins ask. What is recorded speaks of the materialization that was current then:
 the next one of the partition is free of it.
 """
@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select
 
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.evidence import Materialization
-from lakehouse.ledger.ledger import Ledger
+from lakehouse.ledger.ledger import MOST_VALUES, Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,13 @@ def begin_write(ledger: Ledger, asset: str, partitions: Iterable[str], run_id: s
     )
 
 
-def end_write(ledger: Ledger, asset: str, run_id: str) -> None:
-    """Say that a run has recorded what came of its write."""
-    begun = t.foreign_writes.c
+def end_write(ledger: Ledger, asset: str, partitions: Iterable[str], run_id: str) -> None:
+    """Say that a run has recorded what came of its write to partitions of an asset."""
+    begun, keys = t.foreign_writes.c, list(partitions)
+    of_run = delete(t.foreign_writes).where(begun.asset == asset, begun.run_id == run_id)
     with ledger.engine.begin() as connection:
-        connection.execute(delete(t.foreign_writes).where(begun.asset == asset, begun.run_id == run_id))
+        for start in range(0, len(keys), MOST_VALUES):
+            connection.execute(of_run.where(begun.partition.in_(keys[start : start + MOST_VALUES])))
 
 
 class ForeignWrites:

@@ -56,7 +56,7 @@ from lakehouse.ledger.rows import (
 )
 from lakehouse.settings import LakehouseSettings
 
-_MOST_VALUES = 10_000
+MOST_VALUES = 10_000
 """In one statement: SQLite takes 32,766, Postgres 65,535."""
 
 
@@ -321,7 +321,7 @@ class Ledger:
         wanted: list[Any] = [select(func.max(m.c.id)).group_by(m.c.asset, m.c.partition)]
         if materialization_ids is not None:
             ids = list(materialization_ids)
-            wanted = [ids[start : start + _MOST_VALUES] for start in range(0, len(ids), _MOST_VALUES)]
+            wanted = [ids[start : start + MOST_VALUES] for start in range(0, len(ids), MOST_VALUES)]
         found: dict[int, list[CheckResult]] = {}
         with self.engine.connect() as connection:
             for some in wanted:
@@ -364,8 +364,8 @@ def _known_among(connection: Connection, keys: Sequence[tuple[str, str, str, str
     for (asset, manifest_id), names in names_of.items():
         query = select(s.asset, s.manifest_id, s.source_id, s.source_file)
         query = query.where(s.asset == asset, s.manifest_id == manifest_id)
-        for start in range(0, len(names), _MOST_VALUES):
-            some = names[start : start + _MOST_VALUES]
+        for start in range(0, len(names), MOST_VALUES):
+            some = names[start : start + MOST_VALUES]
             found.update(map(tuple, connection.execute(query.where(s.source_file.in_(some)))))
     return [key for key in keys if key in found]
 

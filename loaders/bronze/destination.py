@@ -4,10 +4,10 @@ dlt carries no rows: its files name the staged ones of a group of days, and say 
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import WindowConflict
 from lakehouse.kinds import FORMS
 from lakehouse.ledger.evidence import Materialization
+from lakehouse.ledger.foreign_writes import begin_write, end_write
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import contiguous_windows
@@ -105,11 +106,23 @@ class Sink:
                     yield from self._replace_each([day])
 
     def _replace(self, days: Sequence[StagedDay]) -> None:
-        for table in tables_of(self.settings, days[0].item.asset):
-            items, snapshot_id = self._commit(table, days)
-        self.ledger.record_materializations(replace(item, snapshot_id=snapshot_id) for item in items)
+        """Between the commits of the quarantine and of the asset the days are in doubt, also where a process dies.
 
-    def _commit(self, name: str, days: Sequence[StagedDay]) -> tuple[list[Materialization], int | None]:
+        Should its sources be put back meanwhile, their old rows would pass for current beside the new held records.
+        """
+        asset, run_id = days[0].item.asset, days[0].item.run_id
+        written = self.ledger, asset, [day.item.partition for day in days], run_id
+        *before, _ = tables_of(self.settings, asset)
+        for table in before:
+            self._commit(table, days, partial(begin_write, *written))
+        items, snapshot_id = self._commit(asset, days)
+        self.ledger.record_materializations(replace(item, snapshot_id=snapshot_id) for item in items)
+        if before:
+            end_write(*written)
+
+    def _commit(
+        self, name: str, days: Sequence[StagedDay], begin: Callable[[], None] = lambda: None
+    ) -> tuple[list[Materialization], int | None]:
         definition = bronze_table(self.settings, name)
         table = ensure_table(self.catalog, definition.identifier, definition.schema, definition.partition_by)
         files = [day.held if name == QUARANTINE else day.rows for day in days]
@@ -120,7 +133,8 @@ class Sink:
         ]
         windows = contiguous_windows(item.partition for item in items)
         rows = reduce(Or, (rows_of(table, items[0].asset, window) for window in windows))
-        return items, replace_window(table, rows, [file for file in files if file], snapshot_evidence(items))
+        added = [file for file in files if file]
+        return items, replace_window(table, rows, added, snapshot_evidence(items), begin=begin)
 
 
 def bronze(items: Any, table: Any, sink: Any = None) -> None:

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from lakehouse.builds.commit_evidence import read_evidence
+from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.proof.verification import verify
@@ -14,7 +15,9 @@ from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest, find_table
 from loaders.bronze import pipelines
 from loaders.errors import StoreUnavailable
-from loaders.ingest import ingest
+from loaders.ingest import ingest, refresh
+from orchestration.readiness.asset_graph import read_asset_graph
+from orchestration.readiness.readiness import readiness_now
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
 
 DAYS = [f"2026-04-{day}" for day in (12, 13, 15, 17)]
@@ -139,3 +142,36 @@ def test_a_day_that_others_keep_writing_holds_back_itself_alone(declared, monkey
     assert json.dumps(sorted(row["subject"] for row in table_of(declared.settings).scan().to_arrow().to_pylist())) == (
         json.dumps(["version 2"] * len(DAYS))
     )
+
+
+def test_a_load_that_dies_after_the_quarantine_leaves_its_days_in_doubt_also_when_the_edit_is_undone(
+    declared, monkeypatch
+):
+    ingest(declared.settings)
+    graph = read_asset_graph({"nodes": {}}, bronze_contracts(declared.settings))
+
+    def statuses():
+        verdicts = readiness_now(declared.settings, graph, open_ledger(declared.settings)).verdicts(TICKET_EVENTS)
+        return {key: verdict.status for key, verdict in verdicts.items()}
+
+    real = commits._commit
+
+    def dying(table, *rest):
+        if table.name()[-1] == TICKET_EVENTS:
+            raise KeyboardInterrupt
+        real(table, *rest)
+
+    declared(2)
+    write_lines(declared.settings.manifests / "a.jsonl", [ticket_event(98, DAYS[0], status="nope")])
+    with monkeypatch.context() as patch:
+        patch.setattr(commits, "_commit", dying)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(declared.settings)
+    declared(1)
+    refresh(declared.settings)
+
+    assert statuses() == dict.fromkeys(DAYS, "STALE")
+    report = ingest(declared.settings)
+
+    assert report.is_complete and statuses() == dict.fromkeys(DAYS, "READY")
+    assert verify(open_catalog(declared.settings), open_ledger(declared.settings), declared.settings).findings == []
