@@ -47,7 +47,7 @@ def check_partitions(
     items = [current[asset, key] for key in sorted(partitions) if (asset, key) in current]
     if not items:
         return []
-    rows_of = {key: item.rows.loaded for (_, key), item in current.items() if item.rows.loaded}
+    rows_of = {key: item.rows.loaded for (_, key), item in sorted(current.items()) if item.rows.loaded}
     window = Window.of_keys(items[0].partition, items[-1].partition)
     loaded = _count_rows(catalog, asset, asset, window)
     held = _count_rows(catalog, QUARANTINE, asset, window)

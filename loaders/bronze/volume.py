@@ -5,8 +5,9 @@ them nothing is usual yet. Judged against earlier days, whatever was loaded late
 later days keep their results. Called by `loaders.bronze.checks`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from itertools import islice
 from statistics import median
 
 from lakehouse.ledger.evidence import Materialization
@@ -22,13 +23,11 @@ def volume(item: Materialization, rows_of: Mapping[str, int], share: float) -> F
 
     Args:
         item: The partition.
-        rows_of: Day that was loaded with records → how many, of all partitions of the asset.
+        rows_of: Day that was loaded with records → how many, of all partitions of the asset, the earliest first.
         share: Of what is usual, that a day must reach, 0 to 1.
     """
-    day = parse_day(item.partition)
-    weekday = f"{day:%A}"
-    earlier = sorted(key for key in rows_of if key < item.partition and _is_weeks_before(key, item.partition))
-    compared = [rows_of[key] for key in earlier[-_COMPARED:]]
+    weekday = f"{parse_day(item.partition):%A}"
+    compared = [*islice(_weeks_before(item.partition, rows_of), _COMPARED)]
     if len(compared) < _NEEDED:
         return f"{item.rows.loaded} records; {len(compared)} earlier {weekday}s, {_NEEDED} are needed to compare", 0
     usual = median(compared)
@@ -39,5 +38,9 @@ def volume(item: Materialization, rows_of: Mapping[str, int], share: float) -> F
     return f"{lacking} are right, leave it: the share is `checks.volume.at_least` of the contract", 1
 
 
-def _is_weeks_before(earlier: str, day: str) -> bool:
-    return (parse_day(day) - parse_day(earlier)) % timedelta(weeks=1) == timedelta()
+def _weeks_before(day: str, rows_of: Mapping[str, int]) -> Iterator[int]:
+    """Records of the earlier days of the same weekday that have any, the latest first."""
+    first, at = next(iter(rows_of), day), parse_day(day)
+    while (at := at - timedelta(weeks=1)).isoformat() >= first:
+        if (rows := rows_of.get(at.isoformat())) is not None:
+            yield rows
