@@ -197,12 +197,6 @@ class LakehouseSettings(BaseSettings):
         return self.home / "dbt" / "parsed" / "manifest.json"
 
     @property
-    def usable_workers(self) -> int:
-        """How many processes look at and stage source files; with one, this does."""
-        is_told = hasattr(os, "sched_getaffinity")  # not on every system
-        return self.workers or (len(os.sched_getaffinity(0)) if is_told else os.cpu_count()) or 1
-
-    @property
     def dev_name(self) -> str:
         """Name of development's tables: letters, digits and underscores."""
         return self.dev_namespace or re.sub(r"[^a-z0-9]+", "_", getpass.getuser().lower()).strip("_") or "anyone"

@@ -132,7 +132,7 @@ def look_again(
     progress("manifests")
     admission = admit_manifests(settings, ledger)
     unreadable: list[str] = []
-    with Workers(settings.usable_workers) as workers:
+    with Workers(settings.workers) as workers:
         for asset in bronze_contracts(settings):
             progress(f"coverage of {asset}")
             unreadable += _problems(cover(settings, ledger, asset, admission, workers).values())
@@ -166,7 +166,7 @@ def ingest(
     progress("manifests")
     report = admit_manifests(settings, ledger)
     loads, problems = [], []
-    with Workers(settings.usable_workers) as workers:
+    with Workers(settings.workers) as workers:
         for asset in _named(settings, assets):
             progress(f"coverage of {asset}")
             files = cover(settings, ledger, asset, report, workers, window)
@@ -185,7 +185,7 @@ def preview(
     report = admit_manifests(settings, ledger)
     lines = _refused(report)
     for asset in _named(settings, assets):
-        with Workers(settings.usable_workers) as workers:
+        with Workers(settings.workers) as workers:
             plan = plan_load(ledger, asset, cover(settings, ledger, asset, report, workers, window), window)
         current = ledger.current_materializations([asset])
         for item in plan.partitions:

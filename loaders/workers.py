@@ -6,6 +6,7 @@ program: a fork would lack the threads that DuckDB and pyarrow have begun, and `
 program of its caller, which may be Dagster.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,8 +15,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Generic, TypeVar
+
+import duckdb
+import pyarrow as pa
 
 from loaders.errors import LoaderError, WorkerDied
 
@@ -37,17 +42,27 @@ class Work(Generic[T, R]):
         for thing in share:
             try:
                 yield one(thing)
-            except Exception as error:
-                error.add_note(traceback.format_exc())
+            except Exception as error:  # raised by who asked for the result
                 yield error
+
+
+@cache
+def usable_cores() -> int:
+    """Cores that this process may use.
+
+    DuckDB knows a container's share of them, which Python does not, and not those that a process is bound to.
+    """
+    with duckdb.connect() as connection:
+        (granted,) = connection.execute("select current_setting('threads')").fetchone() or (1,)
+    return min(granted, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else int(granted)
 
 
 class Workers:
     """So many processes at most, started when there is work for more than one; each serves until the end."""
 
-    def __init__(self, most: int) -> None:
-        """Start none yet."""
-        self.most = most
+    def __init__(self, most: int | None = None) -> None:
+        """Start none yet; as many as there are cores where no number is given."""
+        self.most = most or usable_cores()
         self._idle: list[_Worker] = []
 
     def __enter__(self) -> "Workers":
@@ -123,7 +138,7 @@ class _Worker:
         """The next thing that is done, and its result."""
         try:
             result = self.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # the latter in the midst of a result
             result = WorkerDied(f"its process ended with {self._process.wait()}; next: run it again; {_ADVICE}")
         return self.things.popleft(), result
 
@@ -139,10 +154,13 @@ _ADVICE = "-9 is mostly a lack of memory: with a smaller OMNI_WORKERS fewer file
 def _serve(connection: Connection) -> None:
     """Work for the process that has started this one, until it ends or has no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to both: the other one kills this one
+    pa.set_cpu_count(1)  # there is a process for each core
     with suppress(EOFError, ConnectionError):
         while True:
             work, share = connection.recv()
             for result in work.of(share):
+                if isinstance(result, Exception):  # a traceback cannot be sent
+                    result.add_note("".join(traceback.format_exception(result)))
                 connection.send(result)
 
 

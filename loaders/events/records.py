@@ -44,8 +44,9 @@ def time_texts(contract: Contract) -> list[str]:
 
 
 def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that spills into a folder and reckons in UTC."""
-    connection = duckdb.connect(config={"temp_directory": str(scratch)})
+    """A DuckDB in memory that spills into a folder and reckons in UTC; of one thread where pyarrow has one."""
+    threads = {"threads": 1} if pa.cpu_count() == 1 else {}  # one of several processes: `loaders.workers`
+    connection = duckdb.connect(config={"temp_directory": str(scratch), **threads})
     connection.execute("set timezone = 'UTC'")
     return connection
 

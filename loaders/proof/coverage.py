@@ -51,7 +51,7 @@ def prove_coverage(
     admission = admit_manifests(settings, copy)
     for asset in (each for each in bronze_contracts(settings) if each in assets):
         progress(f"coverage of {asset}")
-        with Workers(settings.usable_workers) as workers:
+        with Workers(settings.workers) as workers:
             cover(settings, copy, asset, admission, workers, window)
         before, now = _rows(ledger, asset), _rows(copy, asset)
         recorded, found = ledger.known_files(asset), copy.known_files(asset)

@@ -66,9 +66,10 @@ def bronze(events: int) -> Iterator[Figure]:
     yield _to_floor("bronze: CPU", sample.cpu_s, floors, 1.5 if is_large else 2.0, sample)
     base = "one COPY: {:.2f} s before, {:.2f} s after".format(*at_once)
     yield _ratio("bronze: wall", sample.wall_s, mean(at_once), base, 1.8 if is_large else 2.5, sample)
-    together = sample.peak_mb + 2 * sample.beside_mb
-    details = f"{sample.peak_mb:.0f} MB and two workers of {sample.beside_mb:.0f} MB at most"
-    yield Figure("bronze: memory", together, "MB", 350 + 2 * 250, details, sample.cpu_s, sample.peak_mb)
+    processes = fresh("jobs.processes").value
+    together = sample.peak_mb + processes * sample.beside_mb
+    details = f"{sample.peak_mb:.0f} MB and {processes} workers of {sample.beside_mb:.0f} MB at most"
+    yield Figure("bronze: memory", together, "MB", 350 + processes * 250, details, sample.cpu_s, sample.peak_mb)
 
 
 def workers(events: int) -> Iterator[Figure]:

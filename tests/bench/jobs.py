@@ -30,7 +30,7 @@ from loaders.ingest import IngestReport, ingest
 from loaders.plans.plan import StagedDay
 from loaders.plans.staged_files import write_staged
 from loaders.seed_loader import admit_manifests
-from loaders.workers import Workers
+from loaders.workers import Workers, usable_cores
 from tests.bench.measuring import cpu_seconds, peak_mb
 from tests.conftest import DOC_ASSETS, TICKET_EVENTS
 
@@ -87,6 +87,11 @@ def copy_at_once(folder: str) -> float:
         started = time.monotonic()
         connection.execute(_copy(settings, f"{folder}/*.jsonl.gz", settings.home / "all.parquet"))
         return time.monotonic() - started
+
+
+def processes() -> int:
+    """Workers of a load, where no number is given."""
+    return usable_cores()
 
 
 def load(folder: str, events: int, workers: int | None = None) -> dict[str, float]:

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+import traceback
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from lakehouse.tables.digest import content_digest, find_table
 from loaders.bronze import kinds
 from loaders.bronze.coverage import refresh_coverage
 from loaders.errors import SourceUnreadable, WorkerDied
+from loaders.events.records import connect
 from loaders.events.staging import RecordStager
 from loaders.ingest import ingest
 from loaders.plans import shares
@@ -61,11 +64,19 @@ def at_work(told):
             raise ZeroDivisionError(thing)
         if thing == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if thing == "die while it says so":
+            os.write(int(sys.argv[1]), struct.pack("!i", 1_000) + b"half of it")
+            os.kill(os.getpid(), signal.SIGKILL)
         if thing == "nap":
             time.sleep(5)
         return thing, told, os.getpid()
 
     return one
+
+
+def threads_of_duckdb():
+    """What says how many threads a DuckDB has there."""
+    return lambda _: connect(Path()).execute("select current_setting('threads')").fetchone()[0]
 
 
 WORK = Work(at_work, ("told",))
@@ -111,16 +122,17 @@ def test_any_other_error_is_raised_with_where_it_came_about_and_ends_the_work(mo
         for thing, _ in workers.do(WORK, [["a", "fail", "b"], ["c"], ["d"]]):
             done.append(thing)
 
-    assert "in one" in "".join(raised.value.__notes__)
+    assert "in one" in "".join(traceback.format_exception(raised.value))
     assert "a" in done and "b" not in done
 
 
-def test_a_process_that_is_killed_fails_what_it_was_at_and_nothing_else():
+@pytest.mark.parametrize("die", ["die", "die while it says so"])
+def test_a_process_that_is_killed_fails_what_it_was_at_and_nothing_else(die):
     with Workers(2) as workers:
-        found = dict(workers.do(WORK, [["a", "die", "b", "c"], ["d", "e"], ["f"]]))
+        found = dict(workers.do(WORK, [["a", die, "b", "c"], ["d", "e"], ["f"]]))
 
-    assert "its process ended with -9" in str(found["die"]) and "OMNI_WORKERS" in str(found["die"])
-    assert isinstance(found.pop("die"), WorkerDied)
+    assert "its process ended with -9" in str(found[die]) and "OMNI_WORKERS" in str(found[die])
+    assert isinstance(found.pop(die), WorkerDied)
     assert {thing: result[0] for thing, result in found.items()} == {thing: thing for thing in "abcdef"}
 
 
@@ -140,6 +152,20 @@ def test_no_process_outlives_the_one_that_started_it(ending):
         parent.wait(10)
 
         assert ended(beside) == beside
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process is bound to cores on Linux alone")
+def test_no_more_processes_than_cores_that_may_be_used_each_with_one_thread():
+    bound = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from loaders.workers import Workers; print(Workers().most)"
+    )
+
+    most = subprocess.run([sys.executable, "-c", bound], stdout=subprocess.PIPE, text=True, check=True).stdout
+    with Workers(2) as workers:
+        found = {threads for _, threads in workers.do(Work(threads_of_duckdb, ()), [["a"], ["b"]])}
+
+    assert most == "1\n" and Workers().most == len(os.sched_getaffinity(0)) and found == {1}
 
 
 def digests(settings):
