@@ -88,6 +88,7 @@ class Plugin(BasePlugin):
         conn.execute(f"set global temp_directory = {spill}")
         conn.execute(f"set global memory_limit = {quoted(self._settings.dbt_memory)}")
         conn.execute("set global preserve_insertion_order = false")
+        (self._threads,) = conn.execute("select current_setting('threads')").fetchone() or (1,)
         self._connection = conn
 
     def configure_cursor(self, cursor: DuckDBPyConnection) -> None:
@@ -107,7 +108,7 @@ class Plugin(BasePlugin):
                 self._stamp = stamp_of(self._settings.dbt_project_dir)
                 self._lake.builder.pin(invocation_id)
                 rows = sum(item.rows.loaded for item in self._lake.builder.materializations.values())
-                self._connection.execute("set threads = 1" if rows < _FEW_ROWS else "reset threads")
+                self._connection.execute(f"set threads = {1 if rows < _FEW_ROWS else self._threads}")
             is_for_a_node = "." in _adapter().connections.get_thread_connection().name
             self._refuse_other_rows(cursor, self._lake, made=not is_for_a_node)
 
