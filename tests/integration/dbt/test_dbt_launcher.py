@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lakehouse.settings import PROJECT_ROOT
-from orchestration.dbt_launcher.forks import end_servers
+from orchestration.dbt_launcher import forks
+from orchestration.dbt_launcher.forks import begin_server, end_servers
 from orchestration.dbt_launcher.manifest import PARSE, dbt_environment
 from orchestration.dbt_launcher.process import run_dbt
 
@@ -79,6 +80,16 @@ def test_each_invocation_ends_as_it_does_in_a_fork_of_one_server_that_has_one_th
     end_servers()
     assert not any(stat(pid) for pid in said.servers)
     assert "a run Running with dbt" in (settings.home / "dbt" / "logs" / "dbt.log").read_text("utf-8")
+
+
+def test_a_server_that_was_begun_serves_the_invocations_that_come(settings):
+    said = Said()
+
+    begin_server()
+    begun = {server.pid for server in forks._idle}
+    outcomes = [invoke(settings, said, "ls") for _ in range(2)]
+
+    assert all(outcome.succeeded for outcome in outcomes) and said.servers == begun and len(begun) == 1
 
 
 WARMS = """
