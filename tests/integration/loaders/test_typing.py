@@ -118,6 +118,19 @@ def test_all_ways_to_count_find_the_days_that_the_load_finds(tmp_path_factory, l
     assert plainly is None or plainly == counted(quick=True)
 
 
+def test_plain_lines_of_several_days_are_counted_without_their_sql(tmp_path):
+    lines = [{"occurred_at": f"2026-04-{day}T10:00:00Z", "n": n} for n, day in enumerate((15, 16, 15))]
+    write_lines(tmp_path / "a.jsonl", lines)
+    settings = LakehouseSettings(home=tmp_path)
+    admission, dating, _ = plain_source(settings, tmp_path)
+    (file,) = find_files(settings, tmp_path / "manifest.json", admission.source)
+
+    with open_stream(file, admission.source) as stream:
+        found = count_plainly(load_contract(settings, "ticket_event"), stream, file, dating, connect(tmp_path))
+
+    assert [(day.partition, day.records) for day in found] == [("2026-04-15", 2), ("2026-04-16", 1)]
+
+
 # ── typing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 TEXTS = st.sampled_from(
     ["x", "", " ", "\u3000", "\t", "7", "true", "ä", "a\\b", 'a"b', "[1]", "{}", "\u2028", "x" * 130]
