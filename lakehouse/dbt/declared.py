@@ -13,9 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.whole_files import replace_file
 
-_WRITTEN_BY = ("dbt-core", "dbt-duckdb", "sqlglot", "omni-lakehouse")
-"""Packages that have a say in how SQL is compiled, and in its canonical form."""
+_WRITTEN_BY = ("dbt-core", "dbt-duckdb", "duckdb", "sqlglot", "omni-lakehouse")
+"""Packages that have a say in how SQL is compiled, in its canonical form, and in what comes of a unit test."""
 _FORM = ("builds/chunks.py", "builds/logic.py", "builds/reach.py", "dbt/definitions.py")
 """Modules that make the hashes."""
 
@@ -57,10 +58,7 @@ def read_declared(settings: LakehouseSettings) -> Declared | None:
 
 def write_declared(path: Path, declared: Declared) -> None:
     """Put it in the place of the one before, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}-{os.getpid()}")
-    beside.write_text(json.dumps(asdict(declared)), "utf-8")
-    beside.replace(path)
+    replace_file(path, json.dumps(asdict(declared)))
 
 
 def stamp_of(project: Path) -> str:

@@ -9,6 +9,7 @@ import typer
 from lakehouse.errors import ConfigurationError
 from lakehouse.partitions import InvalidPartition, Window, named_day, typed_window
 from lakehouse.settings import LakehouseSettings, load_settings
+from lakehouse.whole_files import replace_file
 from orchestration.cli.console import FromOption, ToOption, examples, reported, say
 
 report_app = typer.Typer(
@@ -71,7 +72,7 @@ def _write(
         file = output or reports_folder(settings)
         if output is None or file.is_dir() or not file.suffix:
             file /= files.file_name(form, window, run)
-        files.write(file, text)
+        replace_file(file, text)
         say(f"wrote {file}")
     if form == "html" and window is None and run is None:
         files.keep_as_last(settings, content)

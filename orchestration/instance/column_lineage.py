@@ -11,13 +11,12 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import dagster as dg
 
 from lakehouse.settings import LakehouseSettings
+from lakehouse.whole_files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ def column_lineage(settings: LakehouseSettings, models: Iterable[str]) -> dict[s
         elif (columns := _read(settings, manifest, node)) is not None:
             found[node["name"]] = {"key": key, "columns": columns}
     if kept | found != kept:
-        _replace(kept_in, kept | found)
+        replace_file(kept_in, json.dumps(kept | found))
     return {name: _as_lineage(item["columns"]) for name, item in found.items()}
 
 
@@ -114,10 +113,3 @@ def _as_lineage(columns: Mapping[str, Iterable[Iterable[str]]]) -> dg.TableColum
             for column, deps in columns.items()
         }
     )
-
-
-def _replace(path: Path, content: _Found) -> None:
-    """Write at once: another run may be reading."""
-    new = path.with_name(f"{path.name}.{uuid4().hex}")
-    new.write_text(json.dumps(content), "utf-8")
-    new.replace(path)

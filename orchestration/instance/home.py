@@ -8,13 +8,13 @@ leave two versions in a file, which Dagster then never opens again.
 import fcntl
 import hashlib
 from pathlib import Path
-from uuid import uuid4
 
 import dagster as dg
 from alembic.util import CommandError
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
+from lakehouse.whole_files import replace_file
 
 _FIRST_VERSION = "d6788fecaa47bc94db91b2e82708992930cd43dab88527661cd4d83c92f6f765"
 """SHA-256 of the file as it was before copies were kept."""
@@ -54,8 +54,9 @@ def _bring_up_to_date(home: Path, shipped: str) -> None:
     if found == shipped == _text(written):
         return
     if found is None or found in (shipped, _text(written)) or _sha256(found) == _FIRST_VERSION:
-        _replace(config, shipped)
-        _replace(written, shipped)  # last: a process that dies in between leaves what the next one takes for its own
+        replace_file(config, shipped)
+        # Last: a process that dies in between leaves what the next one takes for its own.
+        replace_file(written, shipped)
 
 
 def _text(path: Path) -> str | None:
@@ -63,12 +64,6 @@ def _text(path: Path) -> str | None:
         return path.read_text("utf-8")
     except FileNotFoundError:
         return None
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.{uuid4().hex}")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
 
 
 def _sha256(text: str) -> str:

@@ -13,6 +13,7 @@ from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import Window
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
+from lakehouse.whole_files import replace_file
 from loaders.manifests.expectation_files import expectations_in_force
 from orchestration.readiness.asset_graph import load_asset_graph
 from orchestration.report.news import Said, last_said, reports_folder, said_at
@@ -70,16 +71,8 @@ def file_name(form: Format, window: Window | None = None, run_id: str | None = N
 def write_page(settings: LakehouseSettings) -> Path:
     """Write the page on everything, beside a message; it does not count as the last one that a person asked for."""
     file = reports_folder(settings) / file_name("html")
-    write(file, rendered(make_report(settings), "html"))
+    replace_file(file, rendered(make_report(settings), "html"))
     return file
-
-
-def write(file: Path, text: str) -> None:
-    """Write a report, whole or not at all: somebody may be reading the one before."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f"{file.name}.part")
-    beside.write_text(text, "utf-8")
-    beside.replace(file)
 
 
 def keep_as_last(settings: LakehouseSettings, report: Report) -> None:

@@ -15,6 +15,7 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.as_of import ledger_as_of
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.settings import LakehouseSettings
+from lakehouse.whole_files import replace_file
 from loaders.manifests.expectation_files import expectations_on_record
 from orchestration.readiness.asset_graph import AssetGraph
 from orchestration.readiness.readiness import Readiness
@@ -63,10 +64,7 @@ class Said:
 
     def keep(self, file: Path) -> None:
         """Write it to a file, whole or not at all."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(".part")
-        beside.write_text(json.dumps({"at": self.at.isoformat(), "standings": self.standings}), "utf-8")
-        beside.replace(file)
+        replace_file(file, json.dumps({"at": self.at.isoformat(), "standings": self.standings}))
 
 
 def last_said(file: Path) -> Said | None:
