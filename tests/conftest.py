@@ -13,6 +13,7 @@ import pytest
 
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings, load_settings
 from orchestration.dbt_launcher.manifest import ensure_dbt_manifest
+from tests.dbt_shell import dbt
 from tests.parsed_project import ParsedProject
 
 CREATED_AT = "2026-05-01T00:00:00Z"
@@ -65,11 +66,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str, testrun_uid
 
 @pytest.fixture(scope="session")
 def parsed_project(shared: Path) -> ParsedProject:
-    """The dbt project, parsed once: a lakehouse that starts with it need not parse it again."""
-    settings = LakehouseSettings(home=shared / "parsed" / "home")
+    """The dbt project, parsed and its unit tests run once: a lakehouse that starts with it need not do so again."""
+    settings = LakehouseSettings(home=shared / "parsed" / "home", manifests=shared / "parsed" / "no manifests")
     with made_once(shared / "parsed") as is_to_be_made:
         if is_to_be_made:
+            settings.manifests.mkdir(parents=True)
             ensure_dbt_manifest(settings)
+            done = dbt(settings, "build")
+            assert done.returncode == 0, done.stdout
     parsed = ParsedProject(settings)
     parsed.give_to(load_settings())
     return parsed

@@ -1,4 +1,4 @@
-"""A parse of the dbt project that many lakehouses start with: dbt's manifest and what dbt keeps of it for itself.
+"""What many lakehouses start with: a parse of the dbt project, as dbt keeps it, and which unit tests passed on it.
 
 Parsing is the same for every lakehouse, but dbt parses anew where an environment variable that dbt_project.yml reads
 has changed, and it reads OMNI_HOME, for the target folder. It compares a hash of that variable, which is put right
@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 
 from lakehouse.dbt.declared import declared_path
+from lakehouse.dbt.unit_tests import passed_path
 from lakehouse.settings import LakehouseSettings
 from orchestration.dbt_launcher.manifest import PARSE
 
@@ -30,7 +31,8 @@ class ParsedProject:
             target.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
             (target / KEPT).write_bytes(kept)
-        shutil.copy(declared_path(self.settings), declared_path(settings))
+        for path in (declared_path, passed_path):
+            shutil.copy(path(self.settings), path(settings))
 
 
 def _hash(settings: LakehouseSettings) -> bytes:

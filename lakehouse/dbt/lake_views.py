@@ -33,6 +33,8 @@ class LakeViews:
         self._lock = threading.RLock()
         self._made: dict[tuple[str, str], set[str]] = defaultdict(set)
         """What DuckDB says of each view that was made; a thread may still see the one before the last."""
+        self.schemas: dict[tuple[str, str], str] = {}
+        """Of the table behind each view."""
 
     def show(self, table: Table, schema: str) -> None:
         """Make a view over the table's snapshot, or replace it."""
@@ -40,6 +42,7 @@ class LakeViews:
         with self._lock, self._connection.cursor() as cursor:
             cursor.execute(f'create or replace view "{schema}"."{name}" as select * from {scan_sql(table)}')
             made = "select sql from duckdb_views() where schema_name = ? and view_name = ?"
+            self.schemas[schema, name] = str(table.schema())
             self._made[schema, name].update(sql for (sql,) in cursor.execute(made, [schema, name]).fetchall())
 
     def refuse_others(self, cursor: DuckDBPyConnection) -> None:

@@ -6,6 +6,7 @@ the model's side of the contract is in docs/reference/dbt.md.
 """
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from lakehouse.dbt.doors.unstable_logic import refuse_another_logic
 from lakehouse.dbt.doors.ways_in import BUILDING, DEVELOPMENT, TESTING, Invocation, refuse_a_record, refuse_a_wrong_door
 from lakehouse.dbt.lake import Lake
 from lakehouse.dbt.results import Tests
+from lakehouse.dbt.unit_tests import carry_over
 from lakehouse.errors import ConfigurationError, OmniError
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.namespaces import QUARANTINE
@@ -125,8 +127,11 @@ class Plugin(BasePlugin):
         elif handed_over == RESULTS:
             refuse_a_record(command, TESTING, "results of tests")
             said = self._said_from_the_start()
-            logic = {**said.logic, **lake.builder.built}
-            lake.record(cursor, Tests(config, _unit_tests(), said.definitions, logic))
+            built = lake.builder.built
+            tests = Tests(config, _unit_tests(), said.definitions, {**said.logic, **built})
+            if lake.target != DEVELOPMENT:
+                config["tests"] += carry_over(self._settings, said, tests, built, _inputs(lake.views.schemas))
+            lake.record(cursor, tests)
         elif handed_over == DROP:
             logger.info("dropped {}", ", ".join(lake.drop()) or "nothing: no table was built")
         else:
@@ -187,6 +192,16 @@ def _unit_tests() -> dict[str, str]:
     """Unit test → its definition, as this invocation has parsed it."""
     tests = _adapter().get_macro_resolver().unit_tests
     return {key: unit_test_definition(test.to_dict()) for key, test in tests.items()}
+
+
+def _inputs(schemas: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]:
+    """Unit test → of each table that its model reads, the schema."""
+    manifest = _adapter().get_macro_resolver()
+    known, found = {**manifest.nodes, **manifest.sources}, {}
+    for key, test in manifest.unit_tests.items():
+        tables = [known[name] for model in test.depends_on.nodes[:1] for name in known[model].depends_on.nodes]
+        found[key] = {f"{t.schema}.{t.identifier}": schemas.get((t.schema, t.identifier), "") for t in tables}
+    return found
 
 
 def _adapter() -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from lakehouse.dbt.declared import read_declared
+from lakehouse.dbt.unit_tests import need_not_run
 from lakehouse.ledger.evidence import CheckResult
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import BRONZE
@@ -115,6 +117,8 @@ class _Build:
     def _invoke(self, step: Step) -> DbtOutcome:
         elsewhere = [name for asset, names in self._checks.items() if asset not in self._models for name in names]
         arguments = ["build", "--select", *step.assets, *elsewhere]
+        if need_not_run(self._settings, read_declared(self._settings), step.assets, elsewhere):
+            arguments += ["--exclude-resource-type", "unit_test"]
         if self._is_forced:
             arguments += ["--vars", "force: true"]
         return run_dbt(self._settings, arguments, window=step.window, run_id=self._context.run_id, on_event=self._log)
