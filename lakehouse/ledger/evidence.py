@@ -22,7 +22,7 @@ class Sidecar(NamedTuple):
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, with which pickling it takes long
 class SourceFileRecord:
     """A file of an admitted source, as last looked at."""
 

@@ -388,5 +388,5 @@ def _keep(table: Table, now: datetime, where: Sequence[ColumnElement[bool]]) -> 
 
 
 def _values(record: Any) -> dict[str, Any]:
-    """Fields of a flat record, which has slots; `dataclasses.asdict` would copy every value."""
-    return {name: getattr(record, name) for name in record.__slots__}
+    """Fields of a flat record; `dataclasses.asdict` would copy every value."""
+    return {name: getattr(record, name) for name in record.__match_args__}

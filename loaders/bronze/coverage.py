@@ -86,7 +86,7 @@ class _Survey:
         contract = load_contracts(settings).of_asset(asset)
         self._contract = contract
         self._is_dated_by_batch = KINDS[contract.declared_asset.kind].is_dated_by_batch
-        self._declared: dict[str, tuple[str, str]] = {}
+        self._readings: dict[tuple[str, str], tuple[str, str]] = {}
         self._work = Work(LOADERS[contract.form].reader, (settings, contract, scratch))
         self._reader = LOADERS[contract.form].reader(settings, contract, scratch)
 
@@ -196,17 +196,16 @@ class _Survey:
 
         Hashes. The first is the end of the second: with another contract, mapping or bound a source declares the same.
         """
-        manifest = admission.manifest
-        if admission.file.sha256 not in self._declared:
-            mapping = ""
+        if admission.key not in self._readings:
+            manifest, mapping = admission.manifest, ""
             if manifest.mapping:
                 path = self._settings.manifest_resource("mappings", f"{manifest.mapping}.sql")
                 mapping = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
             declared = manifest.model_dump_json(exclude={"assets", "gate_policy"})
-            self._declared[admission.file.sha256] = declared, _sha256(self._contract.sha256, mapping, self._bounds)
-        header, how = self._declared[admission.file.sha256]
-        declaration = _sha256(header, admission.source.model_dump_json())
-        return declaration, f"{how}|{declaration}"
+            declaration = _sha256(declared, admission.source.model_dump_json())
+            how = _sha256(self._contract.sha256, mapping, self._bounds)
+            self._readings[admission.key] = declaration, f"{how}|{declaration}"
+        return self._readings[admission.key]
 
 
 def _record_bounds(settings: LakehouseSettings) -> Iterator[object]:

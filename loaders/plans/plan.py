@@ -1,6 +1,7 @@
 """What a load passes on: files as coverage saw them, partitions to compute, and what staging left of each.
 
-Values only. A process that stages imports no more than these; `loaders.plans.planning` makes the plans.
+Values only. A process that stages imports no more than these; `loaders.plans.planning` makes the plans. Without slots:
+frozen classes that have them are pickled in Python, which took a third of what coverage of many small files did.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from loaders.manifests.admission import Admission
 from loaders.sources.files import SourceFile
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Description:
     """What a document says of itself; None for what it does not say, or cannot."""
 
@@ -23,7 +24,7 @@ class Description:
     pages: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CountedDay:
     """What a source file holds for one day."""
 
@@ -36,7 +37,7 @@ class CountedDay:
     last_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FileContent:
     """What coverage learns of a source file that it reads, proven whole."""
 
@@ -47,7 +48,7 @@ class FileContent:
     """Column → what the file beside it holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UnreadFile:
     """A source file that coverage has yet to read."""
 
@@ -83,7 +84,7 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StagedDay:
     """What staging one partition left: files to be committed, and what the commit will be recorded as."""
 
@@ -97,7 +98,7 @@ class StagedDay:
     """Fields of the records that the contract does not name, each with the first place that has it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CoveredFile:
     """One file of an admitted source; `file` is None for a tombstone and for a file that cannot be found."""
 

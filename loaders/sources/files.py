@@ -28,7 +28,7 @@ _PACKED = 5
 """Times its size that a compressed file may be once it is unpacked: a guess, to share out work by."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: see loaders/plans/plan.py
 class SourceFile:
     """One file of a source."""
 
