@@ -44,8 +44,8 @@ def _row(figure: Figure) -> str:
     return _ROW.format(
         figure.name,
         f"{figure.measured:.3g} {figure.unit}",
-        f"{'≥' if figure.at_least else '≤'} {figure.reach:g} {figure.unit}",
-        "ok" if figure.is_reached else "missed",
+        "" if figure.reach is None else f"{'≥' if figure.at_least else '≤'} {figure.reach:g} {figure.unit}",
+        "" if figure.reach is None else "ok" if figure.is_reached else "missed",
         f"{figure.cpu_s:.1f}",
         f"{figure.peak_mb:.0f}",
         figure.details,
