@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +20,8 @@ _WRITTEN_BY = ("dbt-core", "dbt-duckdb", "duckdb", "sqlglot", "omni-lakehouse")
 """Packages that have a say in how SQL is compiled, in its canonical form, and in what comes of a unit test."""
 _FORM = ("builds/chunks.py", "builds/logic.py", "builds/reach.py", "dbt/definitions.py")
 """Modules that make the hashes."""
+_CLOCK_SECONDS = 0.02
+"""By so much the time that a file system notes may lag behind the clock."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,21 @@ def write_declared(path: Path, declared: Declared) -> None:
 
 def stamp_of(project: Path) -> str:
     """Tells whether a file of the project has changed, without reading any: by inode, size and times of each."""
-    lakehouse = PROJECT_ROOT / "lakehouse"
-    # As dbt looks for them: behind links, too.
-    own = sorted(Path(folder, name) for folder, _, names in os.walk(project, followlinks=True) for name in names)
-    seen = [[str(path), *_stamp(path)] for path in [*(lakehouse / name for name in _FORM), *own] if path.exists()]
+    form = [PROJECT_ROOT / "lakehouse" / name for name in _FORM]
+    seen = [[str(path), *_stamp(path)] for path in [*form, *_files_of(project)] if path.exists()]
     by = {name: version(name) for name in _WRITTEN_BY}
     return hashlib.sha256(json.dumps([seen, by]).encode()).hexdigest()
+
+
+def has_changed_since(project: Path, at: datetime) -> bool:
+    """Whether a file of the project may have changed since an instant: what was read then may be another one."""
+    earliest_ns = (at.timestamp() - _CLOCK_SECONDS) * 1e9
+    return any(path.stat().st_ctime_ns >= earliest_ns for path in _files_of(project) if path.exists())
+
+
+def _files_of(project: Path) -> list[Path]:
+    """As dbt looks for them: behind links, too."""
+    return sorted(Path(folder, name) for folder, _, names in os.walk(project, followlinks=True) for name in names)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ the model's side of the contract is in docs/reference/dbt.md.
 
 import threading
 from collections.abc import Mapping
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from dbt.adapters.events.logging import AdapterLogger
 from dbt.adapters.factory import get_adapter_by_type
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
-from dbt_common.invocation import get_invocation_id
+from dbt_common.invocation import get_invocation_id, get_invocation_started_at
 from duckdb import DuckDBPyConnection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,7 +26,7 @@ from lakehouse.builds.model import Model
 from lakehouse.builds.staging import Staging
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.database.failures import describe
-from lakehouse.dbt.declared import Declared, read_declared, stamp_of
+from lakehouse.dbt.declared import Declared, has_changed_since, read_declared, stamp_of
 from lakehouse.dbt.definitions import unit_test_definition
 from lakehouse.dbt.doors.kept_models import refuse_a_model, refuse_what_no_table_keeps
 from lakehouse.dbt.doors.session import Session
@@ -107,7 +108,10 @@ class Plugin(BasePlugin):
                 _refuse_a_wrong_door(target)
                 if self._lake is None or self._lake.target != target:
                     self._lake = Lake(target, self._settings, self._catalog, self._ledger, self._connection)
-                self._stamp = stamp_of(self._settings.dbt_project_dir)
+                project = self._settings.dbt_project_dir
+                # dbt has read the project before; edited since, it is not the one that ran.
+                was_edited = has_changed_since(project, get_invocation_started_at().replace(tzinfo=UTC))
+                self._stamp = "" if was_edited else stamp_of(project)
                 self._lake.builder.pin(invocation_id)
                 rows = sum(item.rows.loaded for item in self._lake.builder.materializations.values())
                 self._connection.execute(f"set threads = {1 if rows < _FEW_ROWS else self._threads}")

@@ -1,12 +1,17 @@
 """A unit test that passed on the project as it is does not run again, and speaks for what is built without it."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 
 from lakehouse.dbt.unit_tests import passed_path
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.partitions import WHOLE
+from lakehouse.settings import PROJECT_ROOT
 from orchestration.readiness.readiness import open_readiness
 from tests.conftest import ticket_lake
 from tests.dbt_shell import dbt
@@ -67,3 +72,43 @@ def test_what_is_built_in_a_shell_without_them_is_unchecked_until_they_have_pass
     assert dbt(lake, *WITHOUT).returncode == 0  # what `dbt test` saw pass counts as well
     assert str(fact(lake)[0].status) == "READY"
     assert len(fact(lake)[1]) == 1
+
+
+EDITS_WHAT_DBT_HAS_READ = """
+import sys
+from pathlib import Path
+from dbt.cli.main import dbtRunner
+from lakehouse.settings import LakehouseSettings, load_settings
+from orchestration.dbt_launcher.manifest import ensure_declared
+
+LakehouseSettings.dbt_project_dir = Path.cwd()
+ensure_declared(load_settings())
+
+def edit(event):
+    if event.info.name == "FoundStats" and "edited" in sys.argv:
+        model = Path("models/silver/ticket_fact.sql")
+        model.write_text(model.read_text().replace("min(", "max("))
+        ensure_declared(load_settings())
+
+result = dbtRunner(callbacks=[edit]).invoke(["test", "--select", "resource_type:unit_test,ticket_fact"])
+sys.exit(0 if result.success else str(result.exception))
+"""
+
+
+@pytest.mark.parametrize("edited", ["edited", ""])
+def test_what_passed_on_sql_that_was_edited_while_dbt_had_it_is_not_remembered(lake, tmp_path, edited):
+    run(lake)
+    passed_path(lake).unlink()
+    project = shutil.copytree(PROJECT_ROOT / "dbt_project", tmp_path / "dbt_project")
+    environment = {
+        **os.environ, "OMNI_HOME": str(lake.home), "OMNI_MANIFESTS": str(lake.manifests), "PYTHONPATH": str(PROJECT_ROOT),
+        "DBT_LOG_PATH": str(lake.home / "logs"), "DBT_TARGET_PATH": str(tmp_path / "target"),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", EDITS_WHAT_DBT_HAS_READ, edited],
+        cwd=project, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    tests = json.loads(passed_path(lake).read_text())["tests"]
+    assert list(tests) == ([] if edited else [f"unit_test.omni.{FACT}.{TEST}"])

@@ -1,12 +1,15 @@
 """What the dbt project declares speaks for the project and the environment that it was compiled in, and for no other."""
 
 import os
+import time
+from datetime import UTC, datetime
 
 import pytest
 
 from lakehouse.dbt.declared import (
     Declared,
     declared_path,
+    has_changed_since,
     hash_of_variable,
     read_declared,
     stamp_of,
@@ -36,6 +39,18 @@ def settings(tmp_path, project):
 
 def test_what_was_declared_is_read_back(settings):
     assert read_declared(settings).logic == {"a": "logic of a"}
+
+
+def test_a_project_has_changed_since_whatever_is_not_later_than_its_last_change(project):
+    before = datetime.now(UTC)
+    time.sleep(0.1)
+    (project / "models" / "shared" / "c.sql").touch()  # behind a link
+    time.sleep(0.1)
+
+    assert has_changed_since(project, before)
+    assert not has_changed_since(project, datetime.now(UTC))
+    rewrite(project / "models" / "b.yml")
+    assert has_changed_since(project, datetime.now(UTC))
 
 
 def rewrite(file):
