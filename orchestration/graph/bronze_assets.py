@@ -14,8 +14,8 @@ from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.bronze import bronze_table
 from orchestration.graph.bronze_checks import checks_step, lines_of
 from orchestration.graph.dagster_events import OWNERS, WRITES, done, is_in_run, refused, report_failed, step_of
+from orchestration.graph.dbt_assets import DBT_MODELS
 from orchestration.graph.retries import retried
-from orchestration.graph.verdict_checks import VERDICTS
 from orchestration.instance.mirror import mirror
 from orchestration.readiness.asset_graph import AssetGraph
 
@@ -135,7 +135,7 @@ def build_bronze_asset(
             )
         (load,) = report.loads
         context.log.info(load.summary())
-        if load.loaded or not is_in_run(context, VERDICTS):  # else that step shows all that is known
+        if load.loaded or load.refused or not is_in_run(context, DBT_MODELS):  # else that step shows what is known
             mirror(settings, graph, context.instance, step_of(context), [name])
         yield done(name)
         yield from (refused(name, day, why) for day, why in sorted(load.refused.items()))
