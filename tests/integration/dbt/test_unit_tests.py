@@ -21,11 +21,21 @@ FACT, TEST = "ticket_fact", "ticket_fact_is_the_last_event_by_time_then_id"
 WITHOUT = ("build", "--select", FACT, "--exclude-resource-type", "unit_test")
 
 
-@pytest.fixture
-def lake(tmp_path, parsed_project):
-    """A day of tickets, of whose unit tests nothing is known."""
-    settings = ticket_lake(tmp_path, parsed_project, ["2026-04-01"])
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, parsed_project):
+    """A day of tickets after a run which knew nothing of unit tests, and what it remembers of them."""
+    settings = ticket_lake(tmp_path_factory.mktemp("lake"), parsed_project, ["2026-04-01"])
     passed_path(settings).unlink()
+    run(settings)
+    assert len(ran(settings)) > 5
+    return settings, passed_path(settings).read_text()
+
+
+@pytest.fixture
+def lake(built):
+    """The same, whatever a test before has left of what it remembers."""
+    settings, remembered = built
+    passed_path(settings).write_text(remembered)
     return settings
 
 
@@ -43,8 +53,6 @@ def fact(settings):
 
 
 def test_a_run_leaves_out_what_passed_in_the_run_before_and_all_is_ready(lake):
-    run(lake)
-    assert len(ran(lake)) > 5
     (lake.manifests / "a.jsonl").write_text((lake.manifests / "a.jsonl").read_text().replace('"new"', '"open"'))
 
     run(lake)
@@ -56,7 +64,6 @@ def test_a_run_leaves_out_what_passed_in_the_run_before_and_all_is_ready(lake):
 
 
 def test_what_is_built_in_a_shell_without_them_is_unchecked_until_they_have_passed(lake):
-    run(lake)
     passed_path(lake).unlink()
     assert dbt(lake, *WITHOUT).returncode == 0
 
@@ -97,7 +104,6 @@ sys.exit(0 if result.success else str(result.exception))
 
 @pytest.mark.parametrize("edited", ["edited", ""])
 def test_what_passed_on_sql_that_was_edited_while_dbt_had_it_is_not_remembered(lake, tmp_path, edited):
-    run(lake)
     passed_path(lake).unlink()
     project = shutil.copytree(PROJECT_ROOT / "dbt_project", tmp_path / "dbt_project")
     environment = {
