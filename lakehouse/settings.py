@@ -41,6 +41,11 @@ class LakehouseSettings(BaseSettings):
     )
     source_aliases: dict[str, str] = Field(default_factory=dict, description="URL prefix → URL prefix, as JSON.")
 
+    source_properties: dict[str, dict[str, SecretStr]] = Field(
+        default_factory=dict,
+        description="URL prefix → how its store is reached, as JSON with the names of catalog_properties.",
+    )
+
     catalog_type: Literal["sql", "rest"] = Field(default="sql", description="Kind of Iceberg catalog.")
     catalog_uri: SecretStr | None = Field(default=None, description="Default: SQLite under OMNI_HOME.")
     catalog_properties: dict[str, SecretStr] = Field(
@@ -175,6 +180,18 @@ class LakehouseSettings(BaseSettings):
     def plain_catalog_properties(self) -> dict[str, str]:
         """`catalog_properties` in the clear, for those who open the catalog or its files."""
         return {name: value.get_secret_value() for name, value in self.catalog_properties.items()}
+
+    def properties_of_source(self, url: str) -> dict[str, str]:
+        """How the store of a source is reached, in the clear: as the longest prefix of its URL says.
+
+        What no prefix names is reached as the warehouse is, where that is of the same scheme; none else are given.
+        """
+        if prefixes := [prefix for prefix in self.source_properties if url.startswith(prefix)]:
+            return {
+                name: value.get_secret_value() for name, value in self.source_properties[max(prefixes, key=len)].items()
+            }
+        is_same = url.partition("://")[0] == self.warehouse_url.partition("://")[0]
+        return self.plain_catalog_properties if is_same else {}
 
     @property
     def warehouse_url(self) -> str:

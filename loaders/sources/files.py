@@ -5,9 +5,9 @@ everywhere.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -42,6 +42,8 @@ class SourceFile:
     """How large it may be."""
     judged: os.stat_result | None = None
     """What the directory entry of a file on this machine told when it was listed."""
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """How its store is reached; secrets, in the clear."""
 
     @property
     def path(self) -> str | None:
@@ -66,7 +68,7 @@ class SourceFile:
             SourceUnreadable: the file is gone, may not be read, or is another than was listed.
         """
         if self.path is None:
-            return cast(BinaryIO, open_stored(self.location, self.name))
+            return cast(BinaryIO, open_stored(self.location, self.name, self.properties))
         try:
             return cast(BinaryIO, open_local(self.path, self.judged))
         except OSError as error:
@@ -172,8 +174,9 @@ def _found(
     named, bounds = partial(_name, declared, url, location), Bounds.of(settings)
     if "://" in location:
         with _prefixed(f"{who}: {declared} "):
-            for path, info in store_matches(location, bool(_GLOB & set(url))):
-                yield SourceFile(named(path), path, _stamp(info), bounds)
+            properties = settings.properties_of_source(location)
+            for path, info in store_matches(location, bool(_GLOB & set(url)), properties):
+                yield SourceFile(named(path), path, _stamp(info), bounds, properties=properties)
         return
     try:
         with _prefixed(f"{who}: "):

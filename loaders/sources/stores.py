@@ -5,11 +5,13 @@ the source cannot be read, and hold back no other source. Called by `loaders.sou
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlparse
 
 import fsspec
+from fsspec import AbstractFileSystem
 from fsspec.registry import available_protocols
 
 from lakehouse.shown_urls import without_credentials
@@ -23,28 +25,44 @@ _STORES = (
 """Schemes that lead to another machine. What fsspec knows beside them reads this one, or through another scheme."""
 
 
-def store_matches(url: str, has_wildcard: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def store_matches(url: str, has_wildcard: bool, properties: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """URLs of the file at a URL, of those below it, or those that its wildcards match, each with what its store tells.
+
+    Args:
+        url: What is looked for.
+        has_wildcard: Whether it has any.
+        properties: How its store is reached, as pyiceberg names them; with none, as the store's own library finds out.
 
     Raises:
         SourceUnreadable: the store does not say. Its message does not name the source.
     """
     _expect_store(url)
     with _explained("cannot be listed"):
-        fs, location = fsspec.core.url_to_fs(url)
+        fs, location = _store(url, properties)
         scheme = fs.unstrip_protocol(location).removesuffix(location)
         for path, info in _listed(fs, location, has_wildcard):
             yield f"{scheme}{path}", info
 
 
-def open_stored(url: str, name: str) -> io.RawIOBase:
-    """Open a file of a store; `name` is that of the file in messages.
+def open_stored(url: str, name: str, properties: Mapping[str, str]) -> io.RawIOBase:
+    """Open a file of a store; `name` is that of the file in messages, `properties` as above.
 
     Raises:
         SourceUnreadable: it cannot be opened; or, from what reads it, its bytes cannot be had.
     """
     with _explained(f"{name}: cannot be opened"):
-        return _Stored(fsspec.open(url, "rb").open(), name)
+        fs, location = _store(url, properties)
+        return _Stored(fs.open(location, "rb"), name)
+
+
+def _store(url: str, properties: Mapping[str, str]) -> tuple[AbstractFileSystem, str]:
+    if not properties:
+        fs, location = fsspec.core.url_to_fs(url)
+        return fs, str(location)
+    from pyiceberg.io.fsspec import FsspecFileIO  # a process that stages local files does without
+
+    where = urlparse(url)
+    return FsspecFileIO(dict(properties)).get_fs(where.scheme, where.hostname), str(fsspec.core.strip_protocol(url))
 
 
 class _Stored(io.RawIOBase):
