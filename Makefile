@@ -2,7 +2,7 @@
 # Needs Python 3.11+ and a package index; after the first setup everything works offline.
 SHELL := /bin/sh
 .DEFAULT_GOAL := run
-.PHONY: run test lint ui setup lock lock-check docs bench faults soak clean
+.PHONY: run test lint ui setup lock lock-check docs bench faults soak s3-server clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +34,10 @@ soak: setup
 # CPU ratios against a floor in the same run, such as BENCH_ARGS="--only coverage".
 bench: setup
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+# The S3 server that the tests drive: built once, outside of the repository; Go proves the modules by their checksums.
+s3-server:
+	GOBIN="$$HOME/.cache/omni-lakehouse/bin" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 ui: setup
 	@$(BIN)/omni ui $(if $(PORT),--port $(PORT))

@@ -21,6 +21,7 @@ from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.namespaces import GOLD, SILVER
 from lakehouse.settings import LakehouseSettings
 from lakehouse.tables.catalog import list_tables
+from lakehouse.tables.objects import open_store
 
 
 class DevelopmentLedger(Ledger):
@@ -52,7 +53,7 @@ class Development:
         self.layers = {f"dev_{name}_{layer}": layer for layer in (SILVER, GOLD)}
         """Namespace of development → the one of production that it stands in for."""
         self._catalog, self._folder = catalog, settings.home / "dev" / name
-        self._warehouse = settings.warehouse_url
+        self._settings = settings
         self.ledger = DevelopmentLedger(open_ledger(_with_ledger(settings, self._folder)), production)
 
     def moved(self, model: Model, builder: Builder) -> Model:
@@ -74,8 +75,10 @@ class Development:
         for namespace in self.layers:
             with contextlib.suppress(NoSuchNamespaceError):
                 self._catalog.drop_namespace(namespace)
-            # Where the warehouse is a folder, purging leaves those of the tables, empty.
-            shutil.rmtree(Path(self._warehouse.removeprefix("file://")) / namespace, ignore_errors=True)
+            # Purging leaves the marks of commits, and folders.
+            store, root = open_store(self._settings)
+            with contextlib.suppress(FileNotFoundError):
+                store.rm(f"{root}/{namespace}", recursive=True)
         self.ledger.engine.dispose()
         shutil.rmtree(self._folder)
         return tables

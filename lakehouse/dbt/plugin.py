@@ -85,7 +85,7 @@ class Plugin(BasePlugin):
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Prepare the process's DuckDB."""
-        load_iceberg_extension(conn)
+        load_iceberg_extension(conn, self._settings.plain_catalog_properties)
         # What does not fit goes to disk; without it, the order of the rows would be kept in memory, too.
         spill = quoted(str(scratch_root(self._settings) / "duckdb"))
         conn.execute(f"set global temp_directory = {spill}")

@@ -43,7 +43,7 @@ def row_differences(
         partitions: Keys of the partitions that are compared.
     """
     with duckdb.connect() as connection:
-        load_iceberg_extension(connection)
+        load_iceberg_extension(connection, next((t.io.properties for t in (before, after) if t), {}))
         for name, table in (("old_rows", before), ("new_rows", after)):
             connection.execute(f"create temp table {name} as {_rows_sql(table, key, partitions)}")
         connection.execute(f"create temp view found as {_FOUND}")

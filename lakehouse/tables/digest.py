@@ -47,7 +47,7 @@ def content_digest(table: Table, partition: str = WHOLE) -> tuple[str, int]:
         The digest (hexadecimal) and the number of rows.
     """
     with duckdb.connect() as connection:
-        load_iceberg_extension(connection)
+        load_iceberg_extension(connection, table.io.properties)
         columns = sorted(set(table.schema().column_names) - set(RUN_COLUMNS) - _nested(table))
         row = ", ".join(f'{quoted(name)}: "{name}"' for name in columns)
         # SHA-256 per row, added up in 64-bit lanes: the sum does not depend on the order and keeps duplicates apart.

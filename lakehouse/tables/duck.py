@@ -1,6 +1,7 @@
 """DuckDB connections that read the lakehouse's Iceberg tables, offline: the extensions come as Python wheels."""
 
 import importlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,17 +13,48 @@ if TYPE_CHECKING:  # a process that stages files names nothing but texts here
     from pyiceberg.table import Table
 
 
-def load_iceberg_extension(connection: duckdb.DuckDBPyConnection) -> None:
-    """Load the Iceberg reader and set the session to UTC.
+def load_iceberg_extension(connection: duckdb.DuckDBPyConnection, properties: Mapping[str, str]) -> None:
+    """Load the Iceberg reader, with the way to the store that holds the tables, and set the session to UTC.
+
+    Args:
+        connection: The one that is to read.
+        properties: Those of the catalog or of a table's files, as pyiceberg names them.
 
     Raises:
         ConfigurationError: the extension wheels do not fit the installed DuckDB.
     """
-    for name in ("avro", "iceberg"):
+    is_stored = any(name.startswith("s3.") for name in properties)
+    for name in ("avro", "iceberg", *(["httpfs"] if is_stored else [])):
         file = _extension_file(name)
         connection.execute(f"load {quoted(str(file))}")
+    if is_stored:
+        connection.execute(f"create or replace secret store ({', '.join(_of_secret(properties))})")
     # Global: dbt's threads work on cursors, which do not inherit a session's settings.
     connection.execute("set global timezone = 'UTC'")
+
+
+def _of_secret(properties: Mapping[str, str]) -> Iterator[str]:
+    """Parts of DuckDB's secret for a store that speaks S3; the store's address says whether it is asked in TLS."""
+    yield "type s3"
+    for name, part in _PARTS_OF_SECRET.items():
+        if name in properties:
+            yield f"{part} {quoted(properties[name])}"
+    if "s3.endpoint" in properties:
+        scheme, _, address = properties["s3.endpoint"].rpartition("://")
+        yield f"endpoint {quoted(address.rstrip('/'))}"
+        yield f"use_ssl {scheme != 'http'}"
+        # As pyarrow asks it: the bucket is a part of the path.
+        is_virtual = properties.get("s3.force-virtual-addressing", "").lower() == "true"
+        yield f"url_style {quoted('vhost' if is_virtual else 'path')}"
+
+
+_PARTS_OF_SECRET = {
+    "s3.access-key-id": "key_id",
+    "s3.secret-access-key": "secret",
+    "s3.session-token": "session_token",
+    "s3.region": "region",
+}
+"""Property of pyiceberg's → what DuckDB calls it."""
 
 
 def scan_sql(table: "Table") -> str:

@@ -39,7 +39,7 @@ class BronzeClient(DestinationClient, WithSqlClient):
 def _open_views() -> duckdb.DuckDBPyConnection:
     """A view of each table of Bronze, by its name."""
     catalog, connection = open_catalog(load_settings()), duckdb.connect()
-    load_iceberg_extension(connection)
+    load_iceberg_extension(connection, catalog.properties)
     connection.execute(f"create schema {BRONZE}")
     for identifier in list_tables(catalog, BRONZE):
         connection.execute(f"create view {identifier} as select * from {scan_sql(catalog.load_table(identifier))}")

@@ -73,7 +73,7 @@ def _is_daily(node: dict[str, object]) -> bool:
 def _alone(home: str, models: list[str]) -> float:
     catalog = open_catalog(LakehouseSettings(_env_file=None, home=Path(home)))
     with duckdb.connect(config={"threads": 2}) as connection:
-        load_iceberg_extension(connection)
+        load_iceberg_extension(connection, {})
         for namespace in ("bronze", "silver", "gold"):
             connection.execute(f"create schema if not exists {namespace}")
             for identifier in list_tables(catalog, namespace):

@@ -89,7 +89,7 @@ def at(row: dict[str, str]) -> datetime:
 def rows(settings: LakehouseSettings, table: str, columns: str, suffix: str = ""):
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
-        load_iceberg_extension(connection)
+        load_iceberg_extension(connection, {})
         relation = scan_sql(find_table(open_catalog(settings), table))
         return connection.execute(f"select {columns} from {relation} {suffix} order by all").fetchall()
 

@@ -247,7 +247,7 @@ def test_a_metric_computed_by_its_expression_is_the_quotient_of_what_the_source_
 def evaluated(settings: LakehouseSettings, metric: dict[str, Any]) -> dict[Any, float | None]:
     """Day → the metric over all rows of the day, as a reader computes it."""
     with duckdb.connect() as connection:
-        load_iceberg_extension(connection)
+        load_iceberg_extension(connection, {})
         relation = scan_sql(find_table(open_catalog(settings), metric["model"]))
         sql = f"select kpi_date, {metric['expression']} from {relation} group by kpi_date"
         return dict(connection.execute(sql).fetchall())

@@ -93,7 +93,7 @@ class Lake:
         self.settings = LakehouseSettings(home=root / "live" / "home", manifests=root / "live" / "manifests")
         self.logic = 1
         self._connection = duckdb.connect()
-        load_iceberg_extension(self._connection)
+        load_iceberg_extension(self._connection, {})
         self._read: dict[str, dict[str, Rows]] = {}
         bronze = {EVENTS: bronze_contracts(self.settings)[EVENTS]}
         self._bronze = read_asset_graph({"nodes": {}}, bronze, None, self.settings).nodes

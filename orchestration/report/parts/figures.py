@@ -92,7 +92,7 @@ def _daily(
 ) -> list[Series]:
     where = f"where kpi_date >= date '{window.first}' and kpi_date < date '{window.end}'" if window else ""
     with duckdb.connect() as connection:
-        load_iceberg_extension(connection)
+        load_iceberg_extension(connection, table.io.properties)
         rows = connection.execute(
             f"select kpi_date, {', '.join(figures.values())} from {scan_sql(table)} {where} group by all order by all"
         ).fetchall()

@@ -77,7 +77,7 @@ def spark_sql(lake: LakehouseSettings, request: pytest.FixtureRequest, tmp_path_
 def reader(lake: LakehouseSettings) -> duckdb.DuckDBPyConnection:
     """DuckDB over the tables of the lakehouse, by the names that dbt gives them."""
     connection = duckdb.connect()
-    load_iceberg_extension(connection)
+    load_iceberg_extension(connection, {})
     catalog = open_catalog(lake)
     for namespace in ("bronze", "silver", "gold"):
         connection.execute(f"create schema {namespace}")

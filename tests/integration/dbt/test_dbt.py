@@ -19,7 +19,7 @@ from tests.dbt_shell import build, dbt
 
 def rows(settings: LakehouseSettings, table: str, columns: str, where: str = "true"):
     with duckdb.connect() as connection:
-        load_iceberg_extension(connection)
+        load_iceberg_extension(connection, {})
         relation = scan_sql(find_table(open_catalog(settings), table))
         return connection.execute(f"select {columns} from {relation} where {where} order by all").fetchall()
 

@@ -33,7 +33,7 @@ from tests.conftest import (
 
 def rows(settings, table, columns="*", where="true"):
     with duckdb.connect() as connection:
-        load_iceberg_extension(connection)
+        load_iceberg_extension(connection, {})
         relation = scan_sql(find_table(open_catalog(settings), table))
         return connection.execute(f"select {columns} from {relation} where {where} order by all").fetchall()
 

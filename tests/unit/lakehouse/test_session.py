@@ -11,7 +11,7 @@ from lakehouse.tables.duck import load_iceberg_extension
 @pytest.fixture(scope="module")
 def prepared():
     with duckdb.connect() as connection:
-        load_iceberg_extension(connection)
+        load_iceberg_extension(connection, {})
         connection.execute("set global preserve_insertion_order = false")
         connection.execute("set global memory_limit = '500MB'")
         yield connection, Session()
