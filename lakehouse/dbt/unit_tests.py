@@ -60,7 +60,8 @@ def carry_over(
 ) -> list[dict[str, Any]]:
     """Results of the unit tests of what an invocation built that did not run in it, and of which it is known.
 
-    Those that did run are remembered.
+    Those that did run are remembered, of what it built: by that its SQL is known to be the one that the project says. A
+    model may compile otherwise for `dbt test`, or with a variable.
 
     Args:
         settings: Those of the lakehouse.
@@ -74,7 +75,7 @@ def carry_over(
     known = _read(settings)
     passed = known.tests if known and known.stamp == declared.stamp else {}
     same = {key for key, value in seen.items() if key not in ran and passed.get(key) == value}
-    good = {key for key in seen if ran.get(key) == "pass"}
+    good = {key for key in seen if ran.get(key) == "pass" and _is_of(key, built)}
     now = _Passed(declared.stamp, {key: seen[key] for key in sorted(same | good)})
     if now != known:
         replace_file(passed_path(settings), json.dumps(asdict(now)))
@@ -112,6 +113,7 @@ def _result(key: str) -> dict[str, Any]:
 
 def _read(settings: LakehouseSettings) -> _Passed | None:
     try:
-        return _Passed(**json.loads(passed_path(settings).read_text("utf-8")))
+        found = _Passed(**json.loads(passed_path(settings).read_text("utf-8")))
     except (FileNotFoundError, ValueError, TypeError):  # none, or one of another version
         return None
+    return found if isinstance(found.tests, dict) else None

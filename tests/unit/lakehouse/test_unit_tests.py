@@ -82,6 +82,12 @@ def test_what_passed_on_something_else_is_not_remembered(settings, changed):
     assert carried(settings) == []
 
 
+def test_what_passed_beside_a_build_of_other_models_is_not_remembered(settings):
+    carried(settings, (ONE, "pass"), (TWO, "pass"), built=("kpi",))  # its SQL may be another for that command
+
+    assert carried(settings) == [TWO]
+
+
 def test_tests_need_not_run_where_all_of_the_models_have_passed_on_the_project_as_it_is(settings):
     assert not need_not_run(settings, DECLARED, ["fact"], [])
     carried(settings, (ONE, "pass"))
@@ -93,7 +99,7 @@ def test_tests_need_not_run_where_all_of_the_models_have_passed_on_the_project_a
     assert not need_not_run(settings, None, ["fact"], [])
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"stamp": "stamp", "passed": []}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"stamp": "stamp", "passed": []}', '{"stamp": "stamp", "tests": []}'])
 def test_a_file_that_cannot_be_read_is_none(settings, text):
     carried(settings, (ONE, "pass"))
     passed_path(settings).write_text(text)
