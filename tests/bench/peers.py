@@ -1,13 +1,14 @@
 """What others do with the same files: from JSON lines in gzip to a table, by the shortest way that their guides show.
 
-None of them knows what should have come, refuses a file that ends early, holds a broken record back, or tells a second
-load from the first. What each sees is in docs/reference/benchmarks.md.
+None of them knows what should have come, holds a broken record back, or tells a second load from the first. What each
+notices is in docs/reference/benchmarks.md.
 """
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.json as pj
@@ -28,7 +29,7 @@ def dlt_arrow(folder: str, events: int) -> None:
     _run_dlt(dlt.resource(_tables(folder), name="events"), events)
 
 
-def _run_dlt(rows: object, events: int) -> None:
+def _run_dlt(rows: Any, events: int) -> None:
     import dlt
     from dlt.destinations import filesystem
 
