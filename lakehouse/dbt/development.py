@@ -77,6 +77,7 @@ class Development:
                 self._catalog.drop_namespace(namespace)
             # Purging leaves the marks of commits, and folders.
             store, root = open_store(self._settings)
+            store.invalidate_cache()
             with contextlib.suppress(FileNotFoundError):
                 store.rm(f"{root}/{namespace}", recursive=True)
         self.ledger.engine.dispose()

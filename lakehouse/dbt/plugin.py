@@ -85,7 +85,9 @@ class Plugin(BasePlugin):
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Prepare the process's DuckDB."""
-        load_iceberg_extension(conn, self._settings.plain_catalog_properties)
+        load_iceberg_extension(conn, properties := self._settings.plain_catalog_properties)
+        if properties:
+            self._session.keep_secrets(conn)
         # What does not fit goes to disk; without it, the order of the rows would be kept in memory, too.
         spill = quoted(str(scratch_root(self._settings) / "duckdb"))
         conn.execute(f"set global temp_directory = {spill}")

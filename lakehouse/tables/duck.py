@@ -28,6 +28,8 @@ def load_iceberg_extension(connection: duckdb.DuckDBPyConnection, properties: Ma
         file = _extension_file(name)
         connection.execute(f"load {quoted(str(file))}")
     if is_stored:
+        # Of the secrets that a person keeps for DuckDB, one that fits better would lead to another store.
+        connection.execute("set global allow_persistent_secrets = false")
         connection.execute(f"create or replace secret store ({', '.join(_of_secret(properties))})")
     # Global: dbt's threads work on cursors, which do not inherit a session's settings.
     connection.execute("set global timezone = 'UTC'")

@@ -1,6 +1,7 @@
 """Everything on a store that speaks S3: the same rows, verdicts and upkeep as in folders; wrong secrets are refused."""
 
 import json
+import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,7 +13,7 @@ from lakehouse.ledger.ledger import open_ledger
 from lakehouse.proof.verification import verify
 from lakehouse.recovery.plan import plan_recovery
 from lakehouse.recovery.recover import recover
-from lakehouse.settings import LakehouseSettings
+from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest
 from lakehouse.upkeep.maintenance import maintain
@@ -108,6 +109,19 @@ def test_dbt_in_a_shell_builds_there_and_drops_what_was_tried_in_development(lak
 
     assert (tried.returncode, dropped.returncode) == (0, 0), tried.stdout + dropped.stdout
     assert stored(server) == before
+
+
+def test_a_hook_that_leads_dbt_to_another_store_stops_what_would_be_built(lake, tmp_path):
+    project = shutil.copytree(PROJECT_ROOT / "dbt_project", tmp_path / "dbt_project")
+    settings = project / "dbt_project.yml"
+    secret = "create secret nearer (type s3, scope 's3://lake/warehouse/silver', endpoint '127.0.0.1:2')"
+    settings.write_text(settings.read_text().replace("on-run-start: [", f'on-run-start: ["{secret}", '))
+    before = open_ledger(lake).last_materialization()
+
+    refused = dbt(lake, "build", "--select", "ticket_fact", cwd=project)
+
+    assert refused.returncode != 0 and "found another secret" in " ".join(refused.stdout.split()), refused.stdout
+    assert open_ledger(lake).last_materialization() == before
 
 
 def test_ledger_and_tables_agree_and_a_changed_file_is_found(lake, server):

@@ -19,6 +19,7 @@ _SETTINGS = (
     "default_order",
     "disable_timestamptz_casts",
     "file_search_path",
+    "http_proxy",
     "ieee_floating_point_ops",
     "integer_division",
     "lambda_syntax",
@@ -35,6 +36,8 @@ union all
 select 'type ' || type_name from duckdb_types() where not internal
 order by all
 """
+_SECRETS = "select secret_string from duckdb_secrets() order by all"
+"""What keys and secrets there are is not shown; which store they lead to is."""
 _VARIABLES = "select 'variable ' || name from duckdb_variables() order by all"
 
 
@@ -46,13 +49,18 @@ class Session:
         with duckdb.connect() as untouched:
             untouched.execute("set timezone = 'UTC'")
             self._settings = _settings(untouched)
+        self._secrets: list[tuple[str]] = []
+
+    def keep_secrets(self, connection: DuckDBPyConnection) -> None:
+        """Remember how the store of the tables is reached; where they lie in a folder, by none."""
+        self._secrets = connection.execute(_SECRETS).fetchall()
 
     def refuse_others(self, cursor: DuckDBPyConnection, *, made: bool) -> None:
         """Stop where SQL would give other rows than it gives elsewhere.
 
         Args:
             cursor: The connection that is asked.
-            made: Whether to look for functions and types, too.
+            made: Whether to look for functions, types and secrets, too.
 
         Raises:
             ConfigurationError: a setting is another, or SQL may call or name what no model says.
@@ -60,6 +68,8 @@ class Session:
         found = [f"{name} = {value}" for name, value in _settings(cursor).items() if value != self._settings[name]]
         for query in (_MADE, _VARIABLES) if made else (_VARIABLES,):
             found += [str(each) for (each,) in cursor.execute(query).fetchall()]
+        if made and self._secrets and cursor.execute(_SECRETS).fetchall() != self._secrets:
+            found.append("another secret, by which other files would be read")
         if found:
             raise ConfigurationError(
                 f"DuckDB: found {', '.join(found)}, set by the profile or by a hook or macro of this run; expected "

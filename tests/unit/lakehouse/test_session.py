@@ -5,6 +5,7 @@ import pytest
 
 from lakehouse.dbt.doors.session import Session
 from lakehouse.errors import ConfigurationError
+from lakehouse.tables import duck
 from lakehouse.tables.duck import load_iceberg_extension
 
 
@@ -44,6 +45,39 @@ def test_what_would_give_other_rows_is_refused_by_name(prepared, made, undone, n
 
     connection.execute(undone)
     session.refuse_others(connection.cursor(), made=True)
+
+
+OTHER_SECRETS = (
+    "create secret nearer (type s3, scope 's3://lake/warehouse/silver', endpoint '127.0.0.1:2')",
+    "create or replace secret store (type s3, endpoint '127.0.0.1:2')",
+    "drop secret store",
+)
+
+
+@pytest.mark.parametrize("made", OTHER_SECRETS)
+def test_a_secret_that_leads_to_another_store_is_refused(made):
+    session = Session()
+    with duckdb.connect() as connection:
+        load_iceberg_extension(connection, {"s3.endpoint": "http://127.0.0.1:1", "s3.access-key-id": "key"})
+        session.keep_secrets(connection)
+        session.refuse_others(connection.cursor(), made=True)
+        connection.execute(made)
+
+        with pytest.raises(ConfigurationError, match="found another secret, by which other files would be read"):
+            session.refuse_others(connection.cursor(), made=True)
+
+
+def test_a_secret_that_a_person_keeps_for_duckdb_is_not_taken(tmp_path):
+    kept = "set secret_directory = '" + str(tmp_path) + "'"
+    with duckdb.connect() as connection:
+        connection.execute(f"load '{duck._extension_file('httpfs')}'")
+        connection.execute(kept)
+        connection.execute(OTHER_SECRETS[0].replace("create secret", "create persistent secret"))
+    with duckdb.connect() as connection:
+        connection.execute(kept)
+        load_iceberg_extension(connection, {"s3.endpoint": "http://127.0.0.1:1"})
+
+        assert connection.execute("select name from duckdb_secrets()").fetchall() == [("store",)]
 
 
 def test_a_variable_and_a_setting_of_one_connection_are_found_on_it(prepared):
