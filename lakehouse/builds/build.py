@@ -59,7 +59,7 @@ class Builder:
         self._namespaces = tuple(namespaces)
         self._lock = threading.RLock()
         self.built: dict[str, str] = {}
-        """Model → the logic that the invocation built it by."""
+        """Model → the logic that the invocation built it by, days or none."""
         self._pinned = Pinned()
         self._foreign = ForeignInputs(ledger)
 
@@ -143,6 +143,8 @@ class Builder:
             for chunk in self._chunks(model):
                 compute(staging, chunk)
             self._commit(model, staging, started_at)
+        with self._lock:
+            self.built[model.name] = model.logic
 
     def _chunks(self, model: Model) -> list[Chunk]:
         if not model.is_partitioned or not has_marks(model.sql):
@@ -218,7 +220,6 @@ class Builder:
         """Record what was committed, and let the models after it read its new version."""
         ids = self._ledger.record_materializations(replace(item, snapshot_id=snapshot_id) for item in items)
         with self._lock:
-            self.built |= {item.asset: item.logic for item in items if item.logic}
             for item, key in zip(items, ids, strict=True):
                 self._pinned.materializations[item.asset, item.partition] = replace(
                     item, id=key, snapshot_id=snapshot_id
