@@ -68,22 +68,24 @@ def record_results(
         elif window and depends_on_window(test["sql"]) and test["status"] == "pass":
             continue  # of what is replaced whole it has seen a part
         definition = tests.unit_tests.get(test["id"])
+        has_run = test["status"] != "error"
         if test["is_unit_test"]:
             items = {key: item for key, item in items.items() if tests.judged(item)}
         else:
             definition = data_test_definition(test["sql"], test["config"], ran)
             if tests.declared and definition != tests.declared.get(test["id"]):
                 logger.warning("test %s: its SQL depends on this run; its result counts for no verdict", test["name"])
-        failing = _failing_partitions(cursor, test, sorted(items))
+        failing = _failing_partitions(cursor, test, sorted(items)) if has_run else {}
         for key, item in items.items():
-            checks.append(_check(test, item, failing.get(key, 0), run_id, definition))
+            failures = failing.get(key, 0) if has_run else None
+            checks.append(_check(test, item, failures, run_id, definition))
     ledger.record_checks(checks)
 
 
 def _failing_partitions(cursor: DuckDBPyConnection, test: dict[str, Any], partitions: list[str]) -> dict[str, int]:
     """Failures per partition; a failure that no single day shows (a key twice across days) counts for all of them."""
     everywhere = dict.fromkeys(partitions, test["failures"] or 1)
-    is_by_day = WHOLE not in partitions and test["status"] != "error" and has_marks(test["sql"])
+    is_by_day = WHOLE not in partitions and has_marks(test["sql"])
     is_data_test = not test["is_unit_test"]
     if is_by_day and is_data_test and len(partitions) > 1 and depends_on_how_many_days(test["sql"], test["config"]):
         alone = [key for key in partitions if _fails_alone(cursor, test, key)]
@@ -116,19 +118,20 @@ def _count(cursor: DuckDBPyConnection, sql: str, partition: str) -> int:
 
 
 def _check(
-    test: dict[str, Any], item: Materialization, failures: int, run_id: str, definition: str | None
+    test: dict[str, Any], item: Materialization, failures: int | None, run_id: str, definition: str | None
 ) -> CheckResult:
-    message = test["message"] or (f"{failures} failing rows" if failures else "passed")
+    """The result of a test; with no number of failures that of one which ended in an error, before it found any."""
+    message = test["message"] if failures is None else f"{failures} failing rows" if failures else "passed"
     return CheckResult(
         asset=item.asset,
         partition=item.partition,
         check=test["name"],
         severity="warn" if test["severity"].lower() == "warn" else "error",
-        passed=not failures,
-        message=message if failures else "passed",
+        passed=failures == 0,
+        message=message or "an error",
         materialization_id=item.id,
         observed_at=datetime.now(UTC),
         run_id=run_id,
-        failures=failures,
-        definition=definition,
+        failures=failures or 0,
+        definition=None if failures is None else definition,
     )

@@ -225,6 +225,11 @@ class CheckResult:
     definition: str | None = None
     """Hash of the check as it ran, of one that has thresholds or SQL of its own; None where it is not known."""
 
+    @property
+    def is_broken_off(self) -> bool:
+        """Whether it ended in an error, as where a store was not reached: it tells nothing of the rows."""
+        return not self.passed and not self.failures
+
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcomes:
@@ -262,9 +267,11 @@ class CheckOutcomes:
         failed = tuple(result for result in self.failed if result.check in names)
         return CheckOutcomes(passed, failed, self.definitions)
 
-    def defined_otherwise(self, wanted: Mapping[str, str]) -> set[str]:
-        """Checks that have run, by another definition than is wanted."""
+    def without_result(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """Checks that have run by another definition than is wanted, or not to their end; and what is said of each."""
         ran = self.definitions
         if wanted.items() <= ran.items():
-            return set()
-        return {name for name in wanted.keys() & self.names if ran.get(name) != wanted[name]}
+            return {}
+        broken_off = {each.check: f"ended in an error: {each.message}" for each in self.failed if each.is_broken_off}
+        names = [name for name in wanted.keys() & self.names if ran.get(name) != wanted[name]]
+        return {name: broken_off.get(name, "is defined otherwise since it ran") for name in names}

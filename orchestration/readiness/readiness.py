@@ -6,7 +6,7 @@ dbt's manifest; imports no engine. "Now" and the expectations are handed in.
 
 import gc
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -191,7 +191,7 @@ class Readiness:
         is_bronze = node.layer == BRONZE
         item = self.materializations.get((node.name, partition))
         coverage = self.coverage.get((node.name, partition), ())
-        checks, redefined = self._current_checks(node, item)
+        checks, without_result = self._current_checks(node, item)
         changed_logic = None if is_bronze else _changed_logic(node, item)
         accepted = self._acceptances.get(item.id) if item and changed_logic else None
         if accepted and not (accepted.current_logic == node.logic and node.logic_problem is None):
@@ -209,7 +209,7 @@ class Readiness:
             materialization=item,
             required_checks=node.checks,
             checks=checks,
-            redefined_checks=redefined,
+            without_result=without_result,
             unchecked=node.unchecked,
             is_checked=is_bronze or node.unchecked is not None or "error" in node.checks.values(),
             source_problems=tuple(sorted({row.problem for row in unreadable if row.problem})),
@@ -236,15 +236,16 @@ class Readiness:
             return f"{what}: nothing declared, nothing covered"
         return f"{what}: nothing declared and nothing covered of what it reads"
 
-    def _current_checks(self, node: AssetNode, item: Materialization | None) -> tuple[CheckOutcomes, Set[str]]:
-        """Outcomes that still count, of checks that the asset still has; and names of those defined otherwise since."""
+    def _current_checks(self, node: AssetNode, item: Materialization | None) -> tuple[CheckOutcomes, Mapping[str, str]]:
+        """Outcomes that still count, of checks that the asset still has; and of which others there is none, and why."""
         found = self._checks.get(item.id) if item else None
         if found is None:
-            return _NO_OUTCOMES, frozenset()
-        redefined = found.defined_otherwise(node.definitions)
-        if not redefined:
-            return found.only(node.checks.keys()), redefined
-        return found.only(node.checks.keys() - redefined), redefined & node.checks.keys()
+            return _NO_OUTCOMES, {}
+        without = found.without_result(node.definitions)
+        if not without:
+            return found.only(node.checks.keys()), without
+        own = {name: why for name, why in without.items() if name in node.checks}
+        return found.only(node.checks.keys() - without.keys()), own
 
     def _changed_inputs(
         self, node: AssetNode, partition: str, item: Materialization | None, coverage: Sequence[Coverage]

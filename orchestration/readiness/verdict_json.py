@@ -97,17 +97,13 @@ def _accepted(acceptance: Acceptance | None) -> dict[str, Any] | None:
     }
 
 
-def _redefined(check: str, evidence: PartitionEvidence) -> str | None:
-    return "is defined otherwise since it ran" if check in evidence.redefined_checks else None
-
-
 def _text(snapshot_id: int | None) -> str | None:
     return None if snapshot_id is None else str(snapshot_id)
 
 
 def _checks(evidence: PartitionEvidence, results: Sequence[CheckResult]) -> Iterator[dict[str, Any]]:
     """Every check that the asset requires now, whether or not it has run on the current materialization."""
-    found = {result.check: result for result in results if result.check not in evidence.redefined_checks}
+    found = {result.check: result for result in results if result.check not in evidence.without_result}
     for name, severity in sorted(evidence.required_checks.items()):
         result = found.get(name)
         outcome = "not_run" if result is None else "passed" if result.passed else "failed"
@@ -116,7 +112,7 @@ def _checks(evidence: PartitionEvidence, results: Sequence[CheckResult]) -> Iter
             "severity": severity,
             "outcome": outcome,
             "failures": result.failures if result else None,
-            "message": result.message if result else _redefined(name, evidence),
+            "message": result.message if result else evidence.without_result.get(name),
             "observed_at": result.observed_at.isoformat() if result else None,
             "run_id": result.run_id if result else None,
         }

@@ -3,7 +3,7 @@
 No I/O and no clock. `orchestration.readiness.readiness` collects the evidence; rules: docs/explanation/readiness.md.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -52,8 +52,8 @@ class PartitionEvidence:
     required_checks: Mapping[str, Severity] = field(default_factory=dict)
     checks: CheckOutcomes = CheckOutcomes()
     """Of the checks that have run on this materialization."""
-    redefined_checks: Collection[str] = ()
-    """Those that have run as they are not defined any more: their results are not among `checks`."""
+    without_result: Mapping[str, str] = field(default_factory=dict)
+    """Those that have run as they are not defined any more, or ended in an error, and which: none is among `checks`."""
     is_checked: bool = True
     """Whether a check of severity error is declared, or said to be needless."""
     unchecked: str | None = None
@@ -219,9 +219,8 @@ def _unchecked(evidence: PartitionEvidence) -> Findings:
     if evidence.required_checks.keys() <= seen:
         return []
     missing = [name for name, severity in evidence.required_checks.items() if severity == "error" and name not in seen]
-    otherwise, redefined = "is defined otherwise since it ran", evidence.redefined_checks
-    lacks = "has not run on this materialization"
-    return [(Status.UNCHECKED, f"check {n} {otherwise if n in redefined else lacks}") for n in sorted(missing)]
+    lacks, without = "has not run on this materialization", evidence.without_result
+    return [(Status.UNCHECKED, f"check {name} {without.get(name, lacks)}") for name in sorted(missing)]
 
 
 def _stale(evidence: PartitionEvidence) -> Findings:

@@ -7,6 +7,7 @@ import pytest
 
 from lakehouse.dbt import results
 from lakehouse.dbt.missed_rows import depends_on_how_many_days
+from lakehouse.ledger.check_outcomes import current_outcomes
 from lakehouse.ledger.evidence import Materialization, RowCounts
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
@@ -33,7 +34,7 @@ def failed(tmp_path):
             "name": "x",
             "asset": "a",
             "severity": "error",
-            "message": None,
+            "message": "IO Error" if status == "error" else None,
         }
         counted = {"severity": "error", "fail_calc": "count(*)", "limit": None, "warn_if": "!= 0", "error_if": "!= 0"}
         given = {"config": {**counted, **config}, "status": status, "failures": failures, "sql": sql}
@@ -72,6 +73,14 @@ def test_a_test_that_counts_failing_rows_passes_for_each_day_and_fails_those_tha
 
 def test_a_unit_test_brings_rows_of_its_own_and_is_asked_of_no_day(failed):
     assert failed(FEW, "pass", 0, is_unit_test=True) == []
+
+
+def test_one_that_ended_in_an_error_has_found_nothing_whatever_it_found_before(failed, tmp_path):
+    failed(ROWS.replace("where", "where false and"), "pass", 0)
+    assert failed("select no_such_column", "error", None) == DAYS
+
+    for outcomes in current_outcomes(open_ledger(LakehouseSettings(home=tmp_path))).values():
+        assert outcomes.without_result({"x": "d"}) == {"x": "ended in an error: IO Error"}
 
 
 READ = "(select * from t where /*window:at:timestamp*/ at is not null /*end window*/)"
