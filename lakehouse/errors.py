@@ -12,6 +12,9 @@ A message says what was found, what was expected and what to do next. "Not ready
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_OF_STORES = frozenset({"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google"})
+"""Libraries of stores, not all of whose errors are OSErrors."""
+
 
 class OmniError(Exception):
     """Root of every error that this project raises on purpose."""
@@ -31,6 +34,12 @@ class RowsOutsideWindow(OmniError):
 
 class IncompatibleSchema(OmniError):
     """A contract or model asks for a column type that its table can neither hold nor widen to; nothing was written."""
+
+
+def is_of_store(error: BaseException) -> bool:
+    """Whether a disk or a store of files says that it cannot be reached, is full, or refuses who asks."""
+    names = {each.__module__.partition(".")[0] for each in type(error).__mro__}
+    return isinstance(error, OSError) or not names.isdisjoint(_OF_STORES)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from lakehouse.builds.commit_evidence import recover_ledger
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.counted import counted
 from lakehouse.database.failures import describe
+from lakehouse.errors import OmniError, is_of_store
 from lakehouse.ledger.evidence import CheckResult, FileKey
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window, named, said_once
@@ -97,10 +98,12 @@ def _explained() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise failure_of(error)(describe(error)) from error
-    except OSError as error:
+    except Exception as error:
+        if isinstance(error, OmniError) or not is_of_store(error):
+            raise
         reason = str(error).partition("\n")[0]
         raise failure_of(error)(
-            f"{reason}; what was committed before stays; next: mend the disk or the catalog, and run it again"
+            f"{reason}; what was committed before stays; next: mend the disk, store or catalog, and run it again"
         ) from error
 
 

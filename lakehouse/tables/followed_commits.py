@@ -22,7 +22,6 @@ from pyiceberg.table.update import (
     TableUpdate,
 )
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from lakehouse.database.commit_marks import mark_location, number_of
 from lakehouse.database.versions import LOOK_AGAIN_S, LOOKS, create_rows, follow_commit, keep_versions
@@ -76,7 +75,7 @@ class _MarkedSqlCatalog(_LandedCommits, SqlCatalog):
         is_new = any(isinstance(each, AssertCreate) for each in requirements)
         try:
             mark_commit(table.io, response.metadata.location, response.metadata_location, is_new)
-        except OSError as error:  # raised here, the commit would pass for one that failed
+        except Exception as error:  # raised here, the commit would pass for one that failed
             logger.warning("%s: committed, and not marked (%s); the next commit is", table.name(), error)
         return response
 
@@ -115,7 +114,7 @@ class _ApartFromLedger(_LandedCommits):
             if self.rows is not None:
                 with self.rows.begin() as connection:
                     _record_written(self.properties, connection, response.metadata_location)
-        except (SQLAlchemyError, OSError) as error:  # raised here, the commit would pass for one that failed
+        except Exception as error:  # as above
             logger.warning("%s: committed, and not noted as ours (%s); next: omni verify", table.name(), error)
         return response
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.counted import counted
-from lakehouse.errors import OmniError, WindowConflict
+from lakehouse.errors import OmniError, WindowConflict, is_of_store
 from lakehouse.ledger.evidence import CheckResult, Materialization, RowCounts
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import BRONZE
@@ -181,7 +181,7 @@ def failure_of(error: BaseException) -> type[LoadFailed]:
     """What to call a load that ended with an error: whether the same load may succeed in a moment."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError | OperationalError | WindowConflict):
+        if isinstance(cause, OperationalError | WindowConflict) or is_of_store(cause):
             return StoreUnavailable
         cause = cause.__cause__
     return LoadFailed

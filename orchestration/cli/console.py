@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.json import JSON
 from rich.text import Text
 
-from lakehouse.errors import ConfigurationError, OmniError
+from lakehouse.errors import ConfigurationError, OmniError, is_of_store
 from lakehouse.partitions import named_day
 from lakehouse.settings import LakehouseSettings, load_settings
 from lakehouse.unicode_text import escaped
@@ -94,11 +94,9 @@ def reported() -> Iterator[None]:
     """Turn the project's own errors, and files or databases that fail, into one message and exit status 2."""
     try:
         yield
-    except (OmniError, OSError) as error:
-        errors.print(f"error: {error}", style="red")
-        raise typer.Exit(2) from error
     except Exception as error:
-        if (said := _database_failure(error)) is None:
+        is_told = isinstance(error, OmniError) or is_of_store(error)
+        if (said := str(error) if is_told else _database_failure(error)) is None:
             raise
         errors.print(f"error: {said}", style="red")
         raise typer.Exit(2) from error

@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pyiceberg.table import Table
@@ -155,10 +154,10 @@ def _missing_files(settings: LakehouseSettings) -> list[str]:
     missing = []
     for name, table in _tables(settings).items():
         files = table.inspect.all_files()["file_path"].to_pylist()
-        missing += [file for file in files if not Path(file.removeprefix("file://")).is_file()]
+        missing += [file for file in files if not table.io.new_input(file).exists()]
         objects = table.scan().to_arrow()["raw_object_path"].to_pylist() if name == DOC_ASSETS else []
         for path in objects:
-            stored = settings.home / "warehouse" / path
-            if not stored.is_file() or hashlib.sha256(stored.read_bytes()).hexdigest() != stored.name:
+            stored = table.io.new_input(f"{settings.warehouse_url}/{path}")
+            if not stored.exists() or hashlib.sha256(stored.open().read()).hexdigest() != path.rpartition("/")[2]:
                 missing.append(path)
     return missing
