@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,8 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.unicode_text import load_escaped
 
 BUSY_TIMEOUT_S = 30
+POOL = 8
+"""Connections to a server that a process may have; half of them are kept open. Others wait, 30 seconds at most."""
 
 _EXPECTED = (
     "expected one such as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE or sqlite:////FOLDER/catalog.db, with what "
@@ -38,12 +40,7 @@ def open_engine(url: SecretStr) -> Engine:
     """
     parsed = database_url(url)
     if parsed.get_backend_name() != "sqlite":
-        try:
-            server = create_engine(parsed, pool_pre_ping=True, json_deserializer=_read_json)
-        except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise ConfigurationError(f"{parsed.drivername}: no driver is installed for it; {_EXPECTED}") from error
-        look_after(server)
-        return server
+        return _server(parsed, os.getpid())
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, json_deserializer=_read_json)
@@ -55,6 +52,20 @@ def open_engine(url: SecretStr) -> Engine:
         connection.execute("pragma synchronous = normal")
 
     return engine
+
+
+@lru_cache
+def _server(url: URL, process: int) -> Engine:
+    """The one engine of a process to a server; a fork opens its own, and leaves its parent's connections alone."""
+    try:
+        # Of the connections beyond the pool none is kept.
+        pool = {"pool_size": POOL // 2, "max_overflow": POOL - POOL // 2, "pool_pre_ping": True}
+        server = create_engine(url, json_deserializer=_read_json, **pool)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ConfigurationError(f"{url.drivername}: no driver is installed for it; {_EXPECTED}") from error
+    os.register_at_fork(after_in_child=partial(server.dispose, close=False))
+    look_after(server)
+    return server
 
 
 def look_after(engine: Engine) -> None:

@@ -23,7 +23,7 @@ from pyiceberg.transforms import parse_transform
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from lakehouse.database.engines import BUSY_TIMEOUT_S, look_after, open_engine
+from lakehouse.database.engines import BUSY_TIMEOUT_S, look_after, open_engine, sqlite_file
 from lakehouse.database.lost_catalog import refuse_lost_catalog
 from lakehouse.database.versions import CATALOG_NAME, TableVersion, compare_versions
 from lakehouse.errors import ConfigurationError
@@ -81,9 +81,18 @@ def open_catalog(settings: LakehouseSettings, *, is_recovery: bool = False) -> C
     catalog = load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
     assert isinstance(catalog, FollowedCatalog)
     if isinstance(catalog, SqlCatalog):
-        look_after(catalog.engine)
+        _look_after_engine(catalog, settings)
     catalog.follow(open_engine(settings.ledger_url))
     return catalog
+
+
+def _look_after_engine(catalog: SqlCatalog, settings: LakehouseSettings) -> None:
+    """Have a catalog in a server use the connections that this process has to it; what listens to it stays its own."""
+    if sqlite_file(settings.catalog_url):
+        look_after(catalog.engine)
+    else:
+        catalog.engine.dispose()
+        catalog.engine = open_engine(settings.catalog_url).execution_options()
 
 
 def _kind(settings: LakehouseSettings) -> type[FollowedCatalog]:

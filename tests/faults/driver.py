@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg2.extensions
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.pool import NullPool
 
 from lakehouse.settings import LakehouseSettings
 
@@ -178,6 +179,14 @@ def lose_answer(number: int, told: Path) -> None:
             options["factory"] = commit_of(sqlite3.Connection, sqlite3.OperationalError)
         else:
             options["connection_factory"] = commit_of(psycopg2.extensions.connection, psycopg2.OperationalError)
+
+
+def end_connections(url: str) -> None:
+    """End everybody's connections to a database of Postgres, as its server does when it is started anew."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        others = "datname = current_database() and pid <> pg_backend_pid()"
+        connection.execute(text(f"select pg_terminate_backend(pid) from pg_stat_activity where {others}"))
 
 
 def set_clock(offset: timedelta) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy import create_engine, make_url, text
 
+from lakehouse.database.engines import POOL
 from lakehouse.database.versions import read_versions
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.ledger import open_ledger
@@ -157,3 +158,21 @@ def test_a_postgres_that_was_emptied_or_set_back_is_refused_and_comes_back_from_
     statuses = {key: v.status for key, v in open_readiness(on_postgres).verdicts("raw_ticket_events").items()}
     assert statuses.keys() == set(days) and "READY" not in statuses.values()
     assert not plan_recovery(on_postgres, datetime.now(UTC)).is_needed
+
+
+def test_a_process_takes_few_connections_however_often_it_opens_catalog_and_ledger(on_postgres, server):
+    opened = []
+
+    def use(_):
+        catalog, ledger = open_catalog(on_postgres), open_ledger(on_postgres)
+        catalog.list_namespaces()
+        ledger.last_materialization()
+        opened.append((catalog, ledger))
+
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(use, range(36)))
+
+    database = make_url(on_postgres.catalog_url.get_secret_value()).database
+    with create_engine(server).connect() as connection:
+        taken = text("select count(*) from pg_stat_activity where datname = :name")
+        assert connection.execute(taken, {"name": database}).scalar_one() <= POOL
