@@ -56,6 +56,9 @@ class LakehouseSettings(BaseSettings):
     )
     warehouse: str | None = Field(default=None, description="Root of the tables. Default: a folder under OMNI_HOME.")
     ledger_uri: SecretStr | None = Field(default=None, description="SQLAlchemy URL. Default: the catalog's database.")
+    dagster_postgres_url: SecretStr | None = Field(
+        default=None, description="Database of Dagster's runs and events. Default: SQLite under OMNI_HOME."
+    )
 
     earliest_instant: date = Field(default=date(2000, 1, 1), description="Records before that day are implausible.")
     latest_after_batch_hours: int = Field(
@@ -125,7 +128,7 @@ class LakehouseSettings(BaseSettings):
     def _anchor_each(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple((PROJECT_ROOT / path.expanduser()).resolve() for path in paths)
 
-    @field_validator("catalog_uri", "ledger_uri")
+    @field_validator("catalog_uri", "ledger_uri", "dagster_postgres_url")
     @classmethod
     def _name_the_driver(cls, uri: SecretStr | None) -> SecretStr | None:
         # As hosts of servers print their URLs; SQLAlchemy knows the scheme by another name.

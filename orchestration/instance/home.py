@@ -7,6 +7,7 @@ leave two versions in a file, which Dagster then never opens again.
 
 import fcntl
 import hashlib
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -16,6 +17,7 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.whole_files import replace_file
 
+_POSTGRES_URL = "OMNI_DAGSTER_POSTGRES_URL"
 _FIRST_VERSION = "d6788fecaa47bc94db91b2e82708992930cd43dab88527661cd4d83c92f6f765"
 """SHA-256 of the file as it was before copies were kept."""
 
@@ -30,9 +32,13 @@ def dagster_environment(settings: LakehouseSettings) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     with (home / ".prepared.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _bring_up_to_date(home, (PROJECT_ROOT / "infra" / "dagster" / "dagster.yaml").read_text("utf-8"))
+        name = "dagster-postgres.yaml" if settings.dagster_postgres_url else "dagster.yaml"
+        _bring_up_to_date(home, (PROJECT_ROOT / "infra" / "dagster" / name).read_text("utf-8"))
+        url = settings.dagster_postgres_url
+        of_storage = {_POSTGRES_URL: url.get_secret_value()} if url else {}
+        os.environ.update(of_storage)  # this process opens it, too; Dagster reads no .env for that
         _make_storage(home)
-    return {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "true"}
+    return {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "true", **of_storage}
 
 
 def _make_storage(home: Path) -> None:
@@ -54,7 +60,8 @@ def _bring_up_to_date(home: Path, shipped: str) -> None:
     if found == shipped == _text(written):
         return
     if found is None or found in (shipped, _text(written)) or _sha256(found) == _FIRST_VERSION:
-        replace_file(config, shipped)
+        if found != shipped:
+            replace_file(config, shipped)
         # Last: a process that dies in between leaves what the next one takes for its own.
         replace_file(written, shipped)
 
