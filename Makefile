@@ -2,7 +2,7 @@
 # Needs Python 3.11+ and a package index; after the first setup everything works offline.
 SHELL := /bin/sh
 .DEFAULT_GOAL := run
-.PHONY: run test lint ui setup lock lock-check docs bench faults soak s3-server clean
+.PHONY: run test lint ui setup lock lock-check docs bench faults soak s3-server rest-catalog clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,12 @@ bench: setup
 # The S3 server that the tests drive: built once, outside of the repository; Go proves the modules by their checksums.
 s3-server:
 	GOBIN="$$HOME/.cache/omni-lakehouse/bin" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+# Iceberg's REST catalog, with which the tests try theirs: its jars, outside of the repository. Needs Java 17 and Maven.
+REST := tests/integration/iceberg_rest
+rest-catalog:
+	mvn -q -f $(REST)/pom.xml dependency:copy-dependencies -DoutputDirectory="$$HOME/.cache/omni-lakehouse/rest-catalog"
+	cd "$$HOME/.cache/omni-lakehouse/rest-catalog" && sha256sum --quiet --check "$(CURDIR)/$(REST)/jars.sha256"
 
 ui: setup
 	@$(BIN)/omni ui $(if $(PORT),--port $(PORT))

@@ -1,18 +1,23 @@
-"""An Iceberg REST catalog on this machine: the part of the protocol that pyiceberg speaks, over a `SqlCatalog`.
+"""Iceberg REST catalogs on this machine: Iceberg's own, and one that needs no Java.
 
-No server that a package index has can be installed beside the tests; the protocol is the specification's, and the
-tables are pyiceberg's.
+The latter has the part of the protocol that pyiceberg speaks, over a `SqlCatalog`.
 """
 
 import json
+import shutil
+import socket
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
+from urllib.request import urlopen
 
+import pytest
 from pyiceberg.catalog.rest import CreateTableRequest
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
@@ -25,6 +30,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.table import CommitTableRequest
 from pyiceberg.table.update import SetPropertiesUpdate
 
+_JARS = Path("~/.cache/omni-lakehouse/rest-catalog").expanduser()  # before the tests have a home of their own
 STATUS = {
     NoSuchNamespaceError: 404,
     NoSuchTableError: 404,
@@ -139,3 +145,35 @@ class _Handler(BaseHTTPRequestHandler):
 def _table(location, metadata):
     found = {"metadata-location": location, "metadata": json.loads(metadata.model_dump_json()), "config": {}}
     return json.dumps(found)
+
+
+@contextmanager
+def serving_icebergs_rest(folder: Path, warehouse: str) -> Iterator[tuple[str, SqlCatalog]]:
+    """As `serving_rest`, of Iceberg's own server; `make rest-catalog` fetches it."""
+    if not (_JARS.is_dir() and shutil.which("java")):
+        pytest.skip("no REST catalog of Iceberg's; next: make rest-catalog, which takes Java and Maven")
+    folder.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    source = Path(__file__).with_name("iceberg_rest") / "Server.java"
+    command = ["java", "-Xmx512m", "-cp", f"{_JARS}/*", source, str(port), folder / "served.db", warehouse]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/v1/config", server)
+        yield f"http://127.0.0.1:{port}", SqlCatalog("served", uri=f"sqlite:///{folder / 'served.db'}?timeout=30")
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 90
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"the REST catalog at {address} did not start")

@@ -18,19 +18,19 @@ from loaders.ingest import ingest
 from orchestration.readiness.readiness import open_readiness
 from tests.conftest import TICKET_EVENTS, ticket_lake
 from tests.integration.conftest import run, statuses
-from tests.integration.rest_catalog_server import serving_rest
+from tests.integration.rest_catalog_server import serving_icebergs_rest, serving_rest
 
 ONE, TWO = "2026-04-01", "2026-04-02"
 TABLE = f"bronze.{TICKET_EVENTS}"
 SAFE = {"READY", "EMPTY", "UNKNOWN"}
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory, parsed_project):
+@pytest.fixture(scope="module", params=[serving_rest, serving_icebergs_rest], ids=["ours", "Iceberg's"])
+def served(tmp_path_factory, parsed_project, request):
     """Two days of tickets after `omni run`, with a REST catalog; and the catalog behind it, which others may use."""
     root = tmp_path_factory.mktemp("rest")
     settings = ticket_lake(root, parsed_project, [ONE, TWO])
-    with serving_rest(root / "server", settings.warehouse_url) as (address, behind):
+    with request.param(root / "server", settings.warehouse_url) as (address, behind):
         settings = settings.model_copy(update={"catalog_type": "rest", "catalog_uri": SecretStr(address)})
         with pytest.MonkeyPatch.context() as patch:  # dbt reads these in a process of its own
             patch.setenv("OMNI_CATALOG_TYPE", "rest")
