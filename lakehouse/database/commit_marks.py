@@ -37,12 +37,9 @@ class Warehouse:
 
     def marks(self) -> dict[str, str]:
         """Name of the metadata file that was committed last, by `namespace.table`; of those that have a mark."""
-        found = {
-            f"{namespace}.{table}": self._read(f"{namespace}/{table}/{_MARK}")
-            for namespace in NAMESPACES
-            for table in self.folders(namespace)
-        }
-        return {identifier: name for identifier, name in found.items() if name}
+        tables = [f"{namespace}/{table}" for namespace in NAMESPACES for table in self.folders(namespace)]
+        found = zip(tables, self._read_each([f"{table}/{_MARK}" for table in tables]), strict=True)
+        return {table.replace("/", "."): name for table, name in found if name}
 
     @property
     def is_recovering(self) -> bool:
@@ -83,11 +80,20 @@ class Warehouse:
         return opened
 
     def _read(self, path: str) -> str | None:
+        return self._read_each([path])[0]
+
+    def _read_each(self, paths: list[str]) -> list[str | None]:
+        """The texts of some files, in order; None where there is no such file. Of a store all are asked for at once."""
+        if self._is_local:
+            return [self._read_local(path) for path in paths]
+        fs, root = self._store
+        # From the first byte on: else each is asked for its size before.
+        found = fs.cat([f"{root}/{path}" for path in paths], on_error="return", start=0) if paths else {}
+        return [_text(found[f"{root}/{path}"]) for path in paths]
+
+    def _read_local(self, path: str) -> str | None:
         try:
-            if self._is_local:
-                return (self._folder / path).read_text("utf-8", errors="replace").strip()
-            fs, root = self._store
-            return bytes(fs.cat_file(f"{root}/{path}")).decode(errors="replace").strip()
+            return (self._folder / path).read_text("utf-8", errors="replace").strip()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -98,3 +104,12 @@ class Warehouse:
         else:
             fs, root = self._store
             fs.pipe_file(f"{root}/{path}", text.encode())
+
+
+def _text(found: bytes | Exception) -> str | None:
+    """What a store has found, as text; None where there is nothing. That it does not say is an error, not nothing."""
+    if isinstance(found, FileNotFoundError):
+        return None
+    if isinstance(found, Exception):
+        raise found
+    return found.decode(errors="replace").strip()

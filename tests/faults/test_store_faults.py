@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from lakehouse.ledger.ledger import open_ledger
 from lakehouse.settings import LakehouseSettings
 from loaders.ingest import ingest
 from orchestration.runs.main_job import run_main_job
@@ -153,6 +154,16 @@ def test_what_ends_a_load_leaves_each_day_old_or_new_and_the_next_load_mends_it(
     report = ingest(settings, assets=[asset])
     assert report.is_complete, report.lines()
     assert_sound(settings, asset, clean[asset])
+
+
+def test_a_store_that_does_not_say_which_commits_are_marked_is_no_store_without_marks(on_store, way):
+    settings = on_store()
+
+    way.let(has_expired, of("metadata/committed", "GET"))
+    with pytest.raises(OSError):
+        open_ledger(settings)
+
+    assert way.struck
 
 
 BUILDING = {
