@@ -19,6 +19,8 @@ from lakehouse.errors import OmniError
 from lakehouse.settings import LakehouseSettings
 
 _CHUNK_BYTES = 1 << 20
+_SMALL_BYTES = 4 << 20
+"""What is smaller is held in memory on its way to a store; a multipart upload's first part is 5 MiB at least."""
 
 
 class ObjectMismatch(OmniError):
@@ -61,19 +63,45 @@ def put_object(settings: LakehouseSettings, content: BinaryIO, sha256: str) -> i
     """
     if (found := object_size(settings, sha256)) is not None:
         return found
-    fs, target, _ = _locate(settings, sha256)
+    fs, target, is_local = _locate(settings, sha256)
+    first = b"" if is_local else _read(content, _SMALL_BYTES)
+    if len(first) < _SMALL_BYTES and _shows_whole(settings.warehouse_url):
+        _expect(sha256, hashlib.sha256(first).hexdigest())
+        fs.pipe_file(target, first)  # one request, not eight
+        return len(first)
     fs.makedirs(target.rpartition("/")[0], exist_ok=True)
     partial = f"{target}.{uuid.uuid4().hex}.partial"
     digest, size_bytes = hashlib.sha256(), 0
     with fs.open(partial, "wb") as stream:
-        while chunk := content.read(_CHUNK_BYTES):
+        while chunk := first or content.read(_CHUNK_BYTES):
             digest.update(chunk)
             size_bytes += stream.write(chunk)
-    if digest.hexdigest() != sha256:
+            first = b""
+    try:
+        _expect(sha256, digest.hexdigest())
+    except ObjectMismatch:
         fs.rm(partial)
-        raise ObjectMismatch(f"found bytes with SHA-256 {digest.hexdigest()}, expected {sha256}")
+        raise
     fs.mv(partial, target)
     return size_bytes
+
+
+def _read(content: BinaryIO, size_bytes: int) -> bytes:
+    """So many bytes, or all that are left; a stream may give fewer at a time."""
+    found = bytearray()
+    while len(found) < size_bytes and (chunk := content.read(size_bytes - len(found))):
+        found += chunk
+    return bytes(found)
+
+
+def _shows_whole(url: str) -> bool:
+    """Whether a store shows what is put as a whole, or not at all."""
+    return urlparse(url).scheme in ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
+
+
+def _expect(sha256: str, found: str) -> None:
+    if found != sha256:
+        raise ObjectMismatch(f"found bytes with SHA-256 {found}, expected {sha256}")
 
 
 def open_store(settings: LakehouseSettings) -> tuple[AbstractFileSystem, str]:

@@ -1,6 +1,9 @@
 """Everything on a store that speaks S3: the same rows, verdicts and upkeep as in folders; wrong secrets are refused."""
 
+import hashlib
+import io
 import json
+import os
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -16,6 +19,7 @@ from lakehouse.recovery.recover import recover
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest
+from lakehouse.tables.objects import ObjectMismatch, object_size, put_object
 from lakehouse.upkeep.maintenance import maintain
 from loaders.ingest import ingest, look_again
 from tests.conftest import (
@@ -228,3 +232,26 @@ def test_a_warehouse_that_refuses_the_secret_is_an_error_that_says_so(settings, 
         loaded(settings, warehouse=warehouse, catalog_properties=server.properties(**wrong))
 
     assert "next:" in str(raised.value) and "guessed" not in str(raised.value), raised.value
+
+
+@pytest.mark.parametrize("size_bytes", [0, 3, (4 << 20) - 1, 4 << 20, 11 << 20])
+def test_an_object_is_stored_once_whatever_its_size_and_however_its_bytes_come(lake, server, size_bytes):
+    content = os.urandom(size_bytes)
+    sha256 = hashlib.sha256(content).hexdigest()
+
+    with pytest.raises(ObjectMismatch):
+        put_object(lake, Dribbling(content + b"?"), sha256)
+    refused = object_size(lake, sha256)
+    sizes = [put_object(lake, Dribbling(content), sha256) for _ in range(2)]
+
+    assert (refused, sizes) == (None, [size_bytes] * 2)
+    folder = server.folder / "lake/warehouse/objects/sha256" / sha256[:2]
+    assert (folder / sha256).read_bytes() == content
+    assert not [*folder.glob("*.partial")]
+
+
+class Dribbling(io.BytesIO):
+    """Gives fewer bytes than it is asked for, as a connection does."""
+
+    def read(self, size=-1):
+        return super().read(min(size, 1 << 20) if size > 0 else size)
