@@ -2,7 +2,7 @@
 # Needs Python 3.11+ and a package index; after the first setup everything works offline.
 SHELL := /bin/sh
 .DEFAULT_GOAL := run
-.PHONY: run test lint ui setup lock lock-check docs bench faults soak s3-server rest-catalog clean
+.PHONY: run test lint ui setup lock lock-check docs bench faults soak s3-server rest-catalog containers compose-plugin clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -44,6 +44,16 @@ REST := tests/integration/iceberg_rest
 rest-catalog:
 	mvn -q -f $(REST)/pom.xml dependency:copy-dependencies -DoutputDirectory="$$HOME/.cache/omni-lakehouse/rest-catalog"
 	cd "$$HOME/.cache/omni-lakehouse/rest-catalog" && sha256sum --quiet --check "$(CURDIR)/$(REST)/jars.sha256"
+
+# infra/compose.yaml built and started for real, where Docker and Compose are: a quarter of an hour.
+containers: setup
+	OMNI_CONTAINERS=1 $(BIN)/python -m pytest -rPs tests/containers $(PYTEST_ARGS)
+
+# Compose for a Docker without it, such as Debian's: built once, to where Docker looks for it.
+compose-plugin:
+	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
+	cp -r --no-preserve=mode "$$(go mod download -json github.com/docker/compose/v2@v2.40.3 | sed -n 's/.*"Dir": "\(.*\)",/\1/p')/." "$$work" && \
+	cd "$$work" && go build -trimpath -o "$$HOME/.docker/cli-plugins/docker-compose" ./cmd
 
 ui: setup
 	@$(BIN)/omni ui $(if $(PORT),--port $(PORT))
