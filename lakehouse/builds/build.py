@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
@@ -20,7 +19,7 @@ from lakehouse.builds.model import Model
 from lakehouse.builds.pins import Pinned
 from lakehouse.builds.staging import Staging
 from lakehouse.ledger.evidence import Materialization, RowCounts
-from lakehouse.ledger.foreign_writes import begin_write, end_write
+from lakehouse.ledger.foreign_writes import Write
 from lakehouse.ledger.inputs import derived_version
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import NAMESPACES
@@ -114,7 +113,7 @@ class Builder:
             found = (load_table_if_exists(self._catalog, identifier) for identifier in identifiers)
             tables = [table for table in found if table is not None]
             if self._namespaces == NAMESPACES:
-                record_missing(tables, self._ledger)
+                record_missing(tables, self._ledger, before)
             if self._ledger.last_materialization() == before:
                 break
         return known, tables
@@ -162,12 +161,12 @@ class Builder:
             window = ALWAYS
             if model.window is not None and model.time_column is not None:
                 window = time_filter(model.time_column, model.window, staged.is_by_date)
-            written = self._ledger, model.name, [item.partition for item in items], self.run_id
+            write = Write(self._ledger, model.name, [item.partition for item in items], self.run_id)
             snapshot_id = replace_window(
-                table, window, staged.files, snapshot_evidence(items), staged.retyped, partial(begin_write, *written)
+                table, window, staged.files, snapshot_evidence(items), staged.retyped, write.begin
             )
-            self._record(items, snapshot_id)
-            end_write(*written)
+            self._record(write, [replace(item, snapshot_id=snapshot_id) for item in items], table)
+            write.end()
         with self._lock:
             self._foreign.compare({model.identifier: table.metadata_location})
         self._register(table)
@@ -216,14 +215,12 @@ class Builder:
         reads_other_days = set(model.reach.values()) - {"same_day"}  # so a day between may have rows, and had none
         return Window.of_keys(min(days), max(days)).keys if days and reads_other_days else sorted(days)
 
-    def _record(self, items: list[Materialization], snapshot_id: int | None) -> None:
+    def _record(self, write: Write, items: list[Materialization], table: Table) -> None:
         """Record what was committed, and let the models after it read its new version."""
-        ids = self._ledger.record_materializations(replace(item, snapshot_id=snapshot_id) for item in items)
+        ids = write.record(items, (snapshot.snapshot_id for snapshot in table.snapshots()))
         with self._lock:
             for item, key in zip(items, ids, strict=True):
-                self._pinned.materializations[item.asset, item.partition] = replace(
-                    item, id=key, snapshot_id=snapshot_id
-                )
+                self._pinned.materializations[item.asset, item.partition] = replace(item, id=key)
 
     def _register(self, table: Table) -> None:
         """Make the table's current snapshot the one that is read."""

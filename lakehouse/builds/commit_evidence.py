@@ -121,14 +121,20 @@ def recover_ledger(catalog: Catalog, ledger: Ledger) -> int:
 
     Checks are not recovered: a recovered partition is UNCHECKED until its checks run again.
     """
+    before = ledger.last_materialization()
     identifiers = [name for namespace in NAMESPACES for name in list_tables(catalog, namespace)]
-    return record_missing((catalog.load_table(identifier) for identifier in identifiers), ledger)
+    return record_missing((catalog.load_table(identifier) for identifier in identifiers), ledger, before)
 
 
-def record_missing(tables: Iterable[Table], ledger: Ledger) -> int:
-    """Record every partition committed to these tables that the ledger lacks; returns how many there were."""
+def record_missing(tables: Iterable[Table], ledger: Ledger, before: int) -> int:
+    """Record every partition committed to these tables that the ledger lacks; returns how many there were.
+
+    Whose commit it is may be alive, and record it at any moment, as others may what they commit on top: of a partition
+    that was recorded since the tables were looked at (`before`: the last before that), nothing is missing.
+    """
     missing = [item for table in tables for item in unrecorded_materializations(table, ledger)]
-    ledger.record_materializations(missing)
+    ids = ledger.record_materializations(missing, before)
+    missing = [item for item, key in zip(missing, ids, strict=True) if key]
     for asset, number in Counter(item.asset for item in missing).items():
         logger.warning("%s: %s committed partitions were not in the ledger, and are recorded", asset, number)
     return len(missing)

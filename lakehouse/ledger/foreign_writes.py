@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from lakehouse.ledger import schema as t
 from lakehouse.ledger.evidence import Materialization
@@ -50,9 +50,8 @@ class ForeignWrite:
             return self.materialization_id is None
         if self.materialization_id is not None and item.id <= self.materialization_id:
             return True
-        if self.run_id is not None:  # of another run's, too, that was on its way: which of them wrote last is not known
-            began_before = item.started_at is not None and item.started_at <= self.found_at
-            return began_before and item.run_id != self.run_id
+        if self.run_id is not None:  # who began later takes it back; who did not may have been written over
+            return item.run_id != self.run_id
         return self.snapshot_id is not None and item.snapshot_id == self.snapshot_id
 
 
@@ -64,29 +63,62 @@ def record_foreign_writes(ledger: Ledger, found: Iterable[ForeignWrite]) -> None
             connection.execute(insert(t.foreign_writes), rows)
 
 
-def begin_write(ledger: Ledger, asset: str, partitions: Iterable[str], run_id: str) -> None:
-    """Say that a run is about to replace partitions of an asset: until it records what came of it, nothing is known.
-
-    Said before each attempt to commit, after the table was looked at: whatever the commit replaces began before.
+class Write:
+    """A write of a run to partitions of an asset, from before its commit until what came of it is on record.
 
     A process that dies between its commit and its record leaves rows by which the ledger would call an older state
     current: should the model be edited back, it would pass for computed by it.
     """
-    current, now = ledger.current_materializations([asset]), datetime.now(UTC)
-    change = f"began to write it at {now:%Y-%m-%d %H:%M} UTC and has not recorded what came of it"
-    known = {key: current[asset, key].id if (asset, key) in current else None for key in partitions}
-    record_foreign_writes(
-        ledger, [ForeignWrite(asset, key, before, None, None, now, change, run_id) for key, before in known.items()]
-    )
 
+    def __init__(self, ledger: Ledger, asset: str, partitions: Iterable[str], run_id: str) -> None:
+        """Nothing is said yet."""
+        self._ledger, self._asset, self._partitions, self._run_id = ledger, asset, list(partitions), run_id
+        self._recorded_before = 0
 
-def end_write(ledger: Ledger, asset: str, partitions: Iterable[str], run_id: str) -> None:
-    """Say that a run has recorded what came of its write to partitions of an asset."""
-    begun, keys = t.foreign_writes.c, list(partitions)
-    of_run = delete(t.foreign_writes).where(begun.asset == asset, begun.run_id == run_id)
-    with ledger.engine.begin() as connection:
-        for start in range(0, len(keys), MOST_VALUES):
-            connection.execute(of_run.where(begun.partition.in_(keys[start : start + MOST_VALUES])))
+    def begin(self) -> None:
+        """Say that the run is about to replace the partitions: until it records what came of it, nothing is known.
+
+        Said before each attempt to commit, after the table was looked at. So of two runs of a partition the one that
+        said so last wrote last, if it wrote at all: the commit of the other would be one that it has not seen.
+        """
+        self._recorded_before = self._ledger.last_materialization()
+        current, now = self._ledger.current_materializations([self._asset]), datetime.now(UTC)
+        change = f"began to write it at {now:%Y-%m-%d %H:%M} UTC and has not recorded what came of it"
+        known = {
+            key: current[self._asset, key].id if (self._asset, key) in current else None for key in self._partitions
+        }
+        record_foreign_writes(
+            self._ledger,
+            [
+                ForeignWrite(self._asset, key, before, None, None, now, change, self._run_id)
+                for key, before in known.items()
+            ],
+        )
+
+    def record(self, items: Iterable[Materialization], snapshots: Iterable[int]) -> list[int]:
+        """Record what came of it, unless a later commit is on record already.
+
+        Args:
+            items: The partitions, with their snapshot.
+            snapshots: All that the table had when the commit had landed.
+
+        Returns:
+            Ids, as `Ledger.record_materializations`.
+        """
+        return self._ledger.record_materializations(items, self._recorded_before, frozenset(snapshots))
+
+    def end(self) -> None:
+        """Say that it is on record, with which is said what came of whoever began before."""
+        begun, own = t.foreign_writes.c, t.foreign_writes.alias().c
+        last = select(func.max(own.id)).where(
+            own.asset == begun.asset, own.partition == begun.partition, own.run_id == self._run_id
+        )
+        ended = delete(t.foreign_writes).where(
+            begun.asset == self._asset, begun.run_id.is_not(None), begun.id <= last.scalar_subquery()
+        )
+        with self._ledger.engine.begin() as connection:
+            for start in range(0, len(self._partitions), MOST_VALUES):
+                connection.execute(ended.where(begun.partition.in_(self._partitions[start : start + MOST_VALUES])))
 
 
 class ForeignWrites:

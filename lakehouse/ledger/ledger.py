@@ -4,7 +4,7 @@ Every method is one short transaction, safe beside other processes. Reading it n
 dbt or Dagster.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    false,
     func,
     insert,
     inspect,
@@ -252,11 +253,32 @@ class Ledger:
             return connection.execute(query).scalar_one()
 
     # ── materializations ─────────────────────────────────────────────────────────────────────────────────────────
-    def record_materializations(self, items: Iterable[Materialization]) -> list[int]:
-        """Record committed partitions, in order; returns their ids."""
+    def record_materializations(
+        self, items: Iterable[Materialization], after: int | None = None, seen: Set[int] = frozenset()
+    ) -> list[int]:
+        """Record committed partitions, in order, unless others have recorded the same commit or a later one.
+
+        Args:
+            items: The partitions, with their snapshot.
+            after: The last that was on record before the commit was looked at, or was tried: any until then is of an
+                earlier commit. None: nobody else is at work.
+            seen: Snapshots whose commits came before, whenever they were recorded.
+
+        Returns:
+            Their ids; of a commit that another process has recorded, the id that it got, and 0 for one that is not
+            current any more.
+        """
+        ids: list[int] = []
         with self.engine.begin() as connection:
-            statement = insert(t.materializations).returning(t.materializations.c.id)
-            return [connection.execute(statement, materialization_row(item)).scalar_one() for item in items]
+            _hold_others(connection)
+            for item in items:
+                latest = _latest(connection, item, after) if after is not None else None
+                if latest is None or (latest.snapshot_id in {None, *seen} and not _is_same(latest, item)):
+                    statement = insert(t.materializations).returning(t.materializations.c.id)
+                    ids.append(connection.execute(statement, materialization_row(item)).scalar_one())
+                else:
+                    ids.append(latest.id if _is_same(latest, item) else 0)
+        return ids
 
     def current_materializations(self, assets: Iterable[str] | None = None) -> dict[tuple[str, str], Materialization]:
         """The current materialization of each (asset, partition), of some assets or of all."""
@@ -353,6 +375,26 @@ def _insert_new(connection: Connection, table: Table) -> Any:
     # Only the dialect in use: SQLAlchemy's for Postgres imports every driver that it knows.
     dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     return dialect.insert(table).on_conflict_do_nothing()
+
+
+def _hold_others(connection: Connection) -> None:
+    """Let nobody else record materializations until the transaction has ended: the order of ids is that of records."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"lock table {t.materializations.name} in share row exclusive mode"))
+    else:
+        connection.execute(delete(t.materializations).where(false()))  # begins to write
+
+
+def _latest(connection: Connection, item: Materialization, after: int) -> Any:
+    """The latest materialization of a partition that was recorded after another one, if any was."""
+    m = t.materializations.c
+    query = select(m.id, m.snapshot_id, m.run_id).where(m.asset == item.asset, m.partition == item.partition)
+    return connection.execute(query.where(m.id > after).order_by(m.id.desc()).limit(1)).first()
+
+
+def _is_same(recorded: Any, item: Materialization) -> bool:
+    """Whether what is on record is the same commit; one that had nothing to write has the snapshot of another."""
+    return bool((recorded.snapshot_id, recorded.run_id) == (item.snapshot_id, item.run_id))
 
 
 def _known_among(connection: Connection, keys: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:

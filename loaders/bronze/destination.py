@@ -4,10 +4,10 @@ dlt carries no rows: its files name the staged ones of a group of days, and say 
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial, reduce
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from dlt.destinations import destination
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import Or
 from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.table import Table
 
 from lakehouse.builds.commit_evidence import read_evidence, snapshot_evidence
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.errors import WindowConflict
 from lakehouse.kinds import FORMS
 from lakehouse.ledger.evidence import Materialization
-from lakehouse.ledger.foreign_writes import begin_write, end_write
+from lakehouse.ledger.foreign_writes import Write
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.namespaces import QUARANTINE
 from lakehouse.partitions import contiguous_windows
@@ -111,18 +112,15 @@ class Sink:
         Should its sources be put back meanwhile, their old rows would pass for current beside the new held records.
         """
         asset, run_id = days[0].item.asset, days[0].item.run_id
-        written = self.ledger, asset, [day.item.partition for day in days], run_id
-        *before, _ = tables_of(self.settings, asset)
-        for table in before:
-            self._commit(table, days, partial(begin_write, *written))
-        items, snapshot_id = self._commit(asset, days)
-        self.ledger.record_materializations(replace(item, snapshot_id=snapshot_id) for item in items)
-        if before:
-            end_write(*written)
+        write = Write(self.ledger, asset, [day.item.partition for day in days], run_id)
+        *before, last = tables_of(self.settings, asset)
+        for name in before:
+            self._commit(name, days, write)
+        items, table = self._commit(last, days, write)
+        write.record(items, (snapshot.snapshot_id for snapshot in table.snapshots()))
+        write.end()
 
-    def _commit(
-        self, name: str, days: Sequence[StagedDay], begin: Callable[[], None] = lambda: None
-    ) -> tuple[list[Materialization], int | None]:
+    def _commit(self, name: str, days: Sequence[StagedDay], write: Write) -> tuple[list[Materialization], Table]:
         definition = bronze_table(self.settings, name)
         table = ensure_table(self.catalog, definition.identifier, definition.schema, definition.partition_by)
         files = [day.held if name == QUARANTINE else day.rows for day in days]
@@ -134,7 +132,8 @@ class Sink:
         windows = contiguous_windows(item.partition for item in items)
         rows = reduce(Or, (rows_of(table, items[0].asset, window) for window in windows))
         added = [file for file in files if file]
-        return items, replace_window(table, rows, added, snapshot_evidence(items), begin=begin)
+        snapshot_id = replace_window(table, rows, added, snapshot_evidence(items), begin=write.begin)
+        return [replace(item, snapshot_id=snapshot_id) for item in items], table
 
 
 def bronze(items: Any, table: Any, sink: Any = None) -> None:

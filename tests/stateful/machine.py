@@ -45,7 +45,7 @@ class Machine(RuleBasedStateMachine):
         notes: dict[str, Callable[..., None]] = {
             "replace_file_coverage": lambda *_: self.model.look_at_files(),
             "forget_files": lambda *_: self.model.forget_the_rest(),
-            "record_materializations": self.model.write,
+            "record_materializations": lambda ids, items, *_: self.model.write(ids, items),
             "record_checks": lambda _, results: self.model.check(results),
         }
         self._exits.enter_context(noted(notes))

@@ -1,6 +1,7 @@
 """What a process left that died between its commit and its record, or wrote meanwhile, once an older state comes back."""
 
 from contextlib import suppress
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -116,6 +117,19 @@ def test_what_a_build_that_died_wrote_over_one_that_lived_is_not_called_ready(be
     assert status(begun, DAILY) == "READY"
 
 
+@pytest.fixture(params=[-10, 0, 10])
+def other_clock(request, monkeypatch):
+    """The machine of who says that it begins has a clock that is ten minutes behind, right, or ahead."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(minutes=request.param)
+
+    monkeypatch.setattr("lakehouse.ledger.foreign_writes.datetime", Clock)
+
+
+@pytest.mark.usefixtures("other_clock")
 def test_what_a_build_that_died_wrote_over_one_that_records_later_stays_in_doubt(begun, die_over):
     record, later = Builder._record, []
 
@@ -128,3 +142,16 @@ def test_what_a_build_that_died_wrote_over_one_that_records_later_stays_in_doubt
     record(*later[0])
 
     assert "began to write it" in begun.verdicts()[DAILY, DAY][1]
+
+
+@pytest.mark.usefixtures("other_clock")
+def test_whoever_writes_later_takes_back_the_doubt_of_a_dead_build_by_whatever_clock(begun):
+    begun.logic = 2
+    with killed("after a commit", 1):
+        begun.build([DAILY])
+    begun.logic = 1
+    in_doubt = status(begun, DAILY)
+
+    begun.build([DAILY])
+
+    assert (in_doubt, status(begun, DAILY)) == ("STALE", "READY")

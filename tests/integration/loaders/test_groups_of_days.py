@@ -87,11 +87,11 @@ def test_a_database_that_fails_in_the_midst_of_a_group_ends_the_load_and_is_not_
     monkeypatch.setattr(pipelines, "MOST_DAYS", 2)
     real, calls = Ledger.record_materializations, []
 
-    def failing(self, items):
+    def failing(self, items, *order):
         calls.append(items := list(items))
         if items and len([each for each in calls if each]) == 1:
             raise OperationalError("insert", {}, Exception("database is locked"))
-        return real(self, items)
+        return real(self, items, *order)
 
     monkeypatch.setattr(Ledger, "record_materializations", failing)
     with pytest.raises(StoreUnavailable, match="locked"):
