@@ -2,11 +2,12 @@
 # Needs Python 3.11+ and a package index; after the first setup everything works offline.
 SHELL := /bin/sh
 .DEFAULT_GOAL := run
-.PHONY: run test lint ui setup lock lock-check docs bench faults soak s3-server rest-catalog containers compose-plugin clean
+.PHONY: run test lint ui setup lock lock-check docs bench faults soak s3-server rest-catalog containers compose-plugin dask clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-stamp
+EXTRA_DASK := import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['dask'], sep='\n')
 PARSE_DBT := from lakehouse.settings import load_settings as s; from orchestration.dbt_launcher.manifest import ensure_dbt_manifest as e; e(s())
 
 run: setup
@@ -55,6 +56,10 @@ compose-plugin:
 	cp -r --no-preserve=mode "$$(go mod download -json github.com/docker/compose/v2@v2.40.3 | sed -n 's/.*"Dir": "\(.*\)",/\1/p')/." "$$work" && \
 	cd "$$work" && go build -trimpath -o "$$HOME/.docker/cli-plugins/docker-compose" ./cmd
 
+# The extra `dask` beside requirements.lock: who loads with OMNI_DASK_SCHEDULER, and its workers, need it.
+dask: setup
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r infra/requirements-dask.txt
+
 ui: setup
 	@$(BIN)/omni ui $(if $(PORT),--port $(PORT))
 
@@ -76,6 +81,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
+	$(BIN)/python -c "$(EXTRA_DASK)" | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header -c requirements.lock - -o infra/requirements-dask.txt
 
 lock-check: setup
 	@cp requirements.lock .venv/requirements.lock.check

@@ -83,6 +83,9 @@ class LakehouseSettings(BaseSettings):
         ge=1,
         description="Processes that look at and stage source files. Default: the cores that may be used.",
     )
+    dask_scheduler: str | None = Field(
+        default=None, pattern="^[a-z]+://", description="Dask scheduler whose workers do so in their place."
+    )
     dbt_memory: str = Field(default="768MB", description="Memory of dbt's DuckDB; beyond it, it spills to disk.")
     dbt_chunk_rows: int = Field(
         default=500_000, ge=1, description="Upstream rows that a daily dbt model is built from at a time."

@@ -12,7 +12,7 @@ from lakehouse.builds.commit_evidence import recover_ledger
 from lakehouse.contracts.registry import bronze_contracts
 from lakehouse.counted import counted
 from lakehouse.database.failures import describe
-from lakehouse.errors import OmniError, is_of_store
+from lakehouse.errors import ConfigurationError, OmniError, is_of_store
 from lakehouse.ledger.evidence import CheckResult, FileKey
 from lakehouse.ledger.ledger import Ledger, open_ledger
 from lakehouse.partitions import Window, named, said_once
@@ -135,7 +135,7 @@ def look_again(
     progress("manifests")
     admission = admit_manifests(settings, ledger)
     unreadable: list[str] = []
-    with Workers(settings.workers) as workers:
+    with _open_workers(settings) as workers:
         for asset in bronze_contracts(settings):
             progress(f"coverage of {asset}")
             unreadable += _problems(cover(settings, ledger, asset, admission, workers).values())
@@ -169,7 +169,7 @@ def ingest(
     progress("manifests")
     report = admit_manifests(settings, ledger)
     loads, problems = [], []
-    with Workers(settings.workers) as workers:
+    with _open_workers(settings) as workers:
         for asset in _named(settings, assets):
             progress(f"coverage of {asset}")
             files = cover(settings, ledger, asset, report, workers, window)
@@ -188,7 +188,7 @@ def preview(
     report = admit_manifests(settings, ledger)
     lines = _refused(report)
     for asset in _named(settings, assets):
-        with Workers(settings.workers) as workers:
+        with _open_workers(settings) as workers:
             plan = plan_load(ledger, asset, cover(settings, ledger, asset, report, workers, window), window)
         current = ledger.current_materializations([asset])
         for item in plan.partitions:
@@ -200,6 +200,19 @@ def preview(
         loaded = counted(len(plan.partitions), "partition")
         lines.append(f"{asset}: {loaded} would be loaded, {plan.unchanged} unchanged")
     return lines
+
+
+def _open_workers(settings: LakehouseSettings) -> Workers:
+    """Who looks at source files and stages them: processes of this machine, or the workers of a cluster."""
+    if settings.dask_scheduler is None:
+        return Workers(settings.workers)
+    try:
+        from loaders.dask_workers import DaskWorkers
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"OMNI_DASK_SCHEDULER is set, and {error.name} is not installed; next: make dask, or unset it"
+        ) from error
+    return DaskWorkers(settings)
 
 
 def _named(settings: LakehouseSettings, assets: Iterable[str] | None) -> Iterable[str]:

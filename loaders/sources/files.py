@@ -5,13 +5,15 @@ everywhere.
 """
 
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
+from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
 from lakehouse.shown_urls import without_credentials
 from lakehouse.unicode_text import escaped, is_text
@@ -40,8 +42,8 @@ class SourceFile:
     """Changes when the file does, as far as its directory entry tells (size and times, or the store's tag)."""
     bounds: Bounds
     """How large it may be."""
-    judged: os.stat_result | None = None
-    """What the directory entry of a file on this machine told when it was listed."""
+    judged: os.stat_result | Literal["elsewhere"] | None = None
+    """What the directory entry of a file on this machine told when it was listed, unless another machine did that."""
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
     """How its store is reached; secrets, in the clear."""
 
@@ -70,9 +72,31 @@ class SourceFile:
         if self.path is None:
             return cast(BinaryIO, open_stored(self.location, self.name, self.properties))
         try:
-            return cast(BinaryIO, open_local(self.path, self.judged))
+            judged = self._seen_here(self.path) if self.judged == "elsewhere" else self.judged
+            return cast(BinaryIO, open_local(self.path, judged))
         except OSError as error:
             raise SourceUnreadable(f"{self.name}: cannot be opened ({error}); next: restore the file") from error
+
+    def _seen_here(self, path: str) -> os.stat_result:
+        """What this machine's directory tells of a file that was listed on another one.
+
+        Raises:
+            ConfigurationError: there is no such file here.
+            SourceUnreadable: there is another one.
+        """
+        try:
+            found = os.stat(path, follow_symlinks=False)  # noqa: PTH116
+        except FileNotFoundError as error:
+            raise ConfigurationError(
+                f"worker on {platform.node()}: sees no {path}, which the process that loads has listed ({self.name}); "
+                "next: mount its folder there, by the same path, or read it from a store"
+            ) from error
+        if _stamp(_told(found)) != self.stamp:
+            raise SourceUnreadable(
+                f"{self.name}: on {platform.node()} it is another file than the one that was listed; next: run it "
+                f"again, and if it says so still, mount there, as {path}, what the process that loads sees"
+            )
+        return found
 
     def expect_unchanged(self) -> None:
         """Compare a file on this machine with its stamp.

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lakehouse.errors import ConfigurationError
 from lakehouse.settings import LakehouseSettings
 from loaders.errors import SourceUnreadable
 from loaders.manifests.manifest import Source
@@ -40,6 +42,21 @@ def local(path):
 
 def relocated(settings, **fields):
     return LakehouseSettings(home=settings.home, manifests=settings.manifests, **fields)
+
+
+# ── on another machine ───────────────────────────────────────────────────────────────────────────────────────────────
+def test_a_file_that_another_machine_listed_is_opened_where_it_is_the_same_here(settings):
+    write(settings.manifests, "a.jsonl")
+    file = replace(found(settings, "a.jsonl")[0], judged="elsewhere")
+
+    with file.open() as opened:
+        assert opened.read() == b"x"
+    write(settings.manifests, "a.jsonl", content=b"y")  # as long
+    with pytest.raises(SourceUnreadable, match=r"a\.jsonl: on .* it is another file than the one that was listed"):
+        file.open()
+    (settings.manifests / "a.jsonl").unlink()
+    with pytest.raises(ConfigurationError, match=r"sees no /.*/a\.jsonl, which the process that loads has listed"):
+        file.open()
 
 
 # ── finding ──────────────────────────────────────────────────────────────────────────────────────────────────────────
