@@ -268,11 +268,11 @@ class Ledger:
             Their ids; of a commit that another process has recorded, the id that it got, and 0 for one that is not
             current any more.
         """
-        ids: list[int] = []
+        items, ids = list(items), list[int]()
         with self.engine.begin() as connection:
             _hold_others(connection)
-            for item in items:
-                latest = _latest(connection, item, after) if after is not None else None
+            by_others = [None if after is None else _latest(connection, item, after) for item in items]
+            for item, latest in zip(items, by_others, strict=True):
                 if latest is None or (latest.snapshot_id in {None, *seen} and not _is_same(latest, item)):
                     statement = insert(t.materializations).returning(t.materializations.c.id)
                     ids.append(connection.execute(statement, materialization_row(item)).scalar_one())

@@ -166,3 +166,13 @@ def test_a_commit_on_top_of_one_that_was_recorded_meanwhile_is_recorded(machines
 
     assert ledger.record_materializations([replace(item, snapshot_id=8)], item.id, {7, 8}) == [item.id + 2]
     assert ledger.record_materializations([replace(item, snapshot_id=7, run_id="slow")], item.id, {7}) == [0]
+
+
+def test_two_commits_of_a_day_that_are_recorded_together_are_both_recorded(machines):
+    ledger = open_ledger(machines[0])
+    ingest(machines[0])
+    item = ledger.current_materializations()[KEY]
+
+    ledger.record_materializations([replace(item, snapshot_id=8), replace(item, snapshot_id=9, run_id="last")], item.id)
+
+    assert ledger.current_materializations()[KEY].snapshot_id == 9
