@@ -106,7 +106,7 @@ compared as (
 
     select
         *,
-        coalesce(lag(state) over (partition by collection, doc_id order by snapshot_date), 'deleted') as state_before
+        coalesce(lag(state) over (partition by collection, doc_id order by snapshot_date nulls last), 'deleted') as state_before
     from states
 
 ),
@@ -115,9 +115,11 @@ changes as (
 
     select
         *,
-        row_number() over (partition by collection, doc_id order by snapshot_date) as version_number,
-        lag(source_fingerprint) over (partition by collection, doc_id order by snapshot_date) as previous_fingerprint,
-        lead(snapshot_date) over (partition by collection, doc_id order by snapshot_date) as valid_to
+        cast(
+            row_number() over (partition by collection, doc_id order by snapshot_date nulls last) as bigint
+        ) as version_number,
+        lag(source_fingerprint) over (partition by collection, doc_id order by snapshot_date nulls last) as previous_fingerprint,
+        lead(snapshot_date) over (partition by collection, doc_id order by snapshot_date nulls last) as valid_to
     from compared
     where state <> state_before
 

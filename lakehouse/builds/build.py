@@ -190,7 +190,7 @@ class Builder:
                 Materialization(
                     asset=model.name,
                     partition=partition,
-                    version=derived_version(model.logic, inputs),
+                    version=derived_version(model.version_logic, inputs),
                     snapshot_id=None,
                     committed_at=committed_at,
                     run_id=self.run_id,

@@ -21,6 +21,7 @@ from sqlglot import exp, parse, tokenize
 from sqlglot.errors import SqlglotError
 
 from lakehouse.builds.chunks import without_bounds
+from lakehouse.builds.dialects import in_words_of_spark
 from lakehouse.builds.reach import is_daily, reach_of
 
 _DIALECT = "duckdb"
@@ -61,6 +62,12 @@ def logic_of(sql: str, node: Mapping[str, Any], upstream: Iterable[Mapping[str, 
             "reach": {each["name"]: reach_of(node, each) for each in upstream},
         }
     )
+
+
+def logics_of(sql: str, node: Mapping[str, Any], upstream: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+    """Hashes of a model's logic: of that in DuckDB's words, and of that in Spark's; mostly one and the same."""
+    on_duckdb, words = logic_of(sql, node, nodes := [*upstream]), in_words_of_spark(sql)
+    return on_duckdb, on_duckdb if words == sql else logic_of(words, node, nodes)
 
 
 def definition_of(parts: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from lakehouse.builds.chunks import depends_on_window
-from lakehouse.builds.logic import logic_of
+from lakehouse.builds.logic import definition_of, logics_of
 from lakehouse.builds.reach import is_daily, reach_of
 from lakehouse.errors import ConfigurationError
 from lakehouse.ledger.inputs import Reach
@@ -25,6 +25,10 @@ class Model:
     """Compiled; its window markers are still in it."""
     logic: str
     """Hash of what its rows are computed by."""
+    logic_on_spark: str
+    """The same of who computes them on Spark."""
+    version_logic: str
+    """Hash of all ways to compute them: a partition has the same version, whichever of the engines built it."""
     reach: dict[str, Reach]
     """Source or model that it reads → which of its partitions a partition reads."""
     tables: frozenset[tuple[str, str]]
@@ -64,11 +68,14 @@ class Model:
         tables = {
             each["name"]: (each["schema"], each.get("identifier") or each["alias"]) for each in config["upstream"]
         }
+        logic, on_spark = logics_of(config["sql"], node, config["upstream"])
         return cls(
             name=config["name"],
             namespace=config["namespace"],
             sql=config["sql"],
-            logic=logic_of(config["sql"], node, config["upstream"]),
+            logic=logic,
+            logic_on_spark=on_spark,
+            version_logic=logic if on_spark == logic else definition_of({"duckdb": logic, "spark": on_spark}),
             reach=reach,
             tables=frozenset(tables.values()),
             bounded=frozenset(table for name, table in tables.items() if reach[name] != "all"),

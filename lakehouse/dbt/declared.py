@@ -18,7 +18,7 @@ from lakehouse.whole_files import replace_file
 
 _WRITTEN_BY = ("dbt-core", "dbt-duckdb", "duckdb", "sqlglot", "omni-lakehouse")
 """Packages that have a say in how SQL is compiled, in its canonical form, and in what comes of a unit test."""
-_FORM = ("builds/chunks.py", "builds/logic.py", "builds/reach.py", "dbt/definitions.py")
+_FORM = ("builds/chunks.py", "builds/dialects.py", "builds/logic.py", "builds/reach.py", "dbt/definitions.py")
 """Modules that make the hashes."""
 _CLOCK_SECONDS = 0.02
 """By so much the time that a file system notes may lag behind the clock."""
@@ -36,6 +36,8 @@ class Declared:
     """Model → hash of its logic; a model that cannot be compiled is left out."""
     definitions: Mapping[str, str] = field(default_factory=dict)
     """Unique id of a data test or unit test → hash of its definition; likewise."""
+    on_spark: Mapping[str, str] = field(default_factory=dict)
+    """Model → hash of its logic on Spark, where that is another one."""
     problems: Mapping[str, str] = field(default_factory=dict)
     """Model, or unique id of a test, that cannot be compiled → why."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from dbt.cli.main import dbtRunner
 
-from lakehouse.builds.logic import logic_of
+from lakehouse.builds.logic import logics_of
 from lakehouse.dbt.declared import Declared, hash_of_variable, stamp_of, write_declared
 from lakehouse.dbt.definitions import data_test_definition, unit_test_definition
 
@@ -37,7 +37,9 @@ def declare(project: Path, path: Path) -> None:
         del sql[key]
         problems.append((key, "it asks the clock; expected the same SQL on every day"))
     nodes = {key: node.to_dict() for key, node in (manifest.nodes | manifest.sources).items()}
-    logic = {nodes[key]["name"]: value for key, value in _logic(nodes, sql)}
+    logics = dict(_logics(nodes, sql))
+    logic = {name: on_duckdb for name, (on_duckdb, _) in logics.items()}
+    on_spark = {name: other for name, (on_duckdb, other) in logics.items() if other != on_duckdb}
     definitions = {
         key: data_test_definition(text, nodes[key]["config"])
         for key, text in sql.items()
@@ -46,7 +48,7 @@ def declare(project: Path, path: Path) -> None:
     definitions |= {key: unit_test_definition(test.to_dict()) for key, test in manifest.unit_tests.items()}
     variables = {name: hash_of_variable(name) for name in manifest.env_vars}
     named = {nodes[key]["name"] if nodes[key]["resource_type"] == "model" else key: why for key, why in problems}
-    write_declared(path, Declared(stamp, variables, logic, definitions, named))
+    write_declared(path, Declared(stamp, variables, logic, definitions, on_spark, named))
 
 
 def _asks_the_clock(manifest: Any, model: Any) -> bool:
@@ -60,11 +62,11 @@ def _asks_the_clock(manifest: Any, model: Any) -> bool:
     return any(all(word.search(text) for word in _CLOCK) for text in texts)
 
 
-def _logic(nodes: Mapping[str, Any], sql: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _logics(nodes: Mapping[str, Any], sql: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, str]]]:
     for key, text in sql.items():
         if nodes[key]["resource_type"] == "model":
             upstream = [nodes[name] for name in nodes[key]["depends_on"]["nodes"] if name in nodes]
-            yield key, logic_of(text, nodes[key], upstream)
+            yield nodes[key]["name"], logics_of(text, nodes[key], upstream)
 
 
 def _compiled(manifest: Any, folder: str) -> tuple[dict[str, str], list[tuple[str, str]]]:

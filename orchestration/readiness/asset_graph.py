@@ -45,7 +45,10 @@ class AssetNode:
     unchecked: str | None = None
     """Why a model declares no check, in its own words."""
     logic: str | None = None
-    """What its rows are computed by today; None for Bronze, and where nothing says it."""
+    """What its rows are computed by today; None for Bronze, and where nothing says it.
+
+    Where Spark has other words than DuckDB, both, with a space between: rows of either are as good.
+    """
     logic_problem: str | None = None
     """Why it cannot be told: the model cannot be compiled."""
     unknown_inputs: Mapping[str, str] = field(default_factory=dict)
@@ -128,7 +131,7 @@ def read_asset_graph(
             is_daily(model),
             reach,
             unchecked=model["config"]["meta"].get("omni", {}).get("unchecked"),
-            logic=declared.logic.get(model["name"]) if declared else None,
+            logic=_logic(declared, model["name"]) if declared else None,
             logic_problem=_logic_problem(declared, model["name"]) if declared else None,
             unknown_inputs=unknown,
         )
@@ -189,6 +192,10 @@ def _refuse_another_time(source: Mapping[str, Any], contract: Contract) -> None:
 def _definition(test: Mapping[str, Any], declared: Declared | None) -> dict[str, str]:
     """A test that cannot be compiled is defined as no result is."""
     return {test["name"]: declared.definitions.get(test["unique_id"], "")} if declared else {}
+
+
+def _logic(declared: Declared, model: str) -> str | None:
+    return " ".join(filter(None, (declared.logic.get(model), declared.on_spark.get(model)))) or None
 
 
 def _logic_problem(declared: Declared, model: str) -> str | None:

@@ -298,7 +298,7 @@ def _changed_logic(node: AssetNode, item: Materialization | None) -> str | None:
         return None
     if node.logic_problem is not None:
         return f"its SQL cannot be compiled: {node.logic_problem}"
-    if node.logic is None or node.logic == item.logic:
+    if node.logic is None or item.logic in node.logic.split():
         return None
     return "its SQL is not on record" if item.logic is None else "its SQL has changed since"
 

@@ -257,6 +257,8 @@ class Lake:
             namespace=_TABLES[asset],
             sql=_SQL[asset].format(self.logic),
             logic=str(self.logic),
+            logic_on_spark=str(self.logic),
+            version_logic=str(self.logic),
             reach={EVENTS: _REACH[asset]},  # type: ignore[dict-item]
             tables=frozenset({("bronze", EVENTS)}),
             bounded=frozenset(),

@@ -42,8 +42,8 @@ since_checkpoint as (
 
     select
         ticket_id,
-        max_by(product_line, kpi_date) as product_line,
-        max_by(is_open, kpi_date) as is_open
+        {{ latest('product_line', 'kpi_date') }} as product_line,
+        {{ latest('is_open', 'kpi_date') }} as is_open
     from {{ ref('int_ticket_states__daily', where=before_window('kpi_date', 'date')) }}
     where
         is_last
@@ -89,8 +89,8 @@ states as (
         ticket_id,
         product_line,
         is_open,
-        lag(product_line) over (partition by ticket_id order by kpi_date) as product_line_before,
-        lag(is_open) over (partition by ticket_id order by kpi_date) as is_open_before
+        lag(product_line) over (partition by ticket_id order by kpi_date nulls last) as product_line_before,
+        lag(is_open) over (partition by ticket_id order by kpi_date nulls last) as is_open_before
     from days
 
 ),
@@ -180,7 +180,7 @@ final as (
         cast(
             open_before + sum(change) over (
                 partition by product_line
-                order by kpi_date
+                order by kpi_date nulls last
                 rows between unbounded preceding and current row
             ) as bigint
         ) as open_tickets,

@@ -16,7 +16,7 @@ ranked as (
         row_number() over (partition by ticket_id, kpi_date order by occurred_at desc, event_id desc) as from_last,
         row_number() over (
             partition by ticket_id, kpi_date, cast(first_response_at as date)
-            order by occurred_at, event_id
+            order by occurred_at nulls last, event_id nulls last
         ) as of_response
     from events
 

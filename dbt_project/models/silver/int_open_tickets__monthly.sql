@@ -59,8 +59,8 @@ states as (
     select
         months.month_start,
         past.ticket_id,
-        max_by(past.product_line, past.kpi_date) as product_line,
-        max_by(past.is_open, past.kpi_date) as is_open
+        {{ latest('past.product_line', 'past.kpi_date') }} as product_line,
+        {{ latest('past.is_open', 'past.kpi_date') }} as is_open
     from past
     inner join months on past.kpi_date < months.month_start
     group by months.month_start, past.ticket_id
