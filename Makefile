@@ -2,12 +2,11 @@
 # Needs Python 3.11+ and a package index; after the first setup everything works offline.
 SHELL := /bin/sh
 .DEFAULT_GOAL := run
-.PHONY: run test lint ui setup lock lock-check docs bench faults soak s3-server rest-catalog containers compose-plugin dask clean
+.PHONY: run test lint ui setup lock lock-check docs bench faults soak s3-server rest-catalog containers compose-plugin dask spark clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-stamp
-EXTRA_DASK := import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['dask'], sep='\n')
 PARSE_DBT := from lakehouse.settings import load_settings as s; from orchestration.dbt_launcher.manifest import ensure_dbt_manifest as e; e(s())
 
 run: setup
@@ -58,7 +57,13 @@ compose-plugin:
 
 # The extra `dask` beside requirements.lock: who loads with OMNI_DASK_SCHEDULER, and its workers, need it.
 dask: setup
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r infra/requirements-dask.txt
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes --no-deps -r infra/requirements-dask.txt
+
+# Spark, for dbt's target of that name: the extra, and the jars by which it reads Iceberg, outside of the repository and
+# proved by their checksums. Needs Java 17 or 21.
+spark: setup
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes --no-deps -r infra/requirements-spark.txt
+	@$(BIN)/python -m lakehouse.dbt.spark.jars
 
 ui: setup
 	@$(BIN)/omni ui $(if $(PORT),--port $(PORT))
@@ -79,14 +84,21 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -c "$(PARSE_DBT)" && \
 	touch $@
 
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header
+EXTRAS := dask spark
+ASKED_FOR := import sys, tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies'][sys.argv[1]], sep='\n')
+EXTRA = $(BIN)/python -c "$(ASKED_FOR)" $$extra | $(COMPILE) -c requirements.lock - -o
+
 lock: setup
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
-	$(BIN)/python -c "$(EXTRA_DASK)" | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header -c requirements.lock - -o infra/requirements-dask.txt
+	$(COMPILE) --group dev pyproject.toml -o requirements.lock
+	for extra in $(EXTRAS); do $(EXTRA) infra/requirements-$$extra.txt || exit 1; done
 
 lock-check: setup
 	@cp requirements.lock .venv/requirements.lock.check
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --group dev pyproject.toml -o .venv/requirements.lock.check
+	@$(COMPILE) --group dev pyproject.toml -o .venv/requirements.lock.check
 	@cmp requirements.lock .venv/requirements.lock.check || { echo "requirements.lock is stale; next: make lock"; exit 1; }
+	@for extra in $(EXTRAS); do cp infra/requirements-$$extra.txt .venv/lock.check; $(EXTRA) .venv/lock.check && \
+	cmp infra/requirements-$$extra.txt .venv/lock.check || { echo "infra/requirements-$$extra.txt is stale; next: make lock"; exit 1; }; done
 
 docs: setup
 	@$(BIN)/omni contract docs

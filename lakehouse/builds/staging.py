@@ -1,4 +1,4 @@
-"""A model's rows: computed by dbt's DuckDB chunk by chunk, and laid down as Parquet files that each hold one partition.
+"""A model's rows: computed chunk by chunk, and laid down by dbt's DuckDB as Parquet files that each hold one partition.
 
 No row goes through Python, so memory is DuckDB's, which spills to disk at its limit.
 """
@@ -46,12 +46,12 @@ class Staging:
         replaced = self.retyped.conflicts if self.retyped else {}
         return pa.schema([column for column in self.schema if column.name not in replaced])
 
-    def add(self, chunk: Chunk, execute: Callable[[str], None], cursor: DuckDBPyConnection) -> None:
+    def add(self, chunk: Chunk, compute: Callable[[str, str], None], cursor: DuckDBPyConnection) -> None:
         """Compute the rows of a chunk and lay them down.
 
         Args:
             chunk: Its days.
-            execute: Runs the model's SQL, on the connection of `cursor`.
+            compute: Makes a temporary table of this name of the rows of this SQL, on the connection of `cursor`.
             cursor: Looks at the rows.
 
         Raises:
@@ -60,7 +60,7 @@ class Staging:
         """
         model, rows = self._model, f"rows_of_{self._model.name}"
         sql = narrowed(model.sql, chunk) if model.is_partitioned else model.sql
-        execute(f"create or replace temporary table {rows} as (\n{sql}\n)")
+        compute(rows, sql)
         try:
             self.schema = cursor.execute(f"select * from {rows} limit 0").to_arrow_table().schema
             columns = self._columns()

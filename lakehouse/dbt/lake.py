@@ -27,10 +27,10 @@ class Lake:
     """Production, or development beside it."""
 
     def __init__(
-        self, target: str, settings: LakehouseSettings, catalog: Catalog, ledger: Ledger, connection: DuckDBPyConnection
+        self, target: str, settings: LakehouseSettings, catalog: Catalog, ledger: Ledger, views: LakeViews
     ) -> None:
-        """Open it, with nothing pinned; no view that another target read by is left."""
-        self.target, self.views = target, LakeViews(connection)
+        """Open it, with nothing pinned."""
+        self.target, self.views = target, views
         self._development = Development(settings, catalog, ledger) if target == DEVELOPMENT else None
         self._ledger = self._development.ledger if self._development else ledger
         layers: Mapping[str, str] = self._development.layers if self._development else {}
@@ -39,7 +39,7 @@ class Lake:
             namespace = table.name()[-2]
             self.views.show(table, layers.get(namespace, namespace))
 
-        self.builder = Builder(settings, catalog, self._ledger, show, (*NAMESPACES, *layers))
+        self.builder = Builder(settings, catalog, self._ledger, show, (*NAMESPACES, *layers), views.engine)
 
     def build(self, model: Model, compute: Callable[[Staging, Chunk], None]) -> None:
         """Replace the window of a model's table by what is computed, and record it."""

@@ -33,8 +33,17 @@ from lakehouse.dbt.doors.session import Session
 from lakehouse.dbt.doors.unnamed_reads import refuse_unnamed_reads
 from lakehouse.dbt.doors.unrepeatable_sql import refuse_unrepeatable_sql
 from lakehouse.dbt.doors.unstable_logic import refuse_another_logic
-from lakehouse.dbt.doors.ways_in import BUILDING, DEVELOPMENT, TESTING, Invocation, refuse_a_record, refuse_a_wrong_door
+from lakehouse.dbt.doors.ways_in import (
+    BUILDING,
+    DEVELOPMENT,
+    PRODUCTION,
+    TESTING,
+    Invocation,
+    refuse_a_record,
+    refuse_a_wrong_door,
+)
 from lakehouse.dbt.lake import Lake
+from lakehouse.dbt.lake_views import LakeViews
 from lakehouse.dbt.results import Tests
 from lakehouse.dbt.unit_tests import carry_over
 from lakehouse.errors import ConfigurationError, OmniError
@@ -109,7 +118,8 @@ class Plugin(BasePlugin):
             if self._lake is None or self._lake.target != target or self._lake.builder.invocation_id != invocation_id:
                 _refuse_a_wrong_door(target)
                 if self._lake is None or self._lake.target != target:
-                    self._lake = Lake(target, self._settings, self._catalog, self._ledger, self._connection)
+                    views = self._views(self._connection)
+                    self._lake = Lake(target, self._settings, self._catalog, self._ledger, views)
                 project = self._settings.dbt_project_dir
                 # dbt has read the project before; edited since, it is not the one that ran.
                 was_edited = has_changed_since(project, get_invocation_started_at().replace(tzinfo=UTC))
@@ -124,7 +134,7 @@ class Plugin(BasePlugin):
         """Replace the window of a model's table and record it; or what else a macro hands over."""
         lake, config = self._lake, target_config.config
         assert lake is not None  # dbt stores through a connection
-        cursor, command = _cursor(), _flags()["WHICH"]
+        cursor, command = self._cursor(), _flags()["WHICH"]
         self._refuse_other_rows(cursor, lake, made=True)
         handed_over = target_config.location.format if target_config.location else None
         if handed_over == SELECTION:
@@ -135,21 +145,45 @@ class Plugin(BasePlugin):
             said = self._said_from_the_start()
             built = lake.builder.built
             tests = Tests(config, _unit_tests(), said.definitions, {**said.logic, **built})
-            if lake.target != DEVELOPMENT:
+            if lake.target == PRODUCTION:
                 config["tests"] += carry_over(self._settings, said, tests, built, _inputs(lake.views.schemas))
-            lake.record(cursor, tests)
+            lake.record(self._reader(cursor), tests)
         elif handed_over == DROP:
             logger.info("dropped {}", ", ".join(lake.drop()) or "nothing: no table was built")
         else:
             refuse_a_record(command, BUILDING, "rows")
             for node in (config["node"], *config["upstream"]):
                 refuse_a_model(node)
-            model = Model.from_config(config)
-            refuse_unnamed_reads(model, cursor)
-            refuse_unrepeatable_sql(model, cursor)
+            model = self._model(config, cursor)
             if lake.target != DEVELOPMENT:  # where variables may be tried
                 refuse_another_logic(model, self._declared())
-            lake.build(model, _compute)
+            lake.build(model, self._compute)
+
+    def _model(self, config: dict[str, Any], cursor: DuckDBPyConnection) -> Model:
+        """The model that is to be built, which asks for nothing that nobody knows of."""
+        model = Model.from_config(config)
+        refuse_unnamed_reads(model, cursor)
+        refuse_unrepeatable_sql(model, cursor)
+        return model
+
+    def _compute(self, staging: Staging, chunk: Chunk) -> None:
+        staging.add(chunk, self._make, self._cursor())
+
+    def _make(self, table: str, sql: str) -> None:
+        """Make a temporary table of what SQL gives, as dbt's own: it is logged, and an error in it is the model's."""
+        _adapter().execute(f"create or replace temporary table {table} as (\n{sql}\n)")
+
+    def _cursor(self) -> Any:
+        """DuckDB as this thread's dbt connection sees it, temporary tables included."""
+        return _adapter().connections.get_thread_connection().handle.cursor()
+
+    def _views(self, connection: DuckDBPyConnection) -> LakeViews:
+        """What the tables are read by."""
+        return LakeViews(connection)
+
+    def _reader(self, cursor: DuckDBPyConnection) -> Any:
+        """Runs the SQL of tests that failed, as they ran."""
+        return cursor
 
     def _refuse_other_rows(self, cursor: DuckDBPyConnection, lake: Lake, *, made: bool) -> None:
         """Stop where a profile, hook, macro or test has made the tables, or what SQL makes of them, others.
@@ -190,10 +224,6 @@ def _flags() -> dict[str, Any]:
     return dict(vars(get_flags()))  # type: ignore[no-untyped-call]  # dbt has no types here
 
 
-def _compute(staging: Staging, chunk: Chunk) -> None:
-    staging.add(chunk, _execute, _cursor())
-
-
 def _unit_tests() -> dict[str, str]:
     """Unit test → its definition, as this invocation has parsed it."""
     tests = _adapter().get_macro_resolver().unit_tests
@@ -212,13 +242,3 @@ def _inputs(schemas: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]
 
 def _adapter() -> Any:
     return get_adapter_by_type("duckdb")  # type: ignore[no-untyped-call]  # dbt has no types here
-
-
-def _cursor() -> Any:
-    """DuckDB as this thread's dbt connection sees it, temporary tables included."""
-    return _adapter().connections.get_thread_connection().handle.cursor()
-
-
-def _execute(sql: str) -> None:
-    """Run a statement as dbt's own: it is logged, and an error in it is one of the model."""
-    _adapter().execute(sql)

@@ -270,7 +270,10 @@ class Lake:
         )
 
     def _compute(self, staging: Any, chunk: Any) -> None:
-        staging.add(chunk, self._connection.execute, self._connection)
+        staging.add(chunk, self._make, self._connection)
+
+    def _make(self, table: str, sql: str) -> None:
+        self._connection.execute(f"create or replace temporary table {table} as (\n{sql}\n)")
 
     @staticmethod
     def _copy(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lakehouse.errors import ConfigurationError
 
-PRODUCTION, DEVELOPMENT = TARGETS = ("duckdb", "dev")
+PRODUCTION, DEVELOPMENT, SPARK = TARGETS = ("duckdb", "dev", "spark")
 """Targets of profiles.yml."""
 
 BUILDING, TESTING = ("build", "run"), ("build", "test")
@@ -150,12 +150,12 @@ REFUSED_OPTIONS = (
     Option(
         "--vars with another name than start, end, force",
         ("vars",),
-        lambda invocation: invocation.target == PRODUCTION and bool(invocation.variables.keys() - {*_VARIABLES}),
+        lambda invocation: invocation.target != DEVELOPMENT and bool(invocation.variables.keys() - {*_VARIABLES}),
         "models and tests would be others than the project says",
         "put the value into vars of dbt_project.yml, or try it with --target dev",
     ),
     Option(
-        "--target, --profile other than duckdb and dev of profiles.yml",
+        "--target, --profile other than duckdb, spark and dev of profiles.yml",
         ("target", "profile", "profiles_dir"),
         lambda invocation: invocation.target not in TARGETS,
         "no lake is declared for it",
