@@ -24,8 +24,8 @@ _SPARKS = frozenset(("-", "/", "explode", "floor", "max_by", "sequence", "unix_m
 _DATE_PARTS = ("year", "month", "day")
 _CASTS = ("BIGINT", "DATE")
 """Types that a value becomes alike. A text is another one of an instant or a number; `timestamp` is another type."""
-_LITERALS = ("BOOLEAN", "VARCHAR")
-"""Of a constant: `true`, and a null."""
+_LITERALS = ("BOOLEAN", "TIMESTAMP WITH TIME ZONE", "VARCHAR")
+"""Of a constant: `true`, the bound of a window, and a null."""
 
 
 def refuse_engine_differences(model: Model, cursor: DuckDBPyConnection, *, has_fractions: bool) -> None:

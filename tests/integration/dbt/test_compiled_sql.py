@@ -15,6 +15,7 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel
 
 from lakehouse.builds.dialects import spark_sql
+from lakehouse.dbt.doors.engine_differences import engine_differences
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import list_tables, open_catalog
 from lakehouse.tables.digest import find_table
@@ -71,6 +72,16 @@ def test_everything_is_sql_that_spark_parses_without_a_word_that_only_duckdb_kno
         assert not re.search(r"::|\bqualify\b|\bilike\b|\btimestamptz\b|\[\]", uncommented, re.IGNORECASE), name
         # Spark: "Generators are not supported when it's nested in expressions".
         assert all(isinstance(rows.parent, exp.Alias) for rows in tree.find_all(exp.Explode)), name
+
+
+def test_in_a_window_of_a_day_too_everything_means_the_same_to_both(windowed):
+    with duckdb.connect() as connection:
+        found = {
+            name: engine_differences(name, sql, connection.cursor(), has_fractions=name not in MODELS)
+            for name, sql in windowed.items()
+        }
+
+    assert {name: what for name, what in found.items() if what} == {}
 
 
 def test_what_spark_says_differently_is_really_rendered(for_spark):
