@@ -95,7 +95,8 @@ def test_every_cell_type_and_version_is_that_of_duckdb(lake, filled_sample):
     for identifier in (name for namespace in (SILVER, GOLD) for name in list_tables(open_catalog(lake), namespace)):
         one, other = (open_catalog(settings).load_table(identifier) for settings in (lake, filled_sample))
         assert (one.schema(), one.spec()) == (other.schema(), other.spec()), identifier
-    assert {engines(lake, *key).partition(" ")[0] for key in ours} == {"spark"}
+    written = [key for key, item in ours.items() if item.rows.loaded]
+    assert {engines(lake, *key).partition(" ")[0] for key in written} == {"spark"}
 
 
 def test_verify_proves_what_spark_built(lake):
