@@ -98,7 +98,7 @@ class DaskWorkers(Workers):
         except (CancelledError, ClosedClientError) as error:
             raise StoreUnavailable(f"{self._address}: is gone; next: start it, and run it again") from error
         finally:
-            with suppress(ClosedClientError):
+            with suppress(ClosedClientError, RuntimeError):  # the latter of a client that is closed
                 executor.shutdown(wait=False)  # what has begun is done, for nobody
 
     def _done(self, busy: Mapping[Future[bytes], object]) -> set[Future[bytes]]:
