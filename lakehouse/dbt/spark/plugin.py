@@ -27,7 +27,7 @@ from lakehouse.dbt.lake_views import LakeViews
 from lakehouse.dbt.plugin import Plugin as DuckDBPlugin
 from lakehouse.dbt.plugin import logger
 from lakehouse.dbt.spark.fixtures import with_fixtures
-from lakehouse.dbt.spark.session import Spark
+from lakehouse.dbt.spark.session import Spark, refuse_a_store
 from lakehouse.errors import ConfigurationError, IncompatibleSchema
 from lakehouse.scratch import scratch_folder, scratch_root
 from lakehouse.tables.duck import quoted
@@ -80,6 +80,7 @@ class Plugin(DuckDBPlugin):
         super().initialize(plugin_config)
         config = {name: str(value) for name, value in plugin_config.items() if name.startswith("spark.")}
         try:
+            refuse_a_store(self._settings.warehouse_url)
             self._spark = Spark(config, scratch_root(self._settings) / "spark")
         except ConfigurationError as error:
             raise DbtRuntimeError(str(error)) from error

@@ -82,6 +82,19 @@ class Spark:
             return self._session
 
 
+def refuse_a_store(warehouse_url: str) -> None:
+    """Stop where the tables lie in a store, of which Spark knows no way here.
+
+    Raises:
+        ConfigurationError: they do.
+    """
+    if not warehouse_url.startswith("file:"):
+        raise ConfigurationError(
+            f"target spark: found the warehouse in {warehouse_url}, expected a folder; nothing was built; next: dbt "
+            "build --target duckdb"
+        )
+
+
 def refuse_other_settings(config: Mapping[str, str]) -> None:
     """Stop where a setting may have the same SQL give other rows.
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lakehouse.dbt.spark import jars
-from lakehouse.dbt.spark.session import OURS, refuse_other_settings
+from lakehouse.dbt.spark.session import OURS, refuse_a_store, refuse_other_settings
 from lakehouse.errors import ConfigurationError
 
 
@@ -46,3 +46,10 @@ def test_without_jars_it_is_said_what_to_do(tmp_path, monkeypatch):
 
     with pytest.raises(ConfigurationError, match="found no file, expected SHA-256 .* next: make spark"):
         jars.jar_files()
+
+
+def test_a_warehouse_in_a_store_is_refused():
+    with pytest.raises(ConfigurationError, match="found the warehouse in s3://lake/warehouse, expected a folder"):
+        refuse_a_store("s3://lake/warehouse")
+
+    refuse_a_store("file:///a/folder")
