@@ -18,7 +18,7 @@ from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.e2e.servers import BIN, serving
 from tests.e2e.test_pages import ask, omni
 from tests.integration.conftest import run, statuses
-from tests.integration.postgres_server import binaries, new_database, postgres
+from tests.integration.postgres_server import new_database, serving_postgres
 
 DAYS = ("2026-04-14", "2026-04-15", "2026-04-16")
 SAFE = {"READY", "EMPTY", "UNKNOWN"}
@@ -32,9 +32,7 @@ RUNS = "{ runsOrError { ... on Runs { results { status tags { key value } } } } 
 
 @pytest.fixture(scope="module")
 def server():
-    if not (folder := binaries()):
-        pytest.skip("no Postgres; next: apt-get install postgresql")
-    with postgres(folder) as url:
+    with serving_postgres() as url:
         yield url
 
 

@@ -34,7 +34,7 @@ from tests.faults.driver import (
     strike,
 )
 from tests.faults.lake import DAYS, Clean, Content, assert_old_or_new, assert_sound, content, write_sources
-from tests.integration.postgres_server import binaries, new_database, postgres
+from tests.integration.postgres_server import new_database, serving_postgres
 
 IS_FULL = os.environ.get("OMNI_FAULTS") == "full"
 ASSETS = {"tickets": TICKET_EVENTS, "documents": DOC_ASSETS}
@@ -201,9 +201,7 @@ def databases(store: str) -> Iterator[Callable[[Path], LakehouseSettings]]:
     if store == "sqlite":
         yield lakehouse
         return
-    if not (folder := binaries()):
-        pytest.skip("no Postgres; next: apt-get install postgresql")
-    with postgres(folder) as server:
+    with serving_postgres() as server:
         yield lambda folder: lakehouse(folder).model_copy(update={"catalog_uri": new_database(server)})
 
 

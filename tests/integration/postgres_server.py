@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import URL, create_engine, text
 
@@ -18,15 +19,17 @@ _NAMES = ("postgres", "nobody")
 """Who may run it where root runs the tests, which Postgres refuses."""
 
 
-def binaries() -> Path | None:
+def _binaries() -> Path | None:
     """Folder of `initdb` and `pg_ctl`: on the path, or where Debian puts them."""
     found = [shutil.which("initdb"), *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
     return next((Path(path).resolve().parent for path in found if path), None)
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[URL]:
-    """Serve a new cluster from a folder of binaries, until the end."""
+def serving_postgres() -> Iterator[URL]:
+    """Serve a new cluster, until the end."""
+    if not (folder := _binaries()):
+        pytest.skip("no Postgres; next: apt-get install postgresql")
     user = _user()
     # In the system's own folder: pytest's are closed to others, and the path of a socket must be short.
     with tempfile.TemporaryDirectory(prefix="pg-") as root:

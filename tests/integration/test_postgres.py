@@ -26,7 +26,7 @@ from loaders.ingest import ingest, look_again
 from orchestration.readiness.readiness import open_readiness
 from orchestration.runs.main_job import run_main_job
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
-from tests.integration.postgres_server import binaries, new_database, postgres
+from tests.integration.postgres_server import new_database, serving_postgres
 
 SERVER = os.environ.get("OMNI_TEST_POSTGRES_URI")  # before the tests are isolated from the environment
 
@@ -37,9 +37,7 @@ def server():
     if SERVER:
         yield make_url(SERVER)
         return
-    if not (folder := binaries()):
-        pytest.skip("no Postgres; next: apt-get install postgresql, or name one in OMNI_TEST_POSTGRES_URI")
-    with postgres(folder) as url:
+    with serving_postgres() as url:
         yield url
 
 

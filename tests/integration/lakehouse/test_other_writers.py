@@ -19,7 +19,7 @@ from lakehouse.tables.digest import find_table
 from loaders.ingest import ingest, refresh
 from orchestration.readiness.readiness import open_readiness
 from tests.conftest import TICKET_EVENTS, source, ticket_event, ticket_manifest, write_lines
-from tests.integration.postgres_server import binaries, new_database, postgres
+from tests.integration.postgres_server import new_database, serving_postgres
 
 DAY = "2026-04-15"
 KEY = (TICKET_EVENTS, DAY)
@@ -27,9 +27,7 @@ KEY = (TICKET_EVENTS, DAY)
 
 @pytest.fixture(scope="module")
 def server():
-    if not (folder := binaries()):
-        pytest.skip("no Postgres; next: apt-get install postgresql")
-    with postgres(folder) as url:
+    with serving_postgres() as url:
         yield url
 
 
