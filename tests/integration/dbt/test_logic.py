@@ -64,7 +64,7 @@ HARMLESS = [
         "{% macro instant",
         "{% macro minutes_of(a, b) %}{{ return(whole_minutes(a, b)) }}{% endmacro %}\n{% macro instant",
     ),
-    Edit("macros/duckdb/dialect.sql", "cast(floor(", "CAST(\n  floor("),
+    Edit("macros/dialect.sql", "cast(floor(", "CAST(\n  floor("),
     Edit("macros/documents.sql", "distinct\n", "distinct -- days\n"),
     Edit("macros/window.sql", "{# What depends on the window", "{# All that depends on the window"),
     Edit("macros/results.sql", "{# Hands the results", "{# Hands all results"),
@@ -127,7 +127,7 @@ LOGIC = [
     ),
     Edit(f"{BACKLOG}.sql", "date '0001-01-01'", "date '0002-01-01'", ("support_backlog_daily",)),
     Edit(f"{FEED}.sql", "where=up_to_window('snapshot_date', 'date')", "", ("doc_change_feed",)),
-    Edit("macros/duckdb/dialect.sql", "60000000", "1000000", ("support_kpi_daily",)),
+    Edit("macros/dialect.sql", "60000000", "1000000", ("support_kpi_daily",)),
     Edit(
         "macros/documents.sql",
         "where disposition = 'replace'",
@@ -399,9 +399,9 @@ def test_a_model_that_cannot_be_compiled_or_asks_the_clock_is_stale_and_says_why
         ("ticket_fact",),
     )
     asking = Edit(
-        "macros/duckdb/dialect.sql",
+        "macros/dialect.sql",
         "60000000",
-        "{% set day = modules.datetime.date %}{{ day.today().year }}",
+        "' ~ modules.datetime.date.today().year ~ '",
         (KPI[5:],),
     )
 

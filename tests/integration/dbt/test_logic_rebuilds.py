@@ -171,7 +171,7 @@ def test_an_acceptance_lets_an_older_logic_stand_for_this_edit_alone(lake, omni)
 
     assert "1 taken back" in omni("accept", "support_kpi_daily", "--undo").stdout
     assert open_readiness(lake).verdict("support_kpi_daily", ONE).status == "STALE"
-    write(lake, t.materializations, {"logic": logic}, asset="support_kpi_daily")
+    write(lake, t.materializations, {"logic": logic.split()[0]}, asset="support_kpi_daily")  # of DuckDB
     assert "0 accepted" in omni("accept", "support_kpi_daily", "--reason", "nothing to accept").stdout
 
 
@@ -199,7 +199,7 @@ def test_an_acceptance_is_shown_on_every_screen_until_it_is_taken_back(lake, omn
     assert check.metadata["accepted"].value[0].startswith(said)
 
     assert "2 taken back" in omni("accept", "support_kpi_daily", "--undo").stdout
-    write(lake, t.materializations, {"logic": logic}, asset="support_kpi_daily")
+    write(lake, t.materializations, {"logic": logic.split()[0]}, asset="support_kpi_daily")  # of DuckDB
     page, text = pages(lake)
     assert "accepted" not in omni("status").stdout
     assert "READY, accepted" not in page and "by ana" not in page and "accepted" not in text
