@@ -28,6 +28,7 @@ NOT_RUN = {
     "it computes everything",
     "it computes the whole sample, and starts a server",
     "it drops a table",
+    "it installs an extra",
     "it makes files of yours",
     "it needs a server",
     "it needs files of others",
