@@ -8,7 +8,6 @@ import logging
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
@@ -23,7 +22,7 @@ from pyiceberg.transforms import parse_transform
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from lakehouse.database.engines import BUSY_TIMEOUT_S, look_after, open_engine, sqlite_file
+from lakehouse.database.engines import BUSY_TIMEOUT_S, open_engine
 from lakehouse.database.lost_catalog import refuse_lost_catalog
 from lakehouse.database.versions import CATALOG_NAME, TableVersion, compare_versions
 from lakehouse.errors import ConfigurationError
@@ -80,19 +79,8 @@ def open_catalog(settings: LakehouseSettings, *, is_recovery: bool = False) -> C
     own = {"py-catalog-impl": f"{kind.__module__}.{kind.__name__}", "uri": uri, "warehouse": settings.warehouse_url}
     catalog = load_catalog(CATALOG_NAME, **{**own, **settings.plain_catalog_properties})
     assert isinstance(catalog, FollowedCatalog)
-    if isinstance(catalog, SqlCatalog):
-        _look_after_engine(catalog, settings)
     catalog.follow(open_engine(settings.ledger_url))
     return catalog
-
-
-def _look_after_engine(catalog: SqlCatalog, settings: LakehouseSettings) -> None:
-    """Have a catalog in a server use the connections that this process has to it; what listens to it stays its own."""
-    if sqlite_file(settings.catalog_url):
-        look_after(catalog.engine)
-    else:
-        catalog.engine.dispose()
-        catalog.engine = open_engine(settings.catalog_url).execution_options()
 
 
 def _kind(settings: LakehouseSettings) -> type[FollowedCatalog]:

@@ -9,6 +9,7 @@ import time
 import uuid
 from functools import partial
 
+from pydantic import SecretStr
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
@@ -24,6 +25,7 @@ from pyiceberg.table.update import (
 from sqlalchemy import Connection, Engine
 
 from lakehouse.database.commit_marks import mark_location, number_of
+from lakehouse.database.engines import look_after, open_engine
 from lakehouse.database.versions import LOOK_AGAIN_S, LOOKS, create_rows, follow_commit, keep_versions
 from lakehouse.database.written_files import known_files, record_files
 from lakehouse.tables.stored_files import new_files
@@ -66,6 +68,20 @@ class _LandedCommits(Catalog):
 
 class _MarkedSqlCatalog(_LandedCommits, SqlCatalog):
     """A catalog in a database, which may be lost or brought back from an older copy: its commits are marked."""
+
+    @property
+    def engine(self) -> Engine:
+        """Its connections: to a server those that the process has; what listens to them stays its own."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, made: Engine) -> None:
+        """Take what pyiceberg makes, which has not connected yet."""
+        if made.dialect.name == "sqlite":
+            look_after(made)
+            self._engine = made
+        else:
+            self._engine = open_engine(SecretStr(made.url.render_as_string(hide_password=False))).execution_options()
 
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
