@@ -76,7 +76,7 @@ def run_command(partition: PartitionOption = None, from_: FromOption = None, to:
         from orchestration.runs.main_job import run_main_job
 
         outcome = run_main_job(load_settings(), window, show_progress)
-        print_status(outcome=outcome.lines)
+        print_status(outcome=outcome.lines, is_complete=outcome.is_complete)
         if told := notify(load_settings()):
             say(told)
     raise typer.Exit(0 if outcome.is_complete else 1)

@@ -42,7 +42,12 @@ def status_command(
 
 
 def print_status(
-    from_: str | None = None, to: str | None = None, assets: list[str] | None = None, outcome: Sequence[str] = ()
+    from_: str | None = None,
+    to: str | None = None,
+    assets: list[str] | None = None,
+    outcome: Sequence[str] = (),
+    *,
+    is_complete: bool = True,
 ) -> bool:
     """Print the matrix, what is wrong and what is awaited.
 
@@ -51,6 +56,7 @@ def print_status(
         to: Last day to show; default: the last that has any.
         assets: Those to show; default: all.
         outcome: What a run has come to, printed first, without what the verdicts say again.
+        is_complete: Whether that run left nothing undone, a manifest that is refused among it.
 
     Returns:
         Whether no asset has a problem of no partition.
@@ -80,8 +86,12 @@ def print_status(
     say(*(f"accepted: {each.said}" for each in accepted_on(readiness, days, nodes)))
     if not causes and not undated:
         is_any = any(v.status == "READY" for node in nodes for v in readiness.verdicts(node.name).values())
-        everything = "next: everything is ready to consume; `make ui` shows the graph"
-        say(everything if is_any else "nothing is ready yet: what is known is empty, or not due")
+        if not is_complete:
+            say("next: mend what is said above the days; no verdict knows of it")
+        elif is_any:
+            say("next: everything is ready to consume; `make ui` shows the graph")
+        else:
+            say("nothing is ready yet: what is known is empty, or not due")
     return not undated
 
 

@@ -36,6 +36,16 @@ def omni(*arguments):
     return done.exit_code, done.output
 
 
+def test_a_run_that_refused_a_manifest_does_not_end_with_everything_is_ready(one_day, declare, monkeypatch):
+    monkeypatch.setattr("orchestration.cli.main.load_settings", lambda: one_day)
+    declare(ticket_manifest([source("b", "a.jsonl")], 2, load_mode="by heart"))
+
+    status, text = omni("run")
+
+    assert (status, "U " in text, "refused: manifest-tickets-20260501-002" in text) == (1, False, True)
+    assert text.splitlines()[-1] == "next: mend what is said above the days; no verdict knows of it"
+
+
 @pytest.mark.parametrize("day", ["2026-04-14", "2026-04-16", "2027-04-15"])
 def test_a_day_that_nothing_is_known_of_is_not_safe(one_day, day):
     status, text = omni("ready", TICKET_EVENTS, day)
