@@ -109,14 +109,14 @@ def admit_manifests(
     settings: LakehouseSettings, ledger: Ledger, paths: Sequence[Path] | None = None
 ) -> AdmissionReport:
     """Judge the manifests, let in what a person released, and record each manifest version with its judgments, once."""
-    judged = judge_manifests(settings, paths)
-    sources_of: dict[Path, list[SourceAdmission]] = {}
+    judged, recorded = judge_manifests(settings, paths), ledger.recorded_last()
+    sources_of: dict[Path, list[Admission]] = {}
     for admission in judged.admissions:
-        sources_of.setdefault(admission.file.path, []).append(_recorded(admission))
+        sources_of.setdefault(admission.file.path, []).append(admission)
     changes: dict[str, list[str]] = {}
     for file in judged.files:
-        if file.manifest is not None:
-            version, sources = _version_of(file), sources_of[file.path]
+        if file.manifest is not None and (file.manifest.manifest_id, file.sha256) not in recorded:
+            version, sources = _version_of(file), [_recorded(admission) for admission in sources_of[file.path]]
             if ledger.record_admission(version, sources) and (found := changes_since(ledger, version, sources)):
                 changes[version.manifest_id] = found
     if not any(file.breaches for file in judged.expectations):  # else what was expected before still is

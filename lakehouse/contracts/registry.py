@@ -21,9 +21,12 @@ from lakehouse.strict_json import Breach, load_json, read_declared
 from lakehouse.unicode_text import WHOLE_TEXT, broken_texts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contracts:
-    """All contracts of a lakehouse: those of its manifest folder, and those that ship where it has none of the name."""
+    """All contracts of a lakehouse: those of its manifest folder, and those that ship where it has none of the name.
+
+    The same object until a file changes.
+    """
 
     by_name: Mapping[str, Contract]
 

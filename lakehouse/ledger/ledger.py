@@ -109,6 +109,17 @@ class Ledger:
         self.asked = asked
 
     # ── admission ────────────────────────────────────────────────────────────────────────────────────────────────
+    def recorded_last(self) -> set[tuple[str, str]]:
+        """Id and hash of each manifest's version that was admitted last, where nothing of it is left to record."""
+        b, other = t.batches, t.batches.alias()
+        later = select(other.c.manifest_id).where(
+            other.c.manifest_id == b.c.manifest_id, other.c.admitted_at > b.c.admitted_at
+        )
+        query = select(b.c.manifest_id, b.c.manifest_sha256).where(b.c.declared_at.is_not(None), ~later.exists())
+        with self.engine.connect() as connection:
+            rows: Iterable[Any] = connection.execute(query)
+            return {(manifest_id, sha256) for manifest_id, sha256 in rows}
+
     def record_admission(self, version: ManifestVersion, sources: Sequence[SourceAdmission]) -> bool:
         """Record an admitted version of a manifest with the judgments of its sources.
 

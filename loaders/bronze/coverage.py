@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lakehouse.contracts.registry import load_contracts
 from lakehouse.kinds import KINDS
-from lakehouse.ledger.evidence import Coverage, FileKey, SourceFileRecord
+from lakehouse.ledger.evidence import Coverage, FileKey, ManifestVersion, SourceFileRecord
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import Window
 from lakehouse.scratch import scratch_folder
@@ -81,7 +81,6 @@ class _Survey:
         self._known: dict[tuple[str, str], dict[FileKey, SourceFileRecord]] = {}
         for key, record in known.items():
             self._known.setdefault(key[:2], {})[key] = record
-        self._recorded = ledger.manifest_versions()
         self._bounds = " ".join(map(str, _record_bounds(settings)))
         contract = load_contracts(settings).of_asset(asset)
         self._contract = contract
@@ -178,6 +177,11 @@ class _Survey:
             for row in rows:
                 days.setdefault((row.manifest_id, row.source_id, row.source_file), set()).add(day)
         return days
+
+    @cached_property
+    def _recorded(self) -> list[ManifestVersion]:
+        """Every batch that was ever admitted, for replays."""
+        return self._ledger.manifest_versions()
 
     def _batch_at(self, admission: Admission) -> datetime | None:
         """Instant that orders a source's records among other batches; None for a replay of an unknown batch.

@@ -96,6 +96,16 @@ def test_recording_a_known_version_again_changes_nothing(ledger):
     assert (stored(ledger, schema.batches), stored(ledger, schema.admissions)) == before
 
 
+def test_nothing_is_left_to_record_of_the_version_that_was_admitted_last(ledger):
+    again, other = replace(BATCH, manifest_sha256="h2"), replace(BATCH, manifest_id="m2", declared_at=None)
+    said = []
+    for version in (BATCH, other, again, BATCH):
+        ledger.record_admission(version, [])
+        said.append(ledger.recorded_last())
+
+    assert said == [{("m1", "h1")}, {("m1", "h1")}, {("m1", "h2")}, {("m1", "h1")}]
+
+
 def test_another_version_of_a_manifest_is_recorded_beside_the_first(ledger):
     ledger.record_admission(BATCH, [JUDGED])
 

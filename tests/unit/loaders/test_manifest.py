@@ -58,6 +58,26 @@ def clips(**fields):
     return {**ticket_manifest([source("a", "a.mp4", "video")]), **kind, **fields}
 
 
+def test_a_manifest_is_judged_anew_once_it_or_what_it_is_judged_by_has_changed(settings):
+    known = read(settings, tickets())
+    assert read_manifests(settings)[0] is known
+
+    assert read(settings, tickets(owner="others")).manifest.owner == "others"
+
+    schema = json.loads((PROJECT_ROOT / "manifests" / "schema" / SCHEMA_FILE).read_text())
+    schema["required"].append("product_line")
+    (settings.manifests / "schema").mkdir()
+    (settings.manifests / "schema" / SCHEMA_FILE).write_text(json.dumps(schema))
+    assert [each.found for each in read(settings, tickets()).breaches] == ["no product_line"]
+
+    (settings.manifests / "schema" / SCHEMA_FILE).unlink()
+    contract = json.loads((PROJECT_ROOT / "manifests" / "contracts" / "ticket_event.json").read_text())
+    contract["asset"]["fits"]["modality"] = ["audio"]
+    (settings.manifests / "contracts").mkdir()
+    (settings.manifests / "contracts" / "ticket_event.json").write_text(json.dumps(contract))
+    assert [each.path for each in read(settings, tickets()).breaches] == ["$.modality"]
+
+
 def of_source(asset_type="jsonl", **fields):
     return ticket_manifest([source("a", "a.jsonl", asset_type, **fields)])
 
