@@ -91,6 +91,7 @@ def way_to(endpoint: str) -> Iterator[Way]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body go by themselves: 40 ms a request else
 
     def _pass_on(self) -> None:
         way, body = self.server.way, None  # type: ignore[attr-defined]
