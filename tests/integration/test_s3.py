@@ -5,7 +5,9 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -181,6 +183,29 @@ def test_a_catalog_that_was_lost_is_refused_and_comes_back_from_the_store(lake):
     assert kept.exists(), lost
     assert digests(lake) == content
     assert set(statuses(lake).values()) <= SAFE
+
+
+def test_an_older_copy_of_the_database_is_brought_forward_to_what_the_store_holds(lake, declared, tmp_path):
+    copy_database(lake.home / "catalog.db", kept := tmp_path / "catalog.db")
+    write_lines(declared / "a.jsonl", [ticket_event(number, day, priority="P1") for number, day in enumerate(DAYS)])
+    run(lake)
+    content = digests(lake)
+
+    for name in ("catalog.db", "catalog.db-wal", "catalog.db-shm"):
+        (lake.home / name).unlink(missing_ok=True)
+    copy_database(kept, lake.home / "catalog.db")
+    lost = recover(lake, plan_recovery(lake, datetime.now(UTC)), partial(look_again, lake))
+
+    assert digests(lake) == content, lost
+    run(lake)
+    assert set(statuses(lake).values()) <= SAFE
+    assert digests(lake) == content
+
+
+def copy_database(source, target):
+    """As docs/how-to/back_up.md does."""
+    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as two:
+        one.backup(two)
 
 
 @pytest.fixture
