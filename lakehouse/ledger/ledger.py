@@ -154,13 +154,23 @@ class Ledger:
 
     def source_admissions(self, version: ManifestVersion) -> list[SourceAdmission]:
         """Judgments of the sources of an admitted version."""
-        a = t.admissions
-        query = select(*_columns(a, SourceAdmission)).where(
-            a.c.manifest_id == version.manifest_id, a.c.manifest_sha256 == version.manifest_sha256
-        )
+        a = t.admissions.c
+        where = (a.manifest_id == version.manifest_id, a.manifest_sha256 == version.manifest_sha256)
+        return self._source_admissions(*where).get((version.manifest_id, version.manifest_sha256), [])
+
+    def every_source_admission(self) -> dict[tuple[str, str], list[SourceAdmission]]:
+        """Judgments of the sources of every version, by its manifest_id and manifest_sha256."""
+        return self._source_admissions()
+
+    def _source_admissions(self, *where: ColumnElement[bool]) -> dict[tuple[str, str], list[SourceAdmission]]:
+        a, found = t.admissions, dict[tuple[str, str], list[SourceAdmission]]()
+        query = select(a.c.manifest_id, a.c.manifest_sha256, *_columns(a, SourceAdmission)).where(*where)
         with self.engine.connect() as connection:
-            rows = connection.execute(query.order_by(a.c.source_id)).mappings()
-            return [SourceAdmission(**{**row, "reasons": tuple(row["reasons"])}) for row in rows]
+            for row in connection.execute(query.order_by(a.c.source_id)).mappings():
+                said = {each.name: row[each.name] for each in fields(SourceAdmission)}
+                judged = SourceAdmission(**{**said, "reasons": tuple(row["reasons"])})
+                found.setdefault((row["manifest_id"], row["manifest_sha256"]), []).append(judged)
+        return found
 
     def record_release(self, release: Release) -> bool:
         """Let a quarantined source in; returns whether it was not let in before."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lakehouse.ledger.declarations import recorded_expectations
-from lakehouse.ledger.evidence import ManifestVersion, SourceAdmission
+from lakehouse.ledger.evidence import SourceAdmission
 from lakehouse.ledger.ledger import Ledger
 from lakehouse.partitions import WHOLE
 from lakehouse.proof.partition_comparison import Finding
@@ -29,10 +29,12 @@ def admission_findings(settings: LakehouseSettings, ledger: Ledger, empty: Ledge
     """
     admit_manifests(settings, empty)
     recorded = {(each.manifest_id, each.manifest_sha256): each for each in ledger.manifest_versions()}
+    judged, judged_again = ledger.every_source_admission(), empty.every_source_admission()
     for said in empty.manifest_versions():
-        if (version := recorded.get((said.manifest_id, said.manifest_sha256))) is not None:
+        key = said.manifest_id, said.manifest_sha256
+        if (version := recorded.get(key)) is not None:
             yield from _differences(said.manifest_id, version, said, _OF_A_VERSION)
-            yield from _source_findings(ledger, version, empty.source_admissions(said))
+            yield from _source_findings(said.manifest_id, judged.get(key, []), judged_again.get(key, []))
     if recorded and (found := recorded_expectations(ledger)) != (said_now := recorded_expectations(empty)):
         step = "omni run, which records them; if it does not, look who changed the ledger"
         yield Finding("admission_differs", "expectations", WHOLE, _short(found), _short(said_now), step)
@@ -44,16 +46,18 @@ def unread_versions(settings: LakehouseSettings, ledger: Ledger, empty: Ledger) 
     return sum(version.manifest_sha256 not in there for version in ledger.manifest_versions())
 
 
-def _source_findings(ledger: Ledger, version: ManifestVersion, said: list[SourceAdmission]) -> Iterator[Finding]:
-    recorded = {each.source_id: each for each in ledger.source_admissions(version)}
+def _source_findings(
+    manifest_id: str, judged: list[SourceAdmission], said: list[SourceAdmission]
+) -> Iterator[Finding]:
+    recorded = {each.source_id: each for each in judged}
     for source in said:
-        name = f"{version.manifest_id} {source.source_id}"
+        name = f"{manifest_id} {source.source_id}"
         if source.source_id not in recorded:
             yield Finding("admission_differs", name, WHOLE, "no admission of the source", source.judgment, _STEP)
         else:
             yield from _differences(name, recorded[source.source_id], source, _OF_A_SOURCE)
     for source_id in sorted(recorded.keys() - {source.source_id for source in said}):
-        name = f"{version.manifest_id} {source_id}"
+        name = f"{manifest_id} {source_id}"
         yield Finding("admission_differs", name, WHOLE, "an admission", "no such source in the manifest", _STEP)
 
 

@@ -46,8 +46,8 @@ def changed_rows(ledger: Ledger, settings: LakehouseSettings) -> Iterator[Findin
         ledger.coverage()
         for asset in bronze_contracts(settings):
             ledger.known_files(asset)
-        for version in ledger.manifest_versions():
-            ledger.source_admissions(version)
+        ledger.manifest_versions()
+        ledger.every_source_admission()
         ledger.backfills()
         declarations(ledger)
         recorded_expectations(ledger)
