@@ -46,9 +46,7 @@ def unread_versions(settings: LakehouseSettings, ledger: Ledger, empty: Ledger) 
     return sum(version.manifest_sha256 not in there for version in ledger.manifest_versions())
 
 
-def _source_findings(
-    manifest_id: str, judged: list[SourceAdmission], said: list[SourceAdmission]
-) -> Iterator[Finding]:
+def _source_findings(manifest_id: str, judged: list[SourceAdmission], said: list[SourceAdmission]) -> Iterator[Finding]:
     recorded = {each.source_id: each for each in judged}
     for source in said:
         name = f"{manifest_id} {source.source_id}"

@@ -22,6 +22,9 @@ from orchestration.cli.console import (
 if TYPE_CHECKING:  # SQLAlchemy is opened by the commands that need it
     from orchestration.readiness.readiness import Readiness
 
+_MOST_DAYS = 92
+"""That are drawn where nobody asks for more: a quarter."""
+
 
 def status_command(
     from_: FromOption = None,
@@ -52,7 +55,7 @@ def print_status(
     """Print the matrix, what is wrong and what is awaited.
 
     Args:
-        from_: First day to show; default: the first that has any verdict.
+        from_: First day to show; default: the first that has any verdict, of which the matrix draws a quarter at most.
         to: Last day to show; default: the last that has any.
         assets: Those to show; default: all.
         outcome: What a run has come to, printed first, without what the verdicts say again.
@@ -80,7 +83,8 @@ def print_status(
     if not days:
         say("nothing has arrived yet; next: omni run")
         return not undated
-    print_matrix(Screen(highlight=False, markup=False, emoji=False), readiness, days, nodes)
+    most = None if from_ or to else _MOST_DAYS
+    print_matrix(Screen(highlight=False, markup=False, emoji=False), readiness, days, nodes, most)
     print_causes(console, causes, waiting)
     print_awaited(console, readiness, days, nodes)
     say(*(f"accepted: {each.said}" for each in accepted_on(readiness, days, nodes)))

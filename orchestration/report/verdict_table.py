@@ -33,12 +33,23 @@ _NOTHING = (Status.EMPTY, Status.UNKNOWN)
 _WEEK = 7
 
 
-def print_matrix(console: Console, readiness: Readiness, days: list[str], nodes: Sequence[AssetNode]) -> None:
-    """Print the matrix of some assets over some days, in blocks that fit the terminal, with its legend."""
+def print_matrix(
+    console: Console, readiness: Readiness, days: list[str], nodes: Sequence[AssetNode], most: int | None = None
+) -> None:
+    """Print the matrix of some assets over some days, in blocks that fit the terminal, with its legend.
+
+    Args:
+        console: Where to.
+        readiness: The verdicts.
+        days: All that are meant: the legend counts them.
+        nodes: The assets.
+        most: Only so many of the latest days are drawn; default: all.
+    """
     name_width = max(len(node.name) for node in nodes) + 2
     per_block = max(7, (console.width - name_width - 2) // 3)
     daily = [node.name for node in nodes if node.is_partitioned]
-    columns = _columns(readiness, days, daily) if daily else []
+    drawn = days[-most:] if most else days
+    columns = _columns(readiness, drawn, daily) if daily else []
     for start in range(0, len(columns), per_block):
         block = columns[start : start + per_block]
         shown = [day for day in block if day]
@@ -57,6 +68,8 @@ def print_matrix(console: Console, readiness: Readiness, days: list[str], nodes:
             Text.assemble(f"{name:<{name_width}}  ", _symbol(status), f"  {status.lower()} (not partitioned)")
         )
     console.print(Text("  ").join(_legend(readiness, days, nodes)))
+    if earlier := len(days) - len(drawn):
+        console.print(f"{counted(earlier, 'earlier day')} are counted, not drawn; next: omni status --from {days[0]}")
 
 
 def _columns(readiness: Readiness, days: list[str], assets: Sequence[str]) -> list[str | None]:

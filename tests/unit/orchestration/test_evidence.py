@@ -255,6 +255,20 @@ def test_a_week_without_anything_is_one_column_and_says_in_which_month_its_neigh
     ]
 
 
+def test_earlier_days_than_are_drawn_are_counted_and_said(lake):
+    days = Window.of_keys("2026-04-01", "2026-04-05").keys
+    lake.cover(*days)
+    lake.load(*days[2:])
+    printed = StringIO()
+
+    print_matrix(Console(file=printed, width=80), lake.read(), days, [GRAPH["raw"]], most=2)
+
+    *title, _, row, legend, earlier = printed.getvalue().splitlines()
+    assert (" ".join(title).split(), row.split()) == (["2026-04-04", "…", "2026-04-05"], ["raw", "R", "R"])
+    assert legend == "M missing 2  R ready 3"
+    assert earlier == "3 earlier days are counted, not drawn; next: omni status --from 2026-04-01"
+
+
 def test_six_days_are_not_folded(lake):
     days = Window.of_keys("2026-04-01", "2026-04-08").keys
     lake.cover(days[0], days[-1])
