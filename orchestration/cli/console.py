@@ -95,16 +95,19 @@ def reported() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        is_told = isinstance(error, OmniError) or is_of_store(error)
-        if (said := str(error) if is_told else _database_failure(error)) is None:
+        if (said := _said(error)) is None:
             raise
         errors.print(f"error: {said}", style="red")
         raise typer.Exit(2) from error
 
 
-def _database_failure(error: Exception) -> str | None:
-    """What a database says that fails; None for another error, of which SQLAlchemy need not be known."""
-    if "sqlalchemy.exc" not in sys.modules:
+def _said(error: Exception) -> str | None:
+    """What to say of an error; None for one that nobody has foreseen."""
+    if isinstance(error, OmniError):
+        return str(error)
+    if is_of_store(error):
+        return f"{error}; next: mend the disk, store or path that it speaks of, and type it again"
+    if "sqlalchemy.exc" not in sys.modules:  # no database was opened
         return None
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -4,10 +4,12 @@ import json
 import logging
 
 import pytest
+import typer
+from botocore.exceptions import EndpointConnectionError
 from rich.text import Text
 
 from lakehouse.unicode_text import escaped
-from orchestration.cli.console import OneLine, Screen, console, errors, say
+from orchestration.cli.console import OneLine, Screen, console, errors, reported, say
 
 HOSTILE = ":100: [red]x[/red] :smile: [/nothing]"
 
@@ -24,6 +26,23 @@ def test_a_style_makes_nothing_of_what_is_printed_in_it(capsys):
 
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == (f"{HOSTILE}\n", f"{HOSTILE}\n")
+
+
+@pytest.mark.parametrize(
+    "failed", [PermissionError(13, "Permission denied", "/lake"), EndpointConnectionError(endpoint_url="http://s3")]
+)
+def test_a_disk_or_a_store_that_fails_is_one_line_that_says_what_to_do(capsys, failed):
+    with pytest.raises(typer.Exit) as ended, reported():
+        raise failed
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.exit_code == 2
+    assert line == f"error: {failed}; next: mend the disk, store or path that it speaks of, and type it again"
+
+
+def test_an_error_that_nobody_has_foreseen_is_raised_whole():
+    with pytest.raises(ZeroDivisionError), reported():
+        raise ZeroDivisionError
 
 
 OBEYED = "\x1b[31mx\x1b[0m\x9b2J\x7f\x07\r\n \u202eevil\u2066\u2028\u200f\ufeff\ttab"
