@@ -22,6 +22,7 @@ from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.expressions import BooleanExpression
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
+from pyiceberg.table.update import AssertTableUUID, RemoveSnapshotsUpdate
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from lakehouse.builds.commit_evidence import unrecorded_snapshots
@@ -149,7 +150,11 @@ def _expire(table: Table, ledger: Ledger, rule: AgeRule) -> tuple[int, ...]:
     cited = {item.readable_snapshot_id for item in items if item.id not in cited_anew}
     expired = [snapshot_id for snapshot_id in unneeded if snapshot_id not in cited]
     if expired and not rule.dry_run:
-        table.maintenance.expire_snapshots().by_ids(expired).commit()
+        # Not `maintenance.expire_snapshots()`, which copies all metadata twice for each of them: 8 s for 500, not 0.1.
+        is_same = AssertTableUUID(uuid=table.metadata.table_uuid)
+        removed = RemoveSnapshotsUpdate.model_validate({"snapshot-ids": expired})
+        table.catalog.commit_table(table, (is_same,), (removed,))
+        table.refresh()
     return tuple(expired)
 
 
