@@ -35,7 +35,7 @@ _AT_ONCE = 500
 _FILES = 4
 """Files kept open: the index, and the runs of now."""
 
-_STATEMENT_MS, _IDLE_S, _CONNECTIONS = 60_000, 60, 5
+_STATEMENT_MS, _IDLE_S, _CONNECTIONS = 600_000, 60, 5
 """On a server, where Dagster else opens a connection for each statement: how long one may take, how old a connection
 may become that is taken again, and how many there are at most."""
 

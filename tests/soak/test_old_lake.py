@@ -1,6 +1,6 @@
 """A lake of five years against the same at one year, on Postgres and a store: what commands ask, and what they take.
 
-More than an hour. What it prints is in docs/reference/benchmarks.md; it asserts on what is asked, never on time.
+More than an hour. It prints what docs/reference/benchmarks.md tells; it asserts on what is asked, never on time.
 """
 
 import json
@@ -77,7 +77,5 @@ def test_five_years_are_asked_about_as_one_is(servers, tmp_path_factory):
         )
     assert {name for name in COMMANDS if five[name].statements > 1.5 * one[name].statements} == set()
     # Models that are built whole, or up to a day, read each day's file; a proof asks for each file.
-    assert {name for name in COMMANDS if five[name].requests > 1.5 * one[name].requests} == {
-        "run, one new day",
-        "verify",
-    }
+    may_grow = {"run, one new day", "verify"}
+    assert {name for name in COMMANDS if five[name].requests > 1.5 * one[name].requests} <= may_grow
