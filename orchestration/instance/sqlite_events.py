@@ -6,8 +6,6 @@ folds its log back in and waits for the disk. Here files stay open; what is writ
 `store_event_batch` costs 16, a connection held open beside Dagster's 14. Called by `graph_run`, `mirror` and
 `dagster_events`.
 
-On a server, connections are kept by Dagster's own means: `omni run` of ten days took 45 s, 59 s without.
-
 The private parts are `_connect`, `_db_lock`, `_initdb`, `_initialized_dbs`, and classes that Dagster does not export;
 `test_sqlite_events` holds them, and what they do.
 """
@@ -35,17 +33,12 @@ _AT_ONCE = 500
 _FILES = 4
 """Files kept open: the index, and the runs of now."""
 
-_STATEMENT_MS, _IDLE_S, _CONNECTIONS = 600_000, 60, 5
-"""On a server, where Dagster else opens a connection for each statement: how long one may take, how old a connection
-may become that is taken again, and how many there are at most."""
-
 
 def open_instance(home: Path) -> dg.DagsterInstance:
     """The instance of a Dagster home as its `dagster.yaml` says, for a process that runs the graph."""
     instance = dg.DagsterInstance.from_config(str(home))
     storage = instance.event_log_storage
     if not isinstance(storage, SqliteEventLogStorage):
-        instance.optimize_for_webserver(_STATEMENT_MS, _IDLE_S, max_overflow=_CONNECTIONS - 1)
         return instance
     instance.dispose()
     folder = Path(storage.path_for_shard("index")).parent

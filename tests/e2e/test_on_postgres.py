@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 
+import dagster as dg
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
@@ -14,6 +15,8 @@ from lakehouse.database.engines import POOL
 from lakehouse.settings import PROJECT_ROOT, LakehouseSettings
 from lakehouse.tables.catalog import open_catalog
 from lakehouse.tables.digest import content_digest
+from orchestration.instance.home import dagster_environment
+from orchestration.instance.sqlite_events import open_instance
 from tests.conftest import source, ticket_event, ticket_manifest, write_lines
 from tests.e2e.servers import BIN, serving
 from tests.e2e.test_pages import ask, omni
@@ -24,6 +27,10 @@ DAYS = ("2026-04-14", "2026-04-15", "2026-04-16")
 SAFE = {"READY", "EMPTY", "UNKNOWN"}
 TICKS_WITHIN_S = 400
 
+END_OTHERS = text(
+    "select pg_terminate_backend(pid) from pg_stat_activity "
+    "where pid <> pg_backend_pid() and backend_type = 'client backend'"
+)
 START = """mutation { startSensor(sensorSelector: { repositoryLocationName: "%s", repositoryName: "%s",
   sensorName: "arrivals_sensor" }) { __typename } }"""
 WHERE = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
@@ -122,3 +129,15 @@ def of_the_sensor(page):
                 return each["status"]
         time.sleep(2)
     return f"not ended within {TICKS_WITHIN_S} s"
+
+
+def test_an_instance_goes_on_where_the_server_has_ended_its_connections(server, lake):
+    settings, _ = lake
+    dagster_environment(settings)
+    with open_instance(settings.dagster_home) as instance:
+        for _ in range(2):
+            instance.report_runless_asset_event(dg.AssetMaterialization("a"))
+            with create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+                connection.execute(END_OTHERS)
+
+        assert len(instance.fetch_materializations(dg.AssetKey("a"), limit=9).records) == 2
