@@ -150,7 +150,8 @@ def _expire(table: Table, ledger: Ledger, rule: AgeRule) -> tuple[int, ...]:
     cited = {item.readable_snapshot_id for item in items if item.id not in cited_anew}
     expired = [snapshot_id for snapshot_id in unneeded if snapshot_id not in cited]
     if expired and not rule.dry_run:
-        # Not `maintenance.expire_snapshots()`, which copies all metadata twice for each of them: 8 s for 500, not 0.1.
+        # Not `maintenance.expire_snapshots()`, which copies all metadata twice for each of them. Of 500 it
+        # took 8 s; so, all that is done to a table takes 0.4 s.
         is_same = AssertTableUUID(uuid=table.metadata.table_uuid)
         removed = RemoveSnapshotsUpdate.model_validate({"snapshot-ids": expired})
         table.catalog.commit_table(table, (is_same,), (removed,))

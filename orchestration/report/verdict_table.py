@@ -69,7 +69,7 @@ def print_matrix(
         )
     console.print(Text("  ").join(_legend(readiness, days, nodes)))
     if earlier := len(days) - len(drawn):
-        console.print(f"{counted(earlier, 'earlier day')} are counted, not drawn; next: omni status --from {days[0]}")
+        console.print(f"counted, not drawn: {counted(earlier, 'earlier day')}; next: omni status --from {days[0]}")
 
 
 def _columns(readiness: Readiness, days: list[str], assets: Sequence[str]) -> list[str | None]:

@@ -266,7 +266,7 @@ def test_earlier_days_than_are_drawn_are_counted_and_said(lake):
     *title, _, row, legend, earlier = printed.getvalue().splitlines()
     assert (" ".join(title).split(), row.split()) == (["2026-04-04", "…", "2026-04-05"], ["raw", "R", "R"])
     assert legend == "M missing 2  R ready 3"
-    assert earlier == "3 earlier days are counted, not drawn; next: omni status --from 2026-04-01"
+    assert earlier == "counted, not drawn: 3 earlier days; next: omni status --from 2026-04-01"
 
 
 def test_six_days_are_not_folded(lake):
