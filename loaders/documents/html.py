@@ -72,7 +72,7 @@ def parse_html(content: bytes, bounds: Bounds) -> ParsedDocument:
     source, outline = decode(content, declared[1].decode() if declared else None), Outline(bounds)
     walk = _Walk(content, source, flatten(_line_feeds(source.text), bounds), outline)
     walk.run()
-    return outline.finish(walk.title, walk.metadata, source.encoding, "html-text-1")
+    return outline.finish(walk.title or outline.first_heading, walk.metadata, source.encoding, "html-text-1")
 
 
 def _line_feeds(text: str) -> str:

@@ -48,7 +48,7 @@ def parse_markdown(content: bytes, bounds: Bounds) -> ParsedDocument:
     reader = _Reader(source, front.end() if front else 0, outline)
     reader.read()
     title = metadata.get("title")
-    return outline.finish(title if isinstance(title, str) else None, metadata, source.encoding, "source-1")
+    return outline.finish(title if isinstance(title, str) else outline.first_heading, metadata, source.encoding, "source-1")
 
 
 class _Reader:
@@ -133,5 +133,5 @@ def _metadata(text: str) -> dict[str, str | tuple[str, ...]]:
 
 def _shown(value: Any) -> str | tuple[str, ...] | None:
     if isinstance(value, list):
-        return tuple(str(each) for each in value if each is not None and not isinstance(each, list | dict))
+        return tuple(str(each) for each in value if each not in (None, "") and not isinstance(each, list | dict))
     return None if value is None or isinstance(value, dict) else str(value)

@@ -6,7 +6,7 @@ Called with the bytes of one object at a time; it is pure, and holds a whole obj
 import re
 from collections.abc import Callable
 
-from loaders.documents import html, markdown, plain, restructuredtext, transcripts
+from loaders.documents import html, markdown, pdf, plain, restructuredtext, transcripts
 from loaders.documents.refusals import Bounds, NotParsable, refuse_large
 from loaders.documents.sections import ParsedDocument
 
@@ -18,6 +18,7 @@ _PARSERS: dict[str, tuple[Parser, str]] = {
     "jsonl": (transcripts.parse_json_lines, transcripts.VERSION),
     "markdown": (markdown.parse_markdown, markdown.VERSION),
     "md": (markdown.parse_markdown, markdown.VERSION),
+    "pdf": (pdf.parse_pdf, pdf.VERSION),
     "rst": (restructuredtext.parse_restructuredtext, restructuredtext.VERSION),
     "srt": (transcripts.parse_cues, transcripts.VERSION),
     "txt": (plain.parse_plain, plain.VERSION),

@@ -60,7 +60,7 @@ def parse_restructuredtext(content: bytes, bounds: Bounds) -> ParsedDocument:
     source, outline = decode(content), Outline(bounds)
     reader = _Reader(source, outline)
     reader.read()
-    title = reader.metadata.get("Title")
+    title = reader.metadata.get("Title") or outline.first_heading
     return outline.finish(title, dict(reader.metadata), source.encoding, "source-1")
 
 

@@ -81,6 +81,7 @@ class Outline:
 
     def __init__(self, bounds: Bounds) -> None:
         self.left_out: dict[str, int] = {}
+        self.first_heading: str | None = None
         self._bounds = bounds
         self._sections: list[Section] = []
         self._open: list[tuple[int, str, str | None]] = []
@@ -95,6 +96,7 @@ class Outline:
         if len(self._open) >= self._bounds.depth:
             raise NotParsable("too_deep", f"has headings nested more than {self._bounds.depth} deep; next: flatten it")
         self._open.append((level, " ".join(heading.split()), heading_id))
+        self.first_heading = self.first_heading or self._open[-1][1]
         if block:
             self.add(block)
 
@@ -127,7 +129,7 @@ class Outline:
         normalisation: Normalisation,
         if_empty: Reason = "empty",
     ) -> ParsedDocument:
-        """Give the document; without a title of its own, its first heading is its title.
+        """Give the document.
 
         Raises:
             NotParsable: it has no block.
@@ -136,9 +138,8 @@ class Outline:
         if not self._count:
             left_out = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items()) or "nothing"
             raise NotParsable(if_empty, f"has no text to cite, left out: {left_out}; next: look at it")
-        first = next((section.heading_path[-1] for section in self._sections if section.heading_path), None)
         return ParsedDocument(
-            tuple(self._sections), title or first, metadata, encoding, normalisation, dict(sorted(self.left_out.items()))
+            tuple(self._sections), title, metadata, encoding, normalisation, dict(sorted(self.left_out.items()))
         )
 
     def _close(self) -> None:
