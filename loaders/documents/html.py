@@ -34,16 +34,17 @@ _LEAVES: dict[str, Kind] = {
 }
 """Elements that are a block with all they hold, unless that is a heading, or in part left out."""
 
-_CONTAINERS: dict[str, Kind] = {
+_PARTS: dict[str, Kind] = {
     **dict.fromkeys(("dd", "dt", "li"), "list"),
     **dict.fromkeys(("tbody", "td", "tfoot", "th", "thead"), "table"),
-    **dict.fromkeys(
-        "address article body center details dialog div fieldset figure footer form header hgroup hr legend main search "
-        "section summary".split(),
-        "prose",
-    ),
 }
-"""Elements that a block ends at, and the kind of what stands in them by itself."""
+"""Elements whose parts are of their kind, where they are no block themselves."""
+
+_EDGES = re.compile(
+    r"(?:address|article|body|center|details|dialog|div|fieldset|figure|footer|form|header|hgroup|hr|html|legend|main|"
+    r"search|section|summary)$"
+)
+"""Elements that a block ends at."""
 
 _UNSHOWN = {
     "aside": "aside",
@@ -91,7 +92,7 @@ class _Walk:
         self._reasons = [_left_out(node, nodes) for node in nodes]
         self._is_parted = self._parted()
         self._run: list[tuple[int, int]] = []
-        self._cursor = 0
+        self._cursor = self._last = 0
         self._open: list[Node] = []
         self._headings: set[int] = set()
 
@@ -119,7 +120,7 @@ class _Walk:
             self._end_run(node.start)
             self._add(node, node.start, node.end or 0, [(number, node.behind)])
             self._cursor = max(self._cursor, node.end or 0)
-        elif node.tag in _LEAVES or node.tag in _CONTAINERS or node.tag == "html" or self._is_parted[number]:
+        elif _is_edge(node) or self._is_parted[number]:
             if node.start is not None:
                 self._end_run(node.start)
                 self._open.append(node)
@@ -150,7 +151,9 @@ class _Walk:
         block = self._block(_kind(inside), start, end, spans)
         if not block or "".join(block.text.split()) != "".join(text.split()):
             self._outline.leave_out("two_readings")
-        elif inside and block.kind == "heading" and id(inside) not in self._headings:
+            return
+        self._last = block.byte_end or 0
+        if inside and block.kind == "heading" and id(inside) not in self._headings:
             self._headings.add(id(inside))
             heading_id = inside.attributes.get("id") or self._anchor(spans)
             self._outline.open_section(int(inside.tag[1]), text, heading_id, block)
@@ -161,9 +164,9 @@ class _Walk:
         """The block as its source reads, where spaces and line ends may be others than the tree has."""
         outer = self._markup[start:end]
         start, end = start + len(outer) - len(outer.lstrip()), end - len(outer) + len(outer.rstrip())
-        if start >= end:
-            return None
         first, last = (self._source.byte_at(position + bisect_left(self._pairs, position)) for position in (start, end))
+        if not self._last <= first < last:
+            return None
         text = resolve(self._content, self._source.encoding, "html-text-1", first, last)
         return Block(kind, text, first, last, language=self._language(spans) if kind == "code" else None)
 
@@ -194,15 +197,20 @@ class _Walk:
             if parent >= 0:
                 holds_left_out[parent] |= bool(reason) or holds_left_out[number]
                 holds_heading[parent] |= not reason and (_kind(node) == "heading" or holds_heading[number])
-                holds_block[parent] |= node.tag in _LEAVES or node.tag in _CONTAINERS or holds_block[number]
+                holds_block[parent] |= _is_edge(node) or holds_block[number]
         holds_more = [
-            holds_heading[number] if node.tag in _LEAVES else holds_block[number] for number, node in enumerate(self._nodes)
+            holds_heading[number] if node.tag in _LEAVES else holds_block[number]
+            for number, node in enumerate(self._nodes)
         ]
         return [left_out or more for left_out, more in zip(holds_left_out, holds_more, strict=True)]
 
 
 def _kind(node: Node | None) -> Kind:
-    return _LEAVES.get(node.tag) or _CONTAINERS.get(node.tag, "prose") if node else "prose"
+    return _LEAVES.get(node.tag) or _PARTS.get(node.tag, "prose") if node else "prose"
+
+
+def _is_edge(node: Node) -> bool:
+    return node.tag in _LEAVES or node.tag in _PARTS or bool(_EDGES.match(node.tag))
 
 
 def _name(node: Node) -> str | None:

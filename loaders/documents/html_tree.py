@@ -13,16 +13,15 @@ import turbohtml
 
 from loaders.documents.refusals import Bounds, NotParsable
 
-_VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
-_LINES = frozenset(
-    "address article aside blockquote br caption center dd details dialog dir div dl dt fieldset figcaption figure footer "
-    "form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol optgroup option p pre search section summary "
-    "ul".split()
+_VOID = re.compile(r"(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)$")
+_LINES = re.compile(
+    r"(?:address|article|aside|blockquote|br|caption|center|dd|details|dialog|dir|div|dl|dt|fieldset|figcaption|figure|"
+    r"footer|form|h[1-6]|header|hgroup|hr|legend|li|main|menu|nav|ol|optgroup|option|p|pre|search|section|summary|ul)$"
 )
-_ROWS = frozenset("table tbody tfoot thead tr".split())
+_ROWS = frozenset({"table", "tbody", "tfoot", "thead", "tr"})
 _SPACES = re.compile("[ \t\n\f\r]+")
 
-SILENT = frozenset("script style template".split())
+SILENT = frozenset({"script", "style", "template"})
 """Elements whose content never shows, wherever they stand."""
 
 
@@ -83,7 +82,7 @@ def _element(element: turbohtml.Element, parent: int, behind: int) -> Node:
 
 
 def _end(nodes: list[Node], length: int) -> None:
-    """End each element that has no end tag: where the next one beside it begins, else where its parent's content ends."""
+    """End each element that has no end tag: where the next one beside it begins, else with its parent's content."""
     following = [len(nodes)] * (len(nodes) + 1)  # the first node from here on that the source shows
     for number in range(len(nodes) - 1, -1, -1):
         following[number] = number if nodes[number].start is not None else following[number + 1]
@@ -93,7 +92,7 @@ def _end(nodes: list[Node], length: int) -> None:
             shown = following[node.behind]
             beside = nodes[shown].start if shown < (parent.behind if parent else len(nodes)) else None
             limit = parent.inner_end if parent and parent.inner_end is not None else length
-            end = node.inner_start if node.tag in _VOID else limit if beside is None else beside
+            end = node.inner_start if _VOID.match(node.tag) else limit if beside is None else beside
             node.inner_end = node.end = max(end, node.inner_start)
 
 
@@ -107,7 +106,7 @@ class _Mark:
 
 
 def tree_text(nodes: list[Node], spans: Sequence[tuple[int, int]]) -> str:
-    """What a reader sees of nodes, each span from one number up to another, by the rules `html-text-1` of `resolving`."""
+    """What a reader sees of spans of nodes, by the rules that `resolving` calls html-text-1."""
     lines: list[str] = []
     for row in _parts(list(_marks(nodes, spans)), "row"):
         before, *cells = _parts(row, "cell")
@@ -163,7 +162,7 @@ def _marks(nodes: list[Node], spans: Sequence[tuple[int, int]]) -> Iterator[_Mar
 def _edge(tag: str, is_start: bool) -> Iterator[_Mark]:
     if tag in _ROWS:
         yield _Mark("row")
-    elif tag in _LINES:
+    elif _LINES.match(tag):
         yield _Mark("line")
     elif tag in ("td", "th") and is_start:
         yield _Mark("cell")

@@ -13,9 +13,8 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from loaders.documents.sections import Outline
 from loaders.documents.refusals import Bounds, NotParsable
-from loaders.documents.sections import Kind, ParsedDocument
+from loaders.documents.sections import Kind, Outline, ParsedDocument
 from loaders.documents.source import Source, decode, line_spans
 
 VERSION = "markdown-1"
@@ -32,7 +31,9 @@ _KINDS: dict[str, Kind | None] = {
     "paragraph_open": "prose",
     "table_open": "table",
 }
-_FRONT_MATTER = re.compile(r"---[ \t]*(?:\r\n|\r|\n)(.{0,65536}?)^(?:---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(
+    r"---[ \t]*(?:\r\n|\r|\n)(.{0,65536}?)(?<=[\r\n])(?:---|\.\.\.)[ \t]*(?=[\r\n]|\Z)", re.DOTALL
+)
 _FOOTNOTE = re.compile(r" {0,3}\[\^[^\]\s]+\]:")
 _HEADING_ID = re.compile(r"[ \t]*\{#([^\s{}]+)\}[ \t]*$")
 _COMMENT = re.compile(r"\s*(?:<!--(?:[^-]|-(?!->))*+-->\s*)+$")
@@ -48,7 +49,9 @@ def parse_markdown(content: bytes, bounds: Bounds) -> ParsedDocument:
     reader = _Reader(source, front.end() if front else 0, outline)
     reader.read()
     title = metadata.get("title")
-    return outline.finish(title if isinstance(title, str) else outline.first_heading, metadata, source.encoding, "source-1")
+    return outline.finish(
+        title if isinstance(title, str) else outline.first_heading, metadata, source.encoding, "source-1"
+    )
 
 
 class _Reader:
@@ -128,7 +131,8 @@ def _metadata(text: str) -> dict[str, str | tuple[str, ...]]:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError):
         return {}
-    return {str(name): shown for name, value in found.items() if (shown := _shown(value))} if isinstance(found, dict) else {}
+    named = found.items() if isinstance(found, dict) else ()
+    return {str(name): shown for name, value in named if (shown := _shown(value))}
 
 
 def _shown(value: Any) -> str | tuple[str, ...] | None:

@@ -1,8 +1,8 @@
 """PDF: lines of characters with their boxes, lines as paragraphs, and the outline, if there is one, as headings.
 
 pdf-text-1: characters in the order in which PDFium gives them, a line of a block for each line of the page; spaces in
-a row are one; a hyphen that parts a word at the end of a line stays. A page of images has no text, and none is made up for it.
-Nothing of a document is run: no form is filled, no script started, no attachment opened.
+a row are one; a hyphen that parts a word at the end of a line stays. A page of images has no text, and none is made
+up for it. Nothing of a document is run: no form is filled, no script started, no attachment opened.
 """
 
 import ctypes
@@ -72,14 +72,18 @@ def parse_pdf(content: bytes, bounds: Bounds) -> ParsedDocument:
 
 def _parse(document: pdfium.PdfDocument, outline: Outline, bounds: Bounds) -> ParsedDocument:
     if len(document) > bounds.pages:
-        raise NotParsable("too_many_pages", f"has {len(document):,} pages, at most {bounds.pages:,} are parsed; next: split it")
+        raise NotParsable(
+            "too_many_pages", f"has {len(document):,} pages, at most {bounds.pages:,} are parsed; next: split it"
+        )
     entries = _entries(document)
     for number in range(len(document)):
         lines = _lines(document, number)
         if not lines:
             outline.leave_out("page_without_text")
         _add_page(outline, number + 1, lines, [entry for entry in entries if entry.page == number])
-    metadata = {name: shown for name, value in document.get_metadata_dict(skip_empty=True).items() if (shown := _clean(value))}
+    metadata = {
+        name: shown for name, value in document.get_metadata_dict(skip_empty=True).items() if (shown := _clean(value))
+    }
     return outline.finish(metadata.get("Title"), dict(metadata), None, "pdf-text-1", if_empty="no_text_layer")
 
 
@@ -113,7 +117,9 @@ def _is_heading(text: str, title: str) -> bool:
     """Whether a line has the words of an entry, with a number before them or without."""
     shown, wanted = "".join(text.split()).casefold(), "".join(title.split()).casefold()
     number = shown.removesuffix(wanted)
-    return bool(wanted) and shown.endswith(wanted) and len(number) <= 8 and not any(each.isalpha() for each in number[1:])
+    return (
+        bool(wanted) and shown.endswith(wanted) and len(number) <= 8 and not any(each.isalpha() for each in number[1:])
+    )
 
 
 def _add_paragraphs(outline: Outline, page: int, lines: Sequence[_Line]) -> None:

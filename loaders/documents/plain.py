@@ -1,8 +1,7 @@
 """Plain text: paragraphs, which blank lines part."""
 
-from loaders.documents.sections import Outline
 from loaders.documents.refusals import Bounds
-from loaders.documents.sections import ParsedDocument
+from loaders.documents.sections import Outline, ParsedDocument
 from loaders.documents.source import decode, line_spans
 
 VERSION = "plain-1"

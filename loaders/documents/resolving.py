@@ -19,13 +19,12 @@ _TOKEN = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_BREAKING = frozenset(
-    "address article aside blockquote br caption center dd details dialog dir div dl dt fieldset figcaption figure footer "
-    "form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol optgroup option p pre search section summary "
-    "ul".split()
+_BREAKING = re.compile(
+    r"(?:address|article|aside|blockquote|br|caption|center|dd|details|dialog|dir|div|dl|dt|fieldset|figcaption|figure|"
+    r"footer|form|h[1-6]|header|hgroup|hr|legend|li|main|menu|nav|ol|optgroup|option|p|pre|search|section|summary|ul)$"
 )
-_ROWS = frozenset("table tbody tfoot thead tr".split())
-_SILENT = frozenset("script style template".split())
+_ROWS = frozenset({"table", "tbody", "tfoot", "thead", "tr"})
+_SILENT = frozenset({"script", "style", "template"})
 
 
 def resolve(content: bytes, encoding: str, normalisation: str, byte_start: int, byte_end: int) -> str:
@@ -101,9 +100,9 @@ class _HtmlText:
             else:
                 self._end_line()
             self._in_cell = True
-        elif tag in _BREAKING and self._in_cell:
+        elif _BREAKING.match(tag) and self._in_cell:
             self._cells[-1] += " "
-        elif tag in _BREAKING:
+        elif _BREAKING.match(tag):
             self._end_line()
             if tag == "pre":
                 self._pre = max(0, self._pre + (-1 if closes else 1))

@@ -10,9 +10,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from loaders.documents.sections import Outline
 from loaders.documents.refusals import Bounds
-from loaders.documents.sections import Kind, ParsedDocument
+from loaders.documents.sections import Kind, Outline, ParsedDocument
 from loaders.documents.source import Source, decode, line_spans
 
 VERSION = "restructuredtext-1"
@@ -115,7 +114,7 @@ class _Reader:
         return [
             (_EXPLICIT, self._explicit),
             (_ANONYMOUS, lambda at: self._leave_out("link_definition", at + 1)),
-            (_BULLET, lambda at: self._add("list", at, self._items(at, re.compile(re.escape(self._line(at)[0]) + r"(?:\s|$)")))),
+            (_BULLET, self._bullets),
             (_FIELD, self._fields),
             (_OPTION, lambda at: self._add("list", at, self._items(at, _OPTION))),
             (_DOCTEST, lambda at: self._add("code", at, self._to_blank(at))),
@@ -178,6 +177,10 @@ class _Reader:
                 self.metadata[name] = said.strip()
         return self._leave_out("metadata", end)
 
+    def _bullets(self, at: int) -> int:
+        same = re.compile(re.escape(self._line(at)[0]) + r"(?:\s|$)")
+        return self._add("list", at, self._items(at, same))
+
     def _paragraph(self, at: int) -> int:
         if self._line(at + 1)[:1].isspace():  # a term, and what it means
             end = self._indented(at + 1)
@@ -206,11 +209,13 @@ class _Reader:
         return self._add("code", at, end)
 
     def _simple_table(self, at: int) -> int:
-        """A table ends at a border with a blank line behind it; one without that at the first blank line."""
+        """A table ends at the border below its rows: the second after its first, or one before a blank line."""
         borders = 0
-        for number in range(at, len(self._lines)):
-            borders += bool(_SIMPLE_BORDER.match(self._lines[number]))
-            if borders > 1 and _SIMPLE_BORDER.match(self._lines[number]) and not self._line(number + 1):
+        for number in range(at + 1, len(self._lines)):
+            if not _SIMPLE_BORDER.match(self._lines[number]):
+                continue
+            borders += 1
+            if borders == 2 or not self._line(number + 1):
                 return self._add("table", at, number + 1)
         return self._add("table", at, self._to_blank(at))
 

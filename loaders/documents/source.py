@@ -112,4 +112,3 @@ def line_spans(text: str) -> list[tuple[int, int]]:
         spans.append((start, end.start()))
         start = end.end()
     return [*spans, (start, len(text))] if start < len(text) else spans
-

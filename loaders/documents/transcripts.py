@@ -12,9 +12,8 @@ from typing import Any
 
 import orjson
 
-from loaders.documents.sections import Outline
 from loaders.documents.refusals import Bounds, NotParsable
-from loaders.documents.sections import Block, ParsedDocument
+from loaders.documents.sections import Block, Outline, ParsedDocument
 from loaders.documents.source import Source, decode, line_spans
 
 VERSION = "transcript-1"
@@ -53,7 +52,9 @@ def parse_cues(content: bytes, bounds: Bounds) -> ParsedDocument:
     head = source.text.partition("\n")[0].strip()
     cues = [cue for chunk in _chunks(source.text) for cue in _cues_of(source, chunk, outline)]
     if not cues and source.text.strip() and not head.startswith("WEBVTT"):
-        raise NotParsable("not_what_it_says", "has no line as in `00:01.000 --> 00:02.000`; next: list it as what it is")
+        raise NotParsable(
+            "not_what_it_says", "has no line as in `00:01.000 --> 00:02.000`; next: list it as what it is"
+        )
     for run in _runs(cues):
         block = source.block("speech", run[0].start, run[-1].end)
         outline.add(_timed(block, run, block.text))
@@ -152,7 +153,12 @@ def _cue_of(source: Source, number: int, start: int, end: int) -> _Cue:
         raise NotParsable("not_what_it_says", f'line {number} is no object with a "text"; next: list it as what it is')
     speaker = found.get("speaker")
     return _Cue(
-        start, end, _number(found.get("start")), _number(found.get("end")), speaker if isinstance(speaker, str) else None, found["text"]
+        start,
+        end,
+        _number(found.get("start")),
+        _number(found.get("end")),
+        speaker if isinstance(speaker, str) else None,
+        found["text"],
     )
 
 
