@@ -6,6 +6,7 @@
     * LoadFailed: a dlt run ended early; what it had committed stays
       * StoreUnavailable: it did since a disk or a database did not answer, which may pass
     * MappingRefused: a mapping is not one SELECT over `raw` that keeps `source_line`
+    * NotParsable: a document has no sections, for one of the reasons in `documents.refusals`, where it is
     * RecordNotHeld: no quarantined record is meant
     * ReleaseRefused: a source cannot be let in on a person's word
     * StarterRefused: no manifest can be drafted from these files

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from loaders.documents.html_tree import SILENT, Node, flatten, tree_text
-from loaders.documents.refusals import Bounds
+from loaders.documents.refusals import Bounds, refuse_parts
 from loaders.documents.resolving import resolve
 from loaders.documents.sections import Block, Kind, Outline, ParsedDocument
 from loaders.documents.source import Source, decode
@@ -70,7 +70,8 @@ _LANGUAGE = re.compile(r"(?:^|\s)lang(?:uage)?-([\w+#-]+)")
 def parse_html(content: bytes, bounds: Bounds) -> ParsedDocument:
     """Parse HTML; the encoding is the one that a `meta` among the first 1,024 bytes declares."""
     declared = _CHARSET.search(_COMMENT.sub(b"", content[:1024]))
-    source, outline = decode(content, declared[1].decode() if declared else None), Outline(bounds)
+    source, outline = decode(content, bounds, declared[1].decode() if declared else None), Outline(bounds)
+    refuse_parts(source.text, "<", bounds)
     walk = _Walk(content, source, flatten(_line_feeds(source.text), bounds), outline)
     walk.run()
     return outline.finish(walk.title or outline.first_heading, walk.metadata, source.encoding, "html-text-1")

@@ -24,6 +24,8 @@ _SPACES = re.compile("[ \t\n\f\r]+")
 SILENT = frozenset({"script", "style", "template"})
 """Elements whose content never shows, wherever they stand."""
 
+# `_LINES` and `_ROWS` stand in `resolving` once more, on purpose: it is to find what is wrong here.
+
 
 @dataclass(slots=True)
 class Node:

@@ -41,7 +41,7 @@ _COMMENT = re.compile(r"\s*(?:<!--(?:[^-]|-(?!->))*+-->\s*)+$")
 
 def parse_markdown(content: bytes, bounds: Bounds) -> ParsedDocument:
     """Parse Markdown; the title is that of the front matter, else the first heading."""
-    source, outline = decode(content), Outline(bounds)
+    source, outline = decode(content, bounds), Outline(bounds)
     front = _FRONT_MATTER.match(source.text)
     metadata = _metadata(front[1]) if front else {}
     if front:

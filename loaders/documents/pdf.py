@@ -6,9 +6,10 @@ up for it. Nothing of a document is run: no form is filled, no script started, n
 """
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as native
@@ -26,6 +27,8 @@ _OTHER_SIZE = 1.25
 _NEAR = 60.0
 """Points between where an entry of the outline leads and its heading, at most."""
 _MOST_ENTRIES = 20_000
+_TOPS = {native.PDFDEST_VIEW_XYZ: 1, native.PDFDEST_VIEW_FITH: 0, native.PDFDEST_VIEW_FITBH: 0}
+"""Which value of a view is the top, by its mode."""
 _LINE_ENDS = (10, 13)
 _HYPHENS = (0x2, 0xFFFE)
 """How PDFium tells a hyphen that parts a word; it gives no line end behind it."""
@@ -81,10 +84,8 @@ def _parse(document: pdfium.PdfDocument, outline: Outline, bounds: Bounds) -> Pa
         if not lines:
             outline.leave_out("page_without_text")
         _add_page(outline, number + 1, lines, [entry for entry in entries if entry.page == number])
-    metadata = {
-        name: shown for name, value in document.get_metadata_dict(skip_empty=True).items() if (shown := _clean(value))
-    }
-    return outline.finish(metadata.get("Title"), dict(metadata), None, "pdf-text-1", if_empty="no_text_layer")
+    metadata = _metadata(document)
+    return outline.finish(metadata.get("Title"), {**metadata}, None, "pdf-text-1", if_empty="no_text_layer")
 
 
 def _add_page(outline: Outline, page: int, lines: list[_Line], entries: Sequence[_Entry]) -> None:
@@ -190,11 +191,24 @@ def _entries(document: pdfium.PdfDocument) -> list[_Entry]:
     """The outline, as far as its entries lead to pages of this document."""
     found: list[_Entry] = []
     for bookmark in document.get_toc():
-        target = bookmark.get_dest()
+        target, title = bookmark.get_dest(), _said(bookmark.get_title)
         page = target.get_index() if target else None
-        title = _clean(bookmark.get_title())
-        if target and page is not None and title and len(found) < _MOST_ENTRIES:
+        if page is not None and title and len(found) < _MOST_ENTRIES:
             mode, view = target.get_view()
-            has_top = mode == native.PDFDEST_VIEW_XYZ and len(view) > 1
-            found.append(_Entry(page, bookmark.level + 1, title, view[1] if has_top else None))
+            at = _TOPS.get(mode, len(view))
+            top = view[at] if at < len(view) else None
+            found.append(_Entry(page, bookmark.level + 1, title, top or None))  # 0 stands for none, too
     return found
+
+
+def _metadata(document: pdfium.PdfDocument) -> dict[str, str]:
+    said = {name: _said(partial(document.get_metadata_value, name)) for name in document.METADATA_KEYS}
+    return {name: value for name, value in said.items() if value}
+
+
+def _said(read: Callable[[], str]) -> str:
+    """A text beside the pages; without it the pages count all the same."""
+    try:
+        return _clean(read())
+    except UnicodeError:
+        return ""

@@ -9,7 +9,7 @@ VERSION = "plain-1"
 
 def parse_plain(content: bytes, bounds: Bounds) -> ParsedDocument:
     """Parse plain text; it has no headings, and names no title."""
-    source, outline = decode(content), Outline(bounds)
+    source, outline = decode(content, bounds), Outline(bounds)
     start = end = -1
     for first, last in [*line_spans(source.text), (len(source.text), len(source.text))]:
         if source.text[first:last].strip():

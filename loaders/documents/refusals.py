@@ -46,6 +46,8 @@ class Bounds:
     """Elements one inside another."""
     pages: int = 5_000
     blocks: int = 200_000
+    parts: int = 1_000_000
+    """Lines of a text, tags of HTML: what a parser has in memory one by one."""
 
 
 def refuse_large(content: bytes, bounds: Bounds) -> None:
@@ -58,3 +60,15 @@ def refuse_large(content: bytes, bounds: Bounds) -> None:
         raise NotParsable(
             "too_large", f"has {len(content):,} bytes, at most {bounds.size_bytes:,} are parsed; next: split it"
         )
+
+
+def refuse_parts(text: str, marks: str, bounds: Bounds) -> None:
+    """Stop at more of these characters, each of which begins or ends a part, than a document may have.
+
+    Raises:
+        NotParsable: it has.
+    """
+    parts = sum(text.count(mark) for mark in marks)
+    if parts > bounds.parts:
+        what = "tags" if "<" in marks else "lines"
+        raise NotParsable("too_large", f"has {parts:,} {what}, at most {bounds.parts:,} are parsed; next: split it")

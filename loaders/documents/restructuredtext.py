@@ -56,7 +56,7 @@ _NAVIGATION = frozenset({"contents", "include", "index", "meta", "raw", "sectnum
 
 def parse_restructuredtext(content: bytes, bounds: Bounds) -> ParsedDocument:
     """Parse reStructuredText; the header of a PEP is metadata, and so is a list of fields before any other block."""
-    source, outline = decode(content), Outline(bounds)
+    source, outline = decode(content, bounds), Outline(bounds)
     reader = _Reader(source, outline)
     reader.read()
     title = reader.metadata.get("Title") or outline.first_heading

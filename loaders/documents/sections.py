@@ -16,7 +16,7 @@ Normalisation = Literal["source-1", "html-text-1", "jsonl-text-1", "pdf-text-1"]
 """How the bytes of an anchor become text; the rules are in `resolving`, those of `pdf-text-1` in `pdf`."""
 
 Box = tuple[float, float, float, float]
-"""Left, bottom, right, top on a page, in points from its lower left corner."""
+"""Left, bottom, right, top in points, as the page itself counts them, before it is turned or cropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import codecs
 import re
 from dataclasses import dataclass
 
-from loaders.documents.refusals import NotParsable
+from loaders.documents.refusals import Bounds, NotParsable, refuse_parts
 from loaders.documents.sections import Block, Kind
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -23,8 +23,10 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_STATELESS = re.compile(r"(?:utf-8|cp\d+|iso8859-\d+|koi8-[ru]|gbk|gb18030|big5|big5hkscs|euc_jp|euc_kr|shift_jis)$")
-"""Encodings any slice of which can be decoded alone."""
+_STATELESS = re.compile(
+    r"(?:utf-8|cp125\d|cp86[26]|cp874|cp9(?:32|49|50)|iso8859-\d+|koi8-[ru]|gb18030|big5|big5hkscs|euc_jp|euc_kr|shift_jis)$"
+)
+"""Encodings of pages any slice of which can be decoded alone."""
 
 _READ_AS = {"ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030"}
 """A declared encoding may mean another one, as browsers read it."""
@@ -52,11 +54,11 @@ class Source:
         return Block(kind, text, self.byte_at(start), self.byte_at(end), language=language)
 
 
-def decode(content: bytes, declared: str | None = None) -> Source:
+def decode(content: bytes, bounds: Bounds, declared: str | None = None) -> Source:
     """Decode an object: by its byte order mark, else as declared, else as UTF-8, else as Windows-1252.
 
     Raises:
-        NotParsable: it has control characters as no text has, or bytes that are characters in none of these.
+        NotParsable: it has controls as no text has, bytes that are characters in none of these, or too many lines.
     """
     mark, encodings = _encodings(content, declared)
     for encoding in encodings:
@@ -67,6 +69,7 @@ def decode(content: bytes, declared: str | None = None) -> Source:
             continue
         if is_exact:
             _expect_text(text)
+            refuse_parts(text, "\r\n", bounds)
             return Source(text, encoding, len(mark), _marks(text, encoding, len(mark)))
     raise NotParsable("undecodable", f"is no text in {', '.join(encodings)}; next: save it again as UTF-8")
 

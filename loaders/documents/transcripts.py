@@ -48,7 +48,7 @@ def parse_cues(content: bytes, bounds: Bounds) -> ParsedDocument:
     Raises:
         NotParsable: no line says from when to when.
     """
-    source, outline = decode(content), Outline(bounds)
+    source, outline = decode(content, bounds), Outline(bounds)
     head = source.text.partition("\n")[0].strip()
     cues = [cue for chunk in _chunks(source.text) for cue in _cues_of(source, chunk, outline)]
     if not cues and source.text.strip() and not head.startswith("WEBVTT"):
@@ -68,7 +68,7 @@ def parse_json_lines(content: bytes, bounds: Bounds) -> ParsedDocument:
     Raises:
         NotParsable: a line is none.
     """
-    source, outline = decode(content), Outline(bounds)
+    source, outline = decode(content, bounds), Outline(bounds)
     numbered = enumerate(line_spans(source.text), start=1)
     cues = [_cue_of(source, number, *span) for number, span in numbered if source.text[slice(*span)].strip()]
     for run in _runs([cue for cue in cues if cue.text.strip()]):

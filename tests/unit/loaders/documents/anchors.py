@@ -32,6 +32,17 @@ def expect_anchors(content: bytes, document: ParsedDocument) -> None:
         assert resolve(content, document.encoding, document.normalisation, block.byte_start, end) == block.text
 
 
+def expect_no_gap(content: bytes, document: ParsedDocument) -> None:
+    """What no block has is blank, or something was left out and counted."""
+    assert document.encoding
+    kept, end = [], 0
+    for block in document.blocks:
+        kept.append(content[end : block.byte_start])
+        end = block.byte_end or 0
+    between = b"".join([*kept, content[end:]]).decode(document.encoding).lstrip("\ufeff")
+    assert document.left_out or not between.strip()
+
+
 def shown(blocks: tuple[Block, ...]) -> list[tuple[str, str]]:
     """Kind and text of each."""
     return [(block.kind, block.text) for block in blocks]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from loaders.documents.parsing import parse
 from loaders.documents.refusals import Bounds, NotParsable
-from tests.unit.loaders.documents.anchors import expect_anchors
+from tests.unit.loaders.documents.anchors import expect_anchors, expect_no_gap
 from tests.unit.loaders.documents.test_pdf import PAGES, write_pdf
 
 PIECES = {
@@ -204,6 +204,8 @@ def expect_either(content: bytes, name: str) -> None:
     except NotParsable:
         return
     expect_anchors(content, document)
+    if name.endswith((".md", ".rst", ".txt")):
+        expect_no_gap(content, document)
 
 
 @pytest.mark.parametrize("ending", sorted(PIECES))

@@ -145,6 +145,7 @@ def test_words_that_a_browser_moves_are_left_out_rather_than_cited_where_they_do
         '<meta charset="utf-8"><p>caf\u00e9 \u2013 \u20ac'.encode("utf-8-sig"),
         '\ufeff<meta charset="windows-1252"><p>caf\u00e9 \u2013 \u20ac'.encode("utf-16-le"),
         "\ufeff<p>caf\u00e9 \u2013 \u20ac".encode("utf-16-be"),
+        "<meta charset=cp037><p>caf\u00e9 \u2013 \u20ac".encode(),
         "<meta charset=no-such-thing><p>caf\u00e9 \u2013 \u20ac".encode(),
     ],
 )

@@ -47,6 +47,8 @@ def test_what_cannot_be_parsed_says_why(name: str, content: bytes, expected: str
 def test_bounds_refuse_a_document_whole():
     assert reason(b"x" * 11, "a.txt", Bounds(size_bytes=10)) == "too_large"
     assert reason(b"a\n\nb\n\nc", "a.txt", Bounds(blocks=2)) == "too_many_blocks"
+    assert reason(b"a\r\n" * 6, "a.md", Bounds(parts=10)) == "too_large"
+    assert reason(b"<br>" * 11, "a.html", Bounds(parts=10)) == "too_large"
     assert reason(b"<div>" * 1000 + b"x", "a.html") == "too_deep"
     assert reason(b"<ul><li>" * 1000 + b"x", "a.html") == "too_deep"
 
