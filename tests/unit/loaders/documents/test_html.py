@@ -134,6 +134,16 @@ def test_words_that_a_browser_moves_are_left_out_rather_than_cited_where_they_do
     assert document.left_out == {"two_readings": 2}
 
 
+def test_no_two_blocks_have_a_place_in_common_however_broken_the_markup():
+    document = read('<p>\u4e91</svg>\x0b\r<table><header>&nbsp;</p>\r<caption><textarea>"'.encode(), "x.html")
+
+    assert document.left_out["two_readings"]
+
+
+def test_pre_keeps_a_line_end_that_is_not_right_behind_its_tag():
+    assert blocks("<blockquote>a<pre><!-- b -->\nc</pre></blockquote>") == [("quote", "a\n\nc")]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -170,6 +180,7 @@ def test_a_declared_encoding_of_several_bytes_has_exact_anchors(encoding: str):
         ("a <3 b < c", "a <3 b < c"),
         ("&amp;lt; &notit; &unknown; &#128;", "&lt; ¬it; &unknown; €"),
         ("<!--> a --> b<!-- c --!>d", "a --> bd"),
+        ("a<pre>\nb\n</pre>c<pre><!-- d -->\ne</pre>", "a\nb\nc\n\ne"),
         ("<td>a<td>b<tr><th>c", "a | b\nc"),
         ("<textarea><b>x</b></textarea>", "<b>x</b>"),
         ("<script>'<p>'</scripty></script>x", "x"),

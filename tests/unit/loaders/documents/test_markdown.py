@@ -118,6 +118,12 @@ def test_a_line_separator_ends_no_line():
     assert [block.text for block in document.blocks] == ["# a\u2028b\x0bc\x85d", "text"]
 
 
+def test_a_footnote_of_one_word_at_the_end_is_a_block():
+    document = read(b"text[^1]\n\n[^1]: word\n", "x.md")
+
+    assert shown(document.blocks) == [("prose", "text[^1]"), ("footnote", "[^1]: word")]
+
+
 def test_broken_front_matter_says_nothing_of_the_document():
     document = read(b"---\n{: [\n---\ntext\n", "x.md")
 

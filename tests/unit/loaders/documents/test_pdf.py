@@ -78,6 +78,12 @@ def test_lines_are_paragraphs_with_a_box_for_each_line():
     assert (document.title, document.metadata["Author"], document.encoding) == ("A title", "Ana", None)
 
 
+def test_a_parted_word_ends_its_line():
+    document = read(write_pdf([[(50, 750, 12, "a long exam-"), (50, 736, 12, "ple")]]), "a.pdf")
+
+    assert (document.blocks[0].text, len(document.blocks[0].boxes)) == ("a long exam-\nple", 2)
+
+
 def test_a_box_holds_the_words_of_its_line():
     content = write_pdf(PAGES)
 
@@ -110,6 +116,7 @@ def test_a_page_of_images_is_counted_beside_pages_of_text():
     [
         (write_pdf([[], []]), "no_text_layer"),
         (write_pdf(PAGES, password="secret"), "encrypted"),
+        (write_pdf(PAGES)[:-6], "damaged"),
         (write_pdf(PAGES)[:-200], "damaged"),
         (write_pdf(PAGES)[:300], "damaged"),
         (b"%PDF-1.7\nnothing\n%%EOF", "damaged"),

@@ -163,6 +163,14 @@ def test_a_heading_of_wide_characters_needs_a_line_as_wide():
     assert [section.heading_path for section in document.sections] == [("集群",)]
 
 
+def test_a_simple_table_ends_at_its_last_border():
+    table = "== ==\na  b\n== ==\n1  2\n\n3  4\n== =="
+
+    document = read(f"{table}\nclose behind\n\n{table}".encode(), "x.rst")
+
+    assert shown(document.blocks) == [("table", table), ("prose", "close behind"), ("table", table)]
+
+
 def test_line_ends_and_form_feeds_change_no_block():
     document = read(PEP.replace("\n", "\r\n").replace("The end", "\f\r\nThe end").encode("utf-16"), "pep.rst")
 
