@@ -1,13 +1,17 @@
 """An anchor becomes text again: from the stored bytes alone, by the rules that its normalisation names.
 
-Shares no code and no library with the parsers, so that a text that comes out the same is proof. A version of a rule
-never changes; a better rule has a new name.
+Shares no code with the parsers, so that a text that comes out the same is proof; nor a library, but for PDF, where
+PDFium is asked what stands in a box instead of where characters stand. A version of a rule never changes; a better
+rule has a new name.
 """
 
 import html
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+
+import pypdfium2 as pdfium
 
 _SPACES = re.compile("[ \t\n\f\r]+")
 _TOKEN = re.compile(
@@ -40,6 +44,33 @@ def resolve(content: bytes, encoding: str, normalisation: str, byte_start: int, 
         ValueError: the slice is no text, or the rule is unknown.
     """
     return _RULES[normalisation](content[byte_start:byte_end].decode(encoding))
+
+
+def resolve_boxes(
+    content: bytes, anchors: Iterable[tuple[int, Sequence[tuple[float, float, float, float]]]]
+) -> Iterator[list[str]]:
+    """What stands in the boxes of each anchor of a PDF: page, from 1, and boxes; `holds_line` compares it.
+
+    The document is opened once. Boxes of lines that lie on each other have the words of both.
+    """
+    with closing(pdfium.PdfDocument(content)) as document:
+        for page, boxes in anchors:
+            with closing(document[page - 1]) as opened, closing(opened.get_textpage()) as text:
+                yield [text.get_text_bounded(*_widened(box)) for box in boxes]
+
+
+def holds_line(found: str, line: str) -> bool:
+    """Whether what stands in a box has the words of a line; white space, controls and a last hyphen aside."""
+    return _LEFT_ASIDE.sub("", line.removesuffix("-")) in _LEFT_ASIDE.sub("", found)
+
+
+_LEFT_ASIDE = re.compile("[\\s\x00-\x1f\ufffe\uffff]+")
+
+
+def _widened(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """A box is rounded to hundredths; a character on its edge is in it."""
+    left, bottom, right, top = box
+    return left - 0.1, bottom - 0.1, right + 0.1, top + 0.1
 
 
 def _source(text: str) -> str:

@@ -3,13 +3,13 @@
 import io
 from collections.abc import Sequence
 
-import pypdfium2 as pdfium
 import pytest
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, Fit, NameObject
 
 from loaders.documents.parsing import parse
 from loaders.documents.refusals import Bounds, NotParsable
+from loaders.documents.resolving import holds_line, resolve_boxes
 from tests.unit.loaders.documents.anchors import read, shown
 
 Line = tuple[float, float, float, str]
@@ -86,10 +86,14 @@ def test_a_parted_word_ends_its_line():
 
 def test_a_box_holds_the_words_of_its_line():
     content = write_pdf(PAGES)
+    blocks = read(content, "a.pdf").blocks
 
-    for block in read(content, "a.pdf").blocks:
-        page = pdfium.PdfDocument(content)[(block.page or 0) - 1].get_textpage()
-        assert [page.get_text_bounded(*box) for box in block.boxes] == block.text.split("\n")
+    found = list(resolve_boxes(content, [(block.page or 0, block.boxes) for block in blocks]))
+
+    for block, texts in zip(blocks, found, strict=True):
+        assert all(map(holds_line, texts, block.text.split("\n")))
+        assert not holds_line(texts[0], "words of another line")
+    assert holds_line("exam\ufffe", "exam-") and holds_line("a  b\r\nc", "b c") and not holds_line("a b", "b c")
 
 
 def test_the_outline_is_the_headings():
