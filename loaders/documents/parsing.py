@@ -6,7 +6,7 @@ Called with the bytes of one object at a time; it is pure, and holds a whole obj
 import re
 from collections.abc import Callable
 
-from loaders.documents import html, markdown, pdf, plain, restructuredtext, transcripts
+from loaders.documents.parsers import html, markdown, pdf, plain, restructuredtext, transcripts
 from loaders.documents.refusals import Bounds, NotParsable, refuse_large
 from loaders.documents.sections import ParsedDocument
 
@@ -26,6 +26,8 @@ _PARSERS: dict[str, tuple[Parser, str]] = {
     "xhtml": (html.parse_html, html.VERSION),
 }
 """By the ending of a name: what parses it, and the version, which rises whenever any document could come out else."""
+
+VERSIONS = tuple(sorted({version for _, version in _PARSERS.values()}))
 
 _SIGNATURES = {
     b"\x1f\x8b": "gzip",

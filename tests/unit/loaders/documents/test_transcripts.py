@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from loaders.documents.parsers.transcripts import MOST_CHARACTERS, MOST_CUES
 from loaders.documents.parsing import parse
 from loaders.documents.refusals import NotParsable
-from loaders.documents.transcripts import MOST_CHARACTERS, MOST_CUES
 from tests.unit.loaders.documents.anchors import read
 
 VTT = """\

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
-from loaders.documents.html_tree import SILENT, Node, flatten, tree_text
+from loaders.documents.parsers.html_tree import SILENT, Node, flatten, tree_text
 from loaders.documents.refusals import Bounds, refuse_parts
 from loaders.documents.resolving import resolve
 from loaders.documents.sections import Block, Kind, Outline, ParsedDocument
