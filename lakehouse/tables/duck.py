@@ -1,6 +1,7 @@
 """DuckDB connections that read the lakehouse's Iceberg tables, offline: the extensions come as Python wheels."""
 
 import importlib
+import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,14 +26,23 @@ def load_iceberg_extension(connection: duckdb.DuckDBPyConnection, properties: Ma
     """
     is_stored = any(name.startswith("s3.") for name in properties)
     for name in ("avro", "iceberg", *(["httpfs"] if is_stored else [])):
-        file = _extension_file(name)
-        connection.execute(f"load {quoted(str(file))}")
+        load_extension(connection, name)
     if is_stored:
         # Of the secrets that a person keeps for DuckDB, one that fits better would lead to another store.
         connection.execute("set global allow_persistent_secrets = false")
         connection.execute(f"create or replace secret store ({', '.join(_of_secret(properties))})")
     # Global: dbt's threads work on cursors, which do not inherit a session's settings.
     connection.execute("set global timezone = 'UTC'")
+
+
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load an extension: from its wheel, else from where DuckDB keeps those that a person has installed.
+
+    Raises:
+        ConfigurationError: its wheel does not fit the installed DuckDB.
+    """
+    has_wheel = importlib.util.find_spec(f"duckdb_extension_{name}") is not None
+    connection.execute(f"load {quoted(str(_extension_file(name)))}" if has_wheel else f"load {name}")
 
 
 def _of_secret(properties: Mapping[str, str]) -> Iterator[str]:

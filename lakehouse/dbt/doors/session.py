@@ -5,10 +5,15 @@ Called by `lakehouse.dbt.plugin`: what a connection sets, on each; what was made
 nodes, and before a model is built, since DuckDB takes 20 ms to list its functions.
 """
 
+import re
+from collections.abc import Set
+from functools import cache
+
 import duckdb
 from duckdb import DuckDBPyConnection
 
 from lakehouse.errors import ConfigurationError
+from lakehouse.tables.duck import load_extension
 
 _SETTINGS = (
     "Calendar",
@@ -30,6 +35,12 @@ _SETTINGS = (
 )
 """By which the same SQL gives other rows. The others are of memory, speed, files and what is shown."""
 
+OFFERED = frozenset({"document_passages", "document_sections", "unresolved_anchors"})
+"""Functions of the project's own (`orchestration.dbt_documents`); a model says which version of each it asks for."""
+
+_FUNCTIONS = "select distinct function_name from duckdb_functions() order by all"
+"""Those of a plugin's Python, too, which DuckDB calls internal."""
+_EXTENSIONS = "select extension_name from duckdb_extensions() where loaded and install_mode <> 'STATICALLY_LINKED'"
 _MADE = """
 select distinct 'function ' || function_name from duckdb_functions() where not internal
 union all
@@ -67,7 +78,10 @@ class Session:
         """
         found = [f"{name} = {value}" for name, value in _settings(cursor).items() if value != self._settings[name]]
         for query in (_MADE, _VARIABLES) if made else (_VARIABLES,):
-            found += [str(each) for (each,) in cursor.execute(query).fetchall()]
+            found += _names(cursor, query)
+        if made:
+            own = _functions_of(frozenset(_names(cursor, _EXTENSIONS))) | OFFERED
+            found += [f"function {name}" for name in _names(cursor, _FUNCTIONS) if name not in own]
         if made and self._secrets and cursor.execute(_SECRETS).fetchall() != self._secrets:
             found.append("another secret, by which other files would be read")
         if found:
@@ -78,6 +92,27 @@ class Session:
             )
 
 
+def asks_python(sql: str) -> bool:
+    """Whether SQL calls one of the project's own functions, which DuckDB alone has."""
+    return _CALL.search(sql) is not None
+
+
+_CALL = re.compile(rf"\b(?:{'|'.join(sorted(OFFERED))})\(")
+
+
 def _settings(connection: DuckDBPyConnection) -> dict[str, object]:
     asked = ", ".join(f"current_setting('{name}')" for name in _SETTINGS)
     return dict(zip(_SETTINGS, connection.execute(f"select {asked}").fetchone() or (), strict=True))
+
+
+def _names(cursor: DuckDBPyConnection, query: str) -> list[str]:
+    return [str(name) for (name,) in cursor.execute(query).fetchall()]
+
+
+@cache
+def _functions_of(extensions: Set[str]) -> Set[str]:
+    """Functions of a DuckDB that has loaded these extensions, and nothing else."""
+    with duckdb.connect() as untouched:
+        for extension in sorted(extensions):  # avro before iceberg, which would fetch it
+            load_extension(untouched, extension)
+        return frozenset(_names(untouched, _FUNCTIONS))

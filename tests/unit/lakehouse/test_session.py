@@ -24,6 +24,22 @@ def test_duckdb_as_the_plugin_prepares_it_is_let_in(prepared):
     session.refuse_others(connection.cursor(), made=True)
 
 
+def test_a_function_of_python_is_refused_unless_it_is_the_projects_own(prepared):
+    connection, session = prepared
+    cursor = connection.cursor()
+    cursor.create_function("document_sections", lambda text: text, ["VARCHAR"], "VARCHAR")
+    session.refuse_others(cursor, made=True)
+
+    cursor.create_function("guessed", lambda text: text, ["VARCHAR"], "VARCHAR")
+
+    try:
+        with pytest.raises(ConfigurationError, match="found function guessed, set by the profile"):
+            session.refuse_others(cursor, made=True)
+    finally:
+        cursor.remove_function("guessed")
+        cursor.remove_function("document_sections")
+
+
 @pytest.mark.parametrize(
     ("made", "undone", "named"),
     [
