@@ -11,6 +11,7 @@
     * ReleaseRefused: a source cannot be let in on a person's word
     * StarterRefused: no manifest can be drafted from these files
     * WorkerDied: a process that worked for this one has ended
+      * TookTooLong: since one thing took it more than it may
 """
 
 from lakehouse.errors import OmniError
@@ -50,3 +51,7 @@ class StarterRefused(LoaderError):
 
 class WorkerDied(LoaderError):
     """A process that worked for this one has ended, such as one that the kernel killed when memory was short."""
+
+
+class TookTooLong(WorkerDied):
+    """A process was ended since one thing took more of its time than it may."""

@@ -7,9 +7,11 @@ program of its caller, which may be Dagster.
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +24,7 @@ from typing import Any, Generic, TypeVar
 import duckdb
 import pyarrow as pa
 
-from loaders.errors import LoaderError, WorkerDied
+from loaders.errors import LoaderError, TookTooLong, WorkerDied
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,6 +37,8 @@ class Work(Generic[T, R]):
     make: Callable[..., Callable[[T], R]]
     """Makes, once for each share, what does it."""
     arguments: tuple[Any, ...]
+    cpu_seconds: int | None = None
+    """What one thing may take; it is always done beside then, where a process can be ended."""
 
     def of(self, share: Sequence[T]) -> Iterator[R | Exception]:
         """The result of each thing, or the error that it ended with."""
@@ -75,7 +79,7 @@ class Workers:
             self._idle.pop().kill()
 
     def do(self, work: Work[T, R], shares: Sequence[Sequence[T]]) -> Iterator[tuple[T, R | LoaderError]]:
-        """Do the work; in this process where there is one share, or it may be one process only.
+        """Do the work; in this process where there is one share, or it may be one process only, and nothing is bounded.
 
         Returns:
             Each thing with its result, or with the error of the project's own that it ended with; of a share in their
@@ -84,7 +88,8 @@ class Workers:
         Raises:
             Exception: whatever else the work of a thing ended with; what has not begun is not done then.
         """
-        done = self._beside(work, shares) if min(self.most, len(shares)) > 1 else _here(work, shares)
+        is_beside = work.cpu_seconds or min(self.most, len(shares)) > 1
+        done = self._beside(work, shares) if is_beside else _here(work, shares)
         for thing, result in done:
             if isinstance(result, Exception) and not isinstance(result, LoaderError):
                 raise result
@@ -139,7 +144,9 @@ class _Worker:
         try:
             result = self.connection.recv()
         except (EOFError, OSError):  # the latter in the midst of a result
-            result = WorkerDied(f"its process ended with {self._process.wait()}; next: run it again; {_ADVICE}")
+            ended = self._process.wait()
+            died = TookTooLong if ended == -signal.SIGXCPU else WorkerDied
+            result = died(f"its process ended with {ended}; next: run it again; {_ADVICE}")
         return self.things.popleft(), result
 
     def kill(self) -> None:
@@ -158,10 +165,20 @@ def _serve(connection: Connection) -> None:
     with suppress(EOFError, ConnectionError):
         while True:
             work, share = connection.recv()
-            for result in work.of(share):
+            results = work.of(share)
+            for _ in share:
+                _bound(work.cpu_seconds)
+                result = next(results)
                 if isinstance(result, Exception):  # a traceback cannot be sent
                     result.add_note("".join(traceback.format_exception(result)))
                 connection.send(result)
+
+
+def _bound(cpu_seconds: int | None) -> None:
+    """Have the system end this process when it has taken so much more."""
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    wanted = int(time.process_time()) + 1 + cpu_seconds if cpu_seconds else most
+    resource.setrlimit(resource.RLIMIT_CPU, (wanted if most < 0 else min(wanted, most), most))
 
 
 if __name__ == "__main__":
