@@ -5,7 +5,7 @@ a chunk; everything else is here, so that all of them leave the same evidence.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -44,7 +44,6 @@ class Builder:
         ledger: Ledger,
         show: Callable[[Table], None],
         namespaces: Sequence[str] = NAMESPACES,
-        engine: Mapping[str, str] | None = None,
     ) -> None:
         """Start with nothing pinned.
 
@@ -54,10 +53,9 @@ class Builder:
             ledger: Where the builds go.
             show: Makes the table, at the snapshot that it has loaded, what the engine reads.
             namespaces: Those whose tables are read; of two tables of one name, that of the later one.
-            engine: What its commits say of who computed them.
         """
         self._settings, self._catalog, self._ledger, self._show = settings, catalog, ledger, show
-        self._namespaces, self._engine = tuple(namespaces), dict(engine or {})
+        self._namespaces = tuple(namespaces)
         self._lock = threading.RLock()
         self.built: dict[str, str] = {}
         """Model → the logic that the invocation built it by, days or none."""
@@ -164,7 +162,7 @@ class Builder:
             if model.window is not None and model.time_column is not None:
                 window = time_filter(model.time_column, model.window, staged.is_by_date)
             write = Write(self._ledger, model.name, [item.partition for item in items], self.run_id)
-            evidence = snapshot_evidence(items) | self._engine
+            evidence = snapshot_evidence(items) | ({"omni.engine": model.engine} if model.engine else {})
             snapshot_id = replace_window(table, window, staged.files, evidence, staged.retyped, write.begin)
             self._record(write, [replace(item, snapshot_id=snapshot_id) for item in items], table)
             write.end()

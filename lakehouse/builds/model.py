@@ -44,6 +44,8 @@ class Model:
     """The run was started with --full-refresh."""
     is_forced: bool
     """Built although what it reads may not be ready."""
+    engine: str = ""
+    """Who computes its rows, with the version; empty for DuckDB."""
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Model":

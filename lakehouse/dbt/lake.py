@@ -39,7 +39,7 @@ class Lake:
             namespace = table.name()[-2]
             self.views.show(table, layers.get(namespace, namespace))
 
-        self.builder = Builder(settings, catalog, self._ledger, show, (*NAMESPACES, *layers), views.engine)
+        self.builder = Builder(settings, catalog, self._ledger, show, (*NAMESPACES, *layers))
 
     def build(self, model: Model, compute: Callable[[Staging, Chunk], None]) -> None:
         """Replace the window of a model's table by what is computed, and record it."""

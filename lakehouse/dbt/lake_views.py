@@ -6,8 +6,6 @@ built, before results are recorded, and when dbt begins its next node.
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
@@ -25,9 +23,6 @@ select schema_name, table_name, sql from duckdb_tables() where not internal and 
 
 class LakeViews:
     """Views over snapshots, made and looked after."""
-
-    engine: Mapping[str, str] = MappingProxyType({})
-    """What a commit says of who computed its rows; nothing of DuckDB."""
 
     def __init__(self, connection: DuckDBPyConnection) -> None:
         """Start with none: a connection may have served another target."""

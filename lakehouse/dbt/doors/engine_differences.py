@@ -19,11 +19,13 @@ from lakehouse.errors import ConfigurationError
 _SAME = frozenset(("+", "-", "*", "concat_ws", "count", "count_star", "date_part", "max", "min", "nullif", "sum"))
 """Functions and operators with the same arguments and the same meaning."""
 _SAME_OVER_WINDOWS = _SAME | {"dense_rank", "lag", "lead", "rank", "row_number"}
-_SPARKS = frozenset(("-", "/", "explode", "floor", "max_by", "sequence", "unix_micros"))
+_SPARKS = frozenset(("-", "/", "concat_ws", "explode", "floor", "max_by", "sequence", "sha2", "substr", "unix_micros"))
 """Those that Spark's own words may have."""
 _DATE_PARTS = ("year", "month", "day")
 _CASTS = ("BIGINT", "DATE")
 """Types that a value becomes alike. A text is another one of an instant or a number; `timestamp` is another type."""
+_COUNTS = ("count", "count_star", "dense_rank", "rank", "row_number")
+"""Whole, whatever they are counted over."""
 _LITERALS = ("BOOLEAN", "TIMESTAMP WITH TIME ZONE", "VARCHAR")
 """Of a constant: `true`, the bound of a window, and a null."""
 
@@ -98,7 +100,7 @@ def _of_a_cast(node: Mapping[str, Any], has_fractions: bool) -> Iterator[str]:
         yield "try_cast"
     elif kind not in _CASTS and not (kind in _LITERALS and is_constant):
         yield f"cast(… as {kind.lower()})"
-    elif kind == "BIGINT" and has_fractions:
+    elif kind == "BIGINT" and has_fractions and node["child"].get("function_name") not in _COUNTS:
         yield "cast(… as bigint) beside numbers that are not whole: Spark cuts off what DuckDB rounds"
 
 

@@ -2,7 +2,7 @@
 
 dbt, its DuckDB, the doors, the pins, the staging, the commit and the evidence are those of every build; DuckDB reads
 the same snapshots, judges the SQL, and takes over Spark's rows as files. Models and tests are run by Spark; a test that
-Spark may understand otherwise, by DuckDB.
+Spark may understand otherwise, by DuckDB, and so is what asks for the lakehouse's own functions of Python.
 """
 
 import re
@@ -21,6 +21,7 @@ from lakehouse.builds.dialects import in_words_of_spark
 from lakehouse.builds.model import Model
 from lakehouse.dbt.declared import Declared
 from lakehouse.dbt.doors.engine_differences import engine_differences, refuse_engine_differences
+from lakehouse.dbt.doors.session import asks_python
 from lakehouse.dbt.doors.unnamed_reads import refuse_unnamed_reads
 from lakehouse.dbt.doors.ways_in import SPARK
 from lakehouse.dbt.lake_views import LakeViews
@@ -43,7 +44,7 @@ class SparkViews(LakeViews):
     def __init__(self, connection: DuckDBPyConnection, spark: Spark) -> None:
         """Start with none."""
         super().__init__(connection)
-        self._spark, self.engine = spark, {"omni.engine": f"spark {version('pyspark')}"}
+        self._spark = spark
 
     def show(self, table: Table, schema: str) -> None:
         """Make a view over the table's snapshot, or replace it."""
@@ -61,7 +62,7 @@ class Reader:
 
     def execute(self, sql: str) -> "Reader":
         """Run it."""
-        if _differences("a test", sql, self._cursor, has_fractions=True):
+        if asks_python(sql) or _differences("a test", sql, self._cursor, has_fractions=True):
             self._row = self._cursor.execute(sql).fetchone()
         else:
             self._row = next(iter(self._spark.run(sql).take(1)), None)
@@ -93,6 +94,9 @@ class Plugin(DuckDBPlugin):
         table, sql = str(target_config.relation.identifier), target_config.config["sql"]
         with scratch_folder(self._settings) as folder:
             asked, rows = with_fixtures(sql, f"{table}_of_{target_config.config['test']}")
+            if asks_python(asked):
+                super()._make(table, sql)
+                return
             # The model that a unit test runs was judged by the columns of its tables when it was built.
             if differences := _differences(table, asked, self._cursor(), has_fractions=not rows):
                 logger.info("run by DuckDB, since it has {}", ", ".join(differences))
@@ -105,11 +109,13 @@ class Plugin(DuckDBPlugin):
 
     def _model(self, config: dict[str, Any], cursor: DuckDBPyConnection) -> Model:
         model = super()._model(config, cursor)
+        if asks_python(model.sql):
+            return model
         refuse_unnamed_reads(replace(model, sql=in_words_of_spark(model.sql)), cursor)
         assert self._lake is not None  # it stores
         columns = "".join(self._lake.views.schemas.get(table, "") for table in model.tables)
         refuse_engine_differences(model, cursor, has_fractions=bool(_FRACTION.search(columns)))
-        return replace(model, logic=model.logic_on_spark)
+        return replace(model, logic=model.logic_on_spark, engine=f"spark {version('pyspark')}")
 
     def _declared(self) -> Declared | None:
         """What the project says of Spark."""
@@ -122,6 +128,9 @@ class Plugin(DuckDBPlugin):
         Raises:
             IncompatibleSchema: Spark's are others; nothing was written.
         """
+        if asks_python(sql):
+            super()._make(table, sql)
+            return
         expected = self._columns(f"({sql}\n)")
         with scratch_folder(self._settings) as folder:
             self._take_over(table, sql, folder / "rows")

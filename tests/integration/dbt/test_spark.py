@@ -29,6 +29,8 @@ from tests.dbt_shell import build, dbt
 from tests.integration.conftest import statuses
 
 KEPT = jars.jars_folder()  # before the tests have a home of their own
+OF_PYTHON = ("doc_sections", "int_doc_passages__cut")
+"""Models of which DuckDB computes the rows, whoever computes those of the others."""
 DAY, NEXT_DAY, AFTER = "2026-04-15", "2026-04-16", "2026-04-17"
 
 
@@ -96,7 +98,7 @@ def test_every_cell_type_and_version_is_that_of_duckdb(lake, filled_sample):
         one, other = (open_catalog(settings).load_table(identifier) for settings in (lake, filled_sample))
         assert (one.schema(), one.spec()) == (other.schema(), other.spec()), identifier
     written = [key for key, item in ours.items() if item.rows.loaded]
-    assert {engines(lake, *key).partition(" ")[0] for key in written} == {"spark"}
+    assert {engines(lake, *key).partition(" ")[0] for key in written if key[0] not in OF_PYTHON} == {"spark"}
 
 
 def test_verify_proves_what_spark_built(lake):
