@@ -3,6 +3,7 @@
 A table says itself what its partitions are: days of a time column, or (the quarantine) assets and their days.
 """
 
+import functools
 from datetime import date, datetime
 
 from pyiceberg.expressions import (
@@ -57,7 +58,7 @@ def time_column(table: Table) -> str | None:
 
 def asset_filter(asset: str) -> BooleanExpression:
     """The records of the quarantine table that were meant for an asset."""
-    return EqualTo(term=Reference("asset"), value=literal(asset))
+    return equal_to(asset=asset)
 
 
 def key_filter(window: Window) -> BooleanExpression:
@@ -75,3 +76,9 @@ def _between(column: str, low: str | date | datetime, high: str | date | datetim
     """`low` inside and `high` outside; by keywords, since mypy knows no others of these classes."""
     of = Reference(column)
     return And(GreaterThanOrEqual(term=of, value=literal(low)), LessThan(term=of, value=literal(high)))
+
+
+def equal_to(**values: str | date) -> BooleanExpression:
+    """The rows that have each of these values in the column of its name."""
+    found: list[BooleanExpression] = [EqualTo(term=Reference(each), value=literal(values[each])) for each in values]
+    return functools.reduce(And, found)

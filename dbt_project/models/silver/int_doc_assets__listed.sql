@@ -12,6 +12,8 @@ final as (
         snapshot_date,
         collection,
         doc_id,
+        asset_type,
+        source_file,
         disposition,
         is_tombstone,
         source_fingerprint,
