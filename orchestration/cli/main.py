@@ -15,6 +15,7 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.partitions import WHOLE, typed_window
 from lakehouse.settings import PROJECT_ROOT, load_settings
 from orchestration.cli.backfill import backfill_command
+from orchestration.cli.cite import cite_command
 from orchestration.cli.console import (
     DAY,
     FromOption,
@@ -31,11 +32,11 @@ from orchestration.cli.console import (
     say,
     show_progress,
 )
-from orchestration.cli.contracts import contract_app
 from orchestration.cli.edits import accept_command, plan_command
-from orchestration.cli.manifests import manifests_app
-from orchestration.cli.quarantine import quarantine_app
-from orchestration.cli.report import report_app
+from orchestration.cli.groups.contracts import contract_app
+from orchestration.cli.groups.manifests import manifests_app
+from orchestration.cli.groups.quarantine import quarantine_app
+from orchestration.cli.groups.report import report_app
 from orchestration.cli.status import print_status, status_command
 from orchestration.cli.upkeep import maintain_command, recover_command, verify_command
 from orchestration.cli.verdicts import explain_command, ready_command
@@ -182,6 +183,8 @@ for _name, _function, _panel, _short, _examples in (
     ("status", status_command, _DAILY, "Show what is safe day by day, and why not.", ("", "--from 2026-04-01")),
     ("ready", ready_command, _DAILY, "Answer for one asset: 0 safe, 1 not, 2 error.", ("support_kpi_daily yesterday",)),
     ("explain", explain_command, _DAILY, "Show why it is not ready, down to the cause.", ("ticket_fact",)),
+    ("cite", cite_command, _DAILY, "Show where a passage stands, or whether a text does.", (
+        "1f0c8a0b4d2e4f5a9c3b7d6e5f4a3b2c", "--check 'Resets take a minute' help_center/reset-password")),
     ("ui", ui_command, _DAILY, "Open Dagster on the same lakehouse.", ("", "--port 3001")),
     ("backfill", backfill_command, _MEND, "Compute named days of named assets again; --list.", (
         f"{_TICKETS} --partition yesterday --dry-run", "--failed --from 2026-04-01 --to 2026-04-30", "--list")),
