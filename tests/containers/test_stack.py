@@ -99,7 +99,7 @@ def test_a_setting_of_the_one_env_file_arrives_and_no_fixed_one_is_changed_by_it
 def test_a_run_inside_leaves_everything_safe_in_the_store(filled, stack):
     statuses = list(filled["verdicts"].values())
 
-    assert set(statuses) <= SAFE and statuses.count("READY") == 190
+    assert set(statuses) <= SAFE and statuses.count("READY") == 204
     assert stack.inside("code", "omni", "verify").endswith("ledger and tables agree\n")
     assert stack.inside("code", "ls", "/data").split() == [
         "dagster",

@@ -24,8 +24,13 @@ READS = {
     "ticket_fact": ("raw_ticket_events", "all"),
     "int_doc_assets__listed": ("raw_doc_assets", "same_day"),
     "doc_change_feed": ("raw_doc_assets", "up_to_day"),
+    "doc_sections": ("raw_doc_assets", "up_to_day"),
+    "int_doc_passages__cut": ("raw_doc_assets", "up_to_day"),
+    "passage_change_feed": ("raw_doc_assets", "up_to_day"),
     "knowledge_doc_history": ("raw_doc_assets", "all"),
     "knowledge_doc": ("raw_doc_assets", "all"),
+    "knowledge_section": ("raw_doc_assets", "all"),
+    "knowledge_passage": ("raw_doc_assets", "all"),
 }
 """Model → the Bronze asset that it is built from in the end, and which of its days a partition reads of it."""
 

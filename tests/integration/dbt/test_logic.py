@@ -31,8 +31,16 @@ READERS = {
         "support_kpi_daily": "same_day",
         "ticket_fact": "all",
     },
-    "int_doc_assets__listed": {"knowledge_doc_history": "all", "doc_change_feed": "up_to_day"},
+    "int_doc_assets__listed": {
+        "knowledge_doc_history": "all",
+        "doc_change_feed": "up_to_day",
+        "doc_sections": "up_to_day",
+        "passage_change_feed": "up_to_day",
+    },
+    "doc_sections": {"int_doc_passages__cut": "same_day", "knowledge_section": "all"},
+    "int_doc_passages__cut": {"knowledge_passage": "all", "passage_change_feed": "up_to_day"},
     "knowledge_doc_history": {"knowledge_doc": "all"},
+    "knowledge_doc": {"knowledge_section": "all", "knowledge_passage": "all"},
     "int_ticket_states__daily": {"int_open_tickets__monthly": "up_to_day", "support_backlog_daily": "up_to_day"},
     "int_open_tickets__monthly": {"support_backlog_daily": "up_to_day"},
 }
@@ -128,11 +136,14 @@ LOGIC = [
     Edit(f"{BACKLOG}.sql", "date '0001-01-01'", "date '0002-01-01'", ("support_backlog_daily",)),
     Edit(f"{FEED}.sql", "where=up_to_window('snapshot_date', 'date')", "", ("doc_change_feed",)),
     Edit("macros/dialect.sql", "60000000", "1000000", ("support_kpi_daily",)),
+    Edit("macros/contents.sql", "'html-1 markdown-1", "'html-1 markdown-2", ("doc_sections",)),
+    Edit("macros/contents.sql", "'passages-1 ", "'passages-2 ", ("int_doc_passages__cut",)),
+    Edit("silver/int_doc_passages__cut.sql", "most_tokens = 200", "most_tokens = 300", ("int_doc_passages__cut",)),
     Edit(
         "macros/documents.sql",
         "where disposition = 'replace'",
         "where disposition = 'merge'",
-        ("doc_change_feed", "knowledge_doc_history"),
+        ("doc_change_feed", "knowledge_doc_history", "passage_change_feed"),
     ),
     Edit(
         f"{KPI}.yml",

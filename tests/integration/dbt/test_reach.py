@@ -61,6 +61,11 @@ def test_the_shipped_models_reach_as_far_as_their_sql_reads(settings):
         "support_kpi_daily": {"ticket_events": "same_day"},
         "support_backlog_daily": {"int_ticket_states__daily": "up_to_day", "int_open_tickets__monthly": "up_to_day"},
         "doc_change_feed": {"int_doc_assets__listed": "up_to_day"},
+        "doc_sections": {"int_doc_assets__listed": "up_to_day"},
+        "int_doc_passages__cut": {"doc_sections": "same_day"},
+        "knowledge_section": {"knowledge_doc": "all", "doc_sections": "all"},
+        "knowledge_passage": {"knowledge_doc": "all", "int_doc_passages__cut": "all"},
+        "passage_change_feed": {"int_doc_assets__listed": "up_to_day", "int_doc_passages__cut": "up_to_day"},
     }
 
 

@@ -53,8 +53,8 @@ def whole(filled_sample):
 def test_the_sample_is_told_whole(whole):
     assert (whole.days[0], whole.days[-1], len(whole.days)) == ("2026-04-01", "2026-04-30", 30)
     assert (whole.causes, whole.lineage, whole.late, whole.awaited, whole.absent_tables) == ([], [], [], [], [])
-    assert (whole.counts["READY"], whole.counts["EMPTY"], whole.counts["UNKNOWN"]) == (190, 59, 84)
-    assert sum(whole.counts.values()) == len(whole.evidence["partitions"]) == 190 + 59 + 84
+    assert (whole.counts["READY"], whole.counts["EMPTY"], whole.counts["UNKNOWN"]) == (204, 113, 108)
+    assert sum(whole.counts.values()) == len(whole.evidence["partitions"]) == 204 + 113 + 108
     events, documents = whole.kept
     assert (events.sums.read, events.sums.loaded, events.sums.quarantined, documents.sums.loaded) == (
         3421,
