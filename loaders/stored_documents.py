@@ -7,7 +7,6 @@ the models `doc_sections` and `int_doc_passages__cut`. A content is read as its 
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 from unicodedata import normalize
@@ -108,15 +107,22 @@ def _section_rows(document: ParsedDocument, version: str | None) -> Iterator[Row
     ordinal = 0
     for section in document.sections:
         for block in section.blocks:
-            found = asdict(block)
-            yield found | {
+            yield {
                 "ordinal": ordinal,
                 "heading_ordinal": section.ordinal,
                 "heading_level": section.level,
                 "heading_path": section.heading_path,
                 "heading_ids": section.heading_ids,
+                "kind": block.kind,
+                "text": block.text,
+                "byte_start": block.byte_start,
+                "byte_end": block.byte_end,
                 "boxes": _flat(block.boxes),
-                "code_language": found.pop("language"),
+                "page": block.page,
+                "start_seconds": block.start_seconds,
+                "end_seconds": block.end_seconds,
+                "speaker": block.speaker,
+                "code_language": block.language,
                 "encoding": document.encoding,
                 "normalisation": document.normalisation,
                 "parser_version": version,
@@ -195,7 +201,16 @@ def _placed(row: Row) -> Placed:
 
 
 def _passage_row(passage: Passage) -> Row:
-    parts = [asdict(part) | {"boxes": _flat(part.boxes)} for part in passage.parts]
+    parts = [
+        {
+            "byte_start": part.byte_start,
+            "byte_end": part.byte_end,
+            "boxes": _flat(part.boxes),
+            "text_start": part.text_start,
+            "text_end": part.text_end,
+        }
+        for part in passage.parts
+    ]
     starts = [part.byte_start for part in passage.parts if part.byte_start is not None]
     ends = [part.byte_end for part in passage.parts if part.byte_end is not None]
     return {

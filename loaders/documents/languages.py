@@ -2,7 +2,7 @@
 
 import py3langid
 
-_SEEN = 500
+_SEEN = 250
 """Characters that are looked at: more tell little more, and take as much longer."""
 _LEAST = 20
 UNKNOWN = "und"

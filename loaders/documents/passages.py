@@ -11,7 +11,7 @@ Pure; called with what `doc_sections` has of one content.
 import re
 import zlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 
@@ -104,15 +104,21 @@ def passages_of(placed: Sequence[Placed], cutting: Cutting) -> Iterator[Passage]
         pieces = [piece for place, block in enumerate(texts) for piece in _pieces(place, block, cutting)]
         cuts = [[*_spans(texts, pieces[lo:hi])] for lo, hi in _ranges(pieces, texts, cutting.most_tokens)]
         parts = _anchored(texts, cuts, cutting)
+        known = {(piece.place, piece.start, piece.end): piece.tokens for piece in pieces}
         for spans in cuts:
-            yield _passage(blocks, spans, [next(parts) for _ in spans])
+            yield _passage(blocks, spans, [next(parts) for _ in spans], known)
 
 
-def _passage(blocks: list[Placed], spans: list[tuple[int, int, int]], parts: list[Part]) -> Passage:
+def _passage(
+    blocks: list[Placed],
+    spans: list[tuple[int, int, int]],
+    parts: list[Part],
+    known: Mapping[tuple[int, int, int], int],
+) -> Passage:
     said = [blocks[place].block for place, *_ in spans]
     starts = [block.start_seconds for block in said if block.start_seconds is not None]
     ends = [block.end_seconds for block in said if block.end_seconds is not None]
-    tokens = sum(count_tokens(part.text) for part in parts)
+    tokens = sum(known.get(span) or count_tokens(part.text) for span, part in zip(spans, parts, strict=True))
     return Passage(
         blocks[0].heading_path, tuple(parts), said[0].page, min(starts, default=None), max(ends, default=None), tokens
     )

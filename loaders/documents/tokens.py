@@ -15,7 +15,11 @@ _LONG = 16
 
 def count_tokens(text: str) -> int:
     """How many tokens a text has."""
-    return sum((len(each) + _LONG - 1) // _LONG for each in split_word_bounds(text) if not each.isspace())
+    words = split_word_bounds(text)
+    count = len(words) - sum(map(str.isspace, words))
+    if len(text) > _LONG and max(map(len, words)) > _LONG:
+        count += sum((len(each) - 1) // _LONG for each in words if not each.isspace())
+    return count
 
 
 def sentence_starts(text: str, language: str) -> list[int]:
