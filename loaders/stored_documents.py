@@ -6,8 +6,9 @@ the models `doc_sections` and `int_doc_passages__cut`. A content is read as its 
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 from unicodedata import normalize
 
@@ -24,8 +25,14 @@ from loaders.documents.resolving import holds_line, resolve, resolve_boxes
 from loaders.documents.sections import Block, Box, ParsedDocument
 from loaders.errors import SourceUnreadable
 
-PARSERS = " ".join(VERSIONS)
-CUTTER = f"{passages.VERSION} {tokens.TOKENIZER}"
+
+def _with_libraries(versions: Iterable[str], *libraries: str) -> str:
+    """Our versions, and those of the libraries by which the same bytes could come out else."""
+    return " ".join([*versions, *(f"{name}-{version(name)}" for name in libraries)])
+
+
+PARSERS = _with_libraries(VERSIONS, "markdown-it-py", "pypdfium2", "turbohtml")
+CUTTER = _with_libraries((passages.VERSION, tokens.TOKENIZER), "py3langid", "sentencex", "unicode-segmentation-rs")
 CPU_SECONDS = 60
 """What one content may take; a thousand times what one of 5 KB takes."""
 
@@ -103,7 +110,7 @@ def unparsed(name: str, error: NotParsable) -> Row:
     return {"ordinal": 0, "text": str(error), "parser_version": parser_version(name), "reason": error.reason}
 
 
-def _section_rows(document: ParsedDocument, version: str | None) -> Iterator[Row]:
+def _section_rows(document: ParsedDocument, parser: str | None) -> Iterator[Row]:
     ordinal = 0
     for section in document.sections:
         for block in section.blocks:
@@ -125,7 +132,7 @@ def _section_rows(document: ParsedDocument, version: str | None) -> Iterator[Row
                 "code_language": block.language,
                 "encoding": document.encoding,
                 "normalisation": document.normalisation,
-                "parser_version": version,
+                "parser_version": parser,
             }
             ordinal += 1
 
@@ -201,7 +208,7 @@ def _placed(row: Row) -> Placed:
 
 
 def _passage_row(passage: Passage) -> Row:
-    parts = [
+    parts: list[Row] = [
         {
             "byte_start": part.byte_start,
             "byte_end": part.byte_end,

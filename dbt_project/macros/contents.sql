@@ -2,12 +2,14 @@
    the version that is asked for and no other: a version is part of a model's logic, so that a
    new one makes STALE what the old one built. #}
 {% macro document_sections(fingerprint, file, asset_type) %}
-  {%- set parsers = 'html-1 markdown-1 pdf-1 plain-1 restructuredtext-1 transcript-1' -%}
+  {%- set parsers = 'html-1 markdown-1 pdf-1 plain-1 restructuredtext-1 transcript-1 markdown-it-py-4.3.0 pypdfium2-5.15.2 '
+      'turbohtml-1.15.4' -%}
   {{ return("document_sections(" ~ fingerprint ~ ", " ~ file ~ ", " ~ asset_type ~ ", '" ~ parsers ~ "')") }}
 {% endmacro %}
 
 {% macro document_passages(fingerprint, sections, most_tokens) %}
-  {{ return("document_passages(" ~ fingerprint ~ ", " ~ sections ~ ", " ~ most_tokens ~ ", 'passages-1 uax29-1')") }}
+  {%- set cutter = 'passages-1 uax29-1 py3langid-0.4.0 sentencex-1.0.32 unicode-segmentation-rs-1.0.0' -%}
+  {{ return("document_passages(" ~ fingerprint ~ ", " ~ sections ~ ", " ~ most_tokens ~ ", '" ~ cutter ~ "')") }}
 {% endmacro %}
 
 {# Id of a passage: whose it is, what it says, and which of those of the document that say the same.

@@ -1,6 +1,7 @@
 """The functions by which models read stored contents: their versions, their bounds, and contents that are not there."""
 
 import hashlib
+import re
 from io import BytesIO
 
 import duckdb
@@ -49,7 +50,7 @@ def sections(connection, fingerprint, name, parsers=PARSERS):
 def test_the_versions_that_the_models_ask_for_are_those_that_are_offered():
     said = (PROJECT_ROOT / "dbt_project" / "macros" / "contents.sql").read_text()
 
-    assert f"'{PARSERS}'" in said and f"'{CUTTER}'" in said
+    assert f"'{PARSERS}'" in re.sub(r"'\n\s+'", "", said) and f"'{CUTTER}'" in said
 
 
 def test_another_version_is_refused(offered, stored):

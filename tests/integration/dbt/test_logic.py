@@ -137,7 +137,7 @@ LOGIC = [
     Edit(f"{FEED}.sql", "where=up_to_window('snapshot_date', 'date')", "", ("doc_change_feed",)),
     Edit("macros/dialect.sql", "60000000", "1000000", ("support_kpi_daily",)),
     Edit("macros/contents.sql", "'html-1 markdown-1", "'html-1 markdown-2", ("doc_sections",)),
-    Edit("macros/contents.sql", "'passages-1 ", "'passages-2 ", ("int_doc_passages__cut",)),
+    Edit("macros/contents.sql", "sentencex-1.0.32", "sentencex-1.0.33", ("int_doc_passages__cut",)),
     Edit("silver/int_doc_passages__cut.sql", "most_tokens = 200", "most_tokens = 300", ("int_doc_passages__cut",)),
     Edit(
         "macros/documents.sql",
