@@ -232,8 +232,8 @@ class Ledger:
         now, keys = datetime.now(UTC), [(file.asset, *file.key) for file in files]
         found = {"checked_at": now, "since": now}
         with self.engine.begin() as connection:
-            _delete_files(connection, keys[:1], now)  # begins to write: what another process adds is found by now
-            _delete_files(connection, _known_among(connection, keys[1:]), now)
+            _hold_others(connection, t.source_files)  # what another process adds is found by now
+            _delete_files(connection, _known_among(connection, keys), now)
             connection.execute(insert(t.source_files), [{**_values(file), **found} for file in files])
             if coverage:
                 connection.execute(insert(t.coverage), [{**_values(row), "since": now} for row in coverage])
@@ -291,7 +291,7 @@ class Ledger:
         """
         items, ids = list(items), list[int]()
         with self.engine.begin() as connection:
-            _hold_others(connection)
+            _hold_others(connection, t.materializations)  # the order of ids is that of records
             by_others = [None if after is None else _latest(connection, item, after) for item in items]
             for item, latest in zip(items, by_others, strict=True):
                 if latest is None or (latest.snapshot_id in {None, *seen} and not _is_same(latest, item)):
@@ -398,12 +398,12 @@ def _insert_new(connection: Connection, table: Table) -> Any:
     return dialect.insert(table).on_conflict_do_nothing()
 
 
-def _hold_others(connection: Connection) -> None:
-    """Let nobody else record materializations until the transaction has ended: the order of ids is that of records."""
+def _hold_others(connection: Connection, table: Table) -> None:
+    """Let nobody else write into a table until the transaction has ended."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"lock table {t.materializations.name} in share row exclusive mode"))
+        connection.execute(text(f"lock table {table.name} in share row exclusive mode"))
     else:
-        connection.execute(delete(t.materializations).where(false()))  # begins to write
+        connection.execute(delete(table).where(false()))  # begins to write
 
 
 def _latest(connection: Connection, item: Materialization, after: int) -> Any:

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, make_url, text
 from lakehouse.database.engines import POOL
 from lakehouse.database.versions import read_versions
 from lakehouse.errors import ConfigurationError
+from lakehouse.ledger.evidence import SourceFileRecord
 from lakehouse.ledger.ledger import open_ledger
 from lakehouse.recovery.plan import plan_recovery
 from lakehouse.recovery.recover import recover
@@ -63,6 +64,20 @@ def ingesting(settings, day):
     }
     command = [sys.executable, "-c", "from orchestration.cli.main import app; app()", "ingest", "--partition", day]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_looks_at_the_same_new_files_at_once_are_all_recorded(on_postgres):
+    ledger = open_ledger(on_postgres)
+
+    def look(time: int) -> None:
+        files = [SourceFileRecord("raw_ticket_events", f"m{time}", "s", f"{n}.jsonl", "seen") for n in range(40)]
+        ledger.replace_file_coverage(files, [])
+
+    with ThreadPoolExecutor(4) as lookers:
+        found = [lookers.submit(look, time) for time in range(15) for _ in range(4)]
+
+    assert [error for each in found if (error := each.exception())] == []
+    assert len(ledger.known_files("raw_ticket_events")) == 15 * 40
 
 
 def test_a_lakehouse_on_postgres_runs_takes_two_writers_and_is_maintained(on_postgres):
