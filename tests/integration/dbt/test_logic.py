@@ -351,7 +351,7 @@ def differences(found, expected):
 
 def test_before_any_edit_everything_that_is_known_is_safe(before):
     assert set(before.values()) == {"READY", "EMPTY", "UNKNOWN"}
-    assert len([key for _, key in before if key == WHOLE]) == 3
+    assert len([key for _, key in before if key == WHOLE]) == 5
 
 
 def test_the_assets_keep_their_order_where_an_edit_moves_a_model_in_the_manifest_of_dbt(edited, lake):
