@@ -104,9 +104,9 @@ def test_ledger_and_tables_of_a_run_agree(built):
     report = look(built)
 
     assert report.findings == []
-    # Days: 2 of events and of KPIs, 1 of documents, 2 of each other daily model; 3 assets that are not partitioned.
-    assert (report.partitions, report.objects) == (2 + 1 + 7 * 2 + 3, 1)
-    assert report.snapshots == 2 + 1 + 6 + 3
+    # Days: 2 of events and of KPIs, 1 of documents, 2 of each other daily model; 5 assets that are not partitioned.
+    assert (report.partitions, report.objects) == (2 + 1 + 10 * 2 + 5, 1)
+    assert report.snapshots == 2 + 1 + 9 + 5
 
 
 def test_work_that_leaves_evidence_stays_in_agreement(lake, monkeypatch, tmp_path):
