@@ -54,7 +54,8 @@ def _manifests(files: Path, day: date) -> Iterator[dict[str, Any]]:
     yield _of("chats", day, "chat_message", [source("chats", f"files/{day}.chats.jsonl")])
     (files / f"{day}.csv").write_text(f"sku;price;stock\nA-1;{number % 97}.50;3\nB-2;12;\n", "utf-8")
     yield _of("prices", day, "price_list", [source("prices", f"files/{day}.csv", "csv")], collection="prices")
-    (files / "guide.md").write_text("# Guide\n", "utf-8")
+    if not (guide := files / "guide.md").exists():  # each day lists it: written anew, it would be read for each again
+        guide.write_text("# Guide\n", "utf-8")
     (files / f"{day}.md").write_text(f"# News of {day}\n", "utf-8")
     listed = [source("guide", "files/guide.md", "other"), source("news", f"files/{day}.md", "other")]
     yield document_manifest(str(day), listed)
