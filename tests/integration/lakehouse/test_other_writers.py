@@ -147,7 +147,7 @@ def test_who_records_waits_for_who_is_recording(machines):
     item = first.current_materializations()[KEY]
     with ThreadPoolExecutor() as threads:
         with first.engine.begin() as connection:
-            ledger_module._hold_others(connection)
+            ledger_module._hold_others(connection, t.materializations)
             later = materialization_row(replace(item, snapshot_id=2, run_id="later"))
             connection.execute(insert(t.materializations), later)
             waiting = threads.submit(second.record_materializations, [replace(item, snapshot_id=1)], item.id)
