@@ -233,7 +233,8 @@ class Ledger:
         found = {"checked_at": now, "since": now}
         with self.engine.begin() as connection:
             _hold_others(connection, t.source_files)  # what another process adds is found by now
-            _delete_files(connection, _known_among(connection, keys), now)
+            _delete_files(connection, keys[:1], now)
+            _delete_files(connection, _known_among(connection, keys[1:]), now)
             connection.execute(insert(t.source_files), [{**_values(file), **found} for file in files])
             if coverage:
                 connection.execute(insert(t.coverage), [{**_values(row), "since": now} for row in coverage])
