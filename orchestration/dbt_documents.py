@@ -42,6 +42,8 @@ Column: TypeAlias = pa.ChunkedArray
 
 _SHARES = 8
 """Of what DuckDB hands over at a time, for each process: so that none waits long for the last."""
+_FEW = 32
+"""Contents for which a second process costs more than it saves: to start one takes as long as to parse a thousand."""
 
 
 class Plugin(BasePlugin):
@@ -85,7 +87,8 @@ class Plugin(BasePlugin):
 
     def _do(self, work: Work[Any, Any], contents: list[Any]) -> list[Any]:
         """The result of each content, in their order, or its error."""
-        shares = [contents[first :: self._workers.most * _SHARES] for first in range(self._workers.most * _SHARES)]
+        parts = self._workers.most * _SHARES if len(contents) > _FEW else 1
+        shares = [contents[first::parts] for first in range(parts)]
         with self._lock:
             done = {id(content): result for content, result in self._workers.do(work, shares)}
         return [done[id(content)] for content in contents]

@@ -13,7 +13,6 @@ from urllib.parse import urlparse
 
 import fsspec
 from fsspec import AbstractFileSystem
-from pyiceberg.io.fsspec import FsspecFileIO
 
 from lakehouse.errors import OmniError
 from lakehouse.settings import LakehouseSettings
@@ -116,6 +115,8 @@ def _open_store(url: str, properties: tuple[tuple[str, str], ...]) -> tuple[Abst
     if _is_local(url):
         fs, root = fsspec.core.url_to_fs(url)
         return fs, str(root)
+    from pyiceberg.io.fsspec import FsspecFileIO  # costs half a second, which a folder need not pay
+
     location = urlparse(url)
     fs = FsspecFileIO(dict(properties)).get_fs(location.scheme, location.hostname)
     return fs, str(fsspec.core.strip_protocol(url))
