@@ -86,7 +86,8 @@ class Plugin(BasePlugin):
         self._ledger = open_ledger(self._settings)
         self._connection: DuckDBPyConnection | None = None
         self._lake: Lake | None = None
-        self._session = Session()
+        named = self.creds.plugins if self.creds else None
+        self._session = Session([plugin.module for plugin in named or []])
         self._lock = threading.RLock()  # dbt opens its first connections from several threads
         for name in (*bronze_contracts(self._settings), QUARANTINE):
             definition = bronze_table(self._settings, name)

@@ -6,7 +6,7 @@ nodes, and before a model is built, since DuckDB takes 20 ms to list its functio
 """
 
 import re
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from functools import cache
 
 import duckdb
@@ -35,18 +35,14 @@ _SETTINGS = (
 )
 """By which the same SQL gives other rows. The others are of memory, speed, files and what is shown."""
 
+OFFERED_BY = "orchestration.dbt_documents"
 OFFERED = frozenset({"document_passages", "document_sections", "unresolved_anchors"})
-"""Functions of the project's own (`orchestration.dbt_documents`); a model says which version of each it asks for."""
+"""Functions of the project's own, and the plugin that makes them; a model says which version of each it asks for."""
 
-_FUNCTIONS = "select distinct function_name from duckdb_functions() order by all"
-"""Those of a plugin's Python, too, which DuckDB calls internal."""
+_FUNCTIONS = "select distinct function_name, internal from duckdb_functions() order by all"
+"""Those that a plugin makes of Python are internal, as DuckDB says."""
 _EXTENSIONS = "select extension_name from duckdb_extensions() where loaded and install_mode <> 'STATICALLY_LINKED'"
-_MADE = """
-select distinct 'function ' || function_name from duckdb_functions() where not internal
-union all
-select 'type ' || type_name from duckdb_types() where not internal
-order by all
-"""
+_TYPES = "select 'type ' || type_name from duckdb_types() where not internal order by all"
 _SECRETS = "select secret_string from duckdb_secrets() order by all"
 """What keys and secrets there are is not shown; which store they lead to is."""
 _VARIABLES = "select 'variable ' || name from duckdb_variables() order by all"
@@ -55,8 +51,13 @@ _VARIABLES = "select 'variable ' || name from duckdb_variables() order by all"
 class Session:
     """DuckDB as the lakehouse sets it up."""
 
-    def __init__(self) -> None:
-        """Ask a DuckDB that nobody else has touched."""
+    def __init__(self, plugins: Iterable[str]) -> None:
+        """Ask a DuckDB that nobody else has touched.
+
+        Args:
+            plugins: Modules of the plugins that the profile names.
+        """
+        self._offered: Set[str] = OFFERED if OFFERED_BY in plugins else frozenset()
         with duckdb.connect() as untouched:
             untouched.execute("set timezone = 'UTC'")
             self._settings = _settings(untouched)
@@ -77,11 +78,9 @@ class Session:
             ConfigurationError: a setting is another, or SQL may call or name what no model says.
         """
         found = [f"{name} = {value}" for name, value in _settings(cursor).items() if value != self._settings[name]]
-        for query in (_MADE, _VARIABLES) if made else (_VARIABLES,):
+        for query in (_TYPES, _VARIABLES) if made else (_VARIABLES,):
             found += _names(cursor, query)
-        if made:
-            own = _functions_of(frozenset(_names(cursor, _EXTENSIONS))) | OFFERED
-            found += [f"function {name}" for name in _names(cursor, _FUNCTIONS) if name not in own]
+        found += [f"function {name}" for name in self._made(cursor)] if made else []
         if made and self._secrets and cursor.execute(_SECRETS).fetchall() != self._secrets:
             found.append("another secret, by which other files would be read")
         if found:
@@ -90,6 +89,12 @@ class Session:
                 "DuckDB's own, in UTC: rows would depend on what no model says; nothing is built or recorded upon it; "
                 "next: take it out, and write a function as a macro of dbt's"
             )
+
+    def _made(self, cursor: DuckDBPyConnection) -> list[str]:
+        """Functions that neither DuckDB, nor an extension that it has loaded, nor the project has."""
+        functions = cursor.execute(_FUNCTIONS).fetchall()
+        own = _functions_of(frozenset(_names(cursor, _EXTENSIONS))) | self._offered
+        return [name for name, is_internal in functions if not is_internal or name not in own]
 
 
 def asks_python(sql: str) -> bool:
@@ -115,4 +120,4 @@ def _functions_of(extensions: Set[str]) -> Set[str]:
     with duckdb.connect() as untouched:
         for extension in sorted(extensions):  # avro before iceberg, which would fetch it
             load_extension(untouched, extension)
-        return frozenset(_names(untouched, _FUNCTIONS))
+        return frozenset(name for name, _ in untouched.execute(_FUNCTIONS).fetchall())

@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from lakehouse.dbt.doors.session import Session
+from lakehouse.dbt.doors.session import OFFERED_BY, Session
 from lakehouse.errors import ConfigurationError
 from lakehouse.tables import duck
 from lakehouse.tables.duck import load_iceberg_extension
@@ -15,7 +15,7 @@ def prepared():
         load_iceberg_extension(connection, {})
         connection.execute("set global preserve_insertion_order = false")
         connection.execute("set global memory_limit = '500MB'")
-        yield connection, Session()
+        yield connection, Session([OFFERED_BY])
 
 
 def test_duckdb_as_the_plugin_prepares_it_is_let_in(prepared):
@@ -29,6 +29,8 @@ def test_a_function_of_python_is_refused_unless_it_is_the_projects_own(prepared)
     cursor = connection.cursor()
     cursor.create_function("document_sections", lambda text: text, ["VARCHAR"], "VARCHAR")
     session.refuse_others(cursor, made=True)
+    with pytest.raises(ConfigurationError, match="found function document_sections, set by the profile"):
+        Session(["another.module"]).refuse_others(cursor, made=True)
 
     cursor.create_function("guessed", lambda text: text, ["VARCHAR"], "VARCHAR")
 
@@ -72,7 +74,7 @@ OTHER_SECRETS = (
 
 @pytest.mark.parametrize("made", OTHER_SECRETS)
 def test_a_secret_that_leads_to_another_store_is_refused(made):
-    session = Session()
+    session = Session([])
     with duckdb.connect() as connection:
         load_iceberg_extension(connection, {"s3.endpoint": "http://127.0.0.1:1", "s3.access-key-id": "key"})
         session.keep_secrets(connection)
