@@ -145,8 +145,9 @@ class _Worker:
             result = self.connection.recv()
         except (EOFError, OSError):  # the latter in the midst of a result
             ended = self._process.wait()
-            died = TookTooLong if ended == -signal.SIGXCPU else WorkerDied
-            result = died(f"its process ended with {ended}; next: run it again; {_ADVICE}")
+            result = WorkerDied(f"its process ended with {ended}; next: run it again; {_ADVICE}")
+            if ended == -signal.SIGXCPU:
+                result = TookTooLong("it takes more CPU time than it may; next: split what is read")
         return self.things.popleft(), result
 
     def kill(self) -> None:

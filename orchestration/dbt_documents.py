@@ -1,8 +1,8 @@
-"""The dbt-duckdb plugin by which models read stored documents: functions of `loaders.stored_documents`, in DuckDB.
+"""The dbt-duckdb plugin by which models read stored documents: functions of `loaders.contents`, in DuckDB.
 
 * document_sections(fingerprint, file, asset_type, parsers): the sections of a content, or why it has none
 * document_passages(fingerprint, sections, most_tokens, cutter): its passages
-* unresolved_anchors(fingerprint, anchors): ordinals of those that give another text
+* unresolved_anchors(fingerprint, anchors, judge): ordinals of those that give another text
 
 What a function does is part of a model's logic by the versions that the model asks for (macros/contents.sql); it
 answers for no other. Contents are done in processes beside this one, on all cores, each of which may be ended.
@@ -16,26 +16,20 @@ import duckdb
 import pyarrow as pa
 from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
-from duckdb.func import PythonUDFType
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from lakehouse.dbt.doors.session import OFFERED
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import load_settings
+from loaders.contents.judging import JUDGE, AnchorJudge
+from loaders.contents.reading import CUTTER, PARSERS, PassageReader, SectionReader, unparsed
+from loaders.contents.rows import ANCHOR, PASSAGE, SECTION
 from loaders.documents.refusals import NotParsable
 from loaders.errors import LoaderError, TookTooLong
-from loaders.stored_documents import (
-    ANCHOR,
-    CPU_SECONDS,
-    CUTTER,
-    PARSERS,
-    PASSAGE,
-    SECTION,
-    AnchorJudge,
-    PassageReader,
-    SectionReader,
-    unparsed,
-)
 from loaders.workers import Work, Workers
+
+CPU_SECONDS = 60
+"""What one content may take of a process."""
 
 Column: TypeAlias = pa.ChunkedArray
 """What DuckDB hands over of an argument: a value for each row."""
@@ -60,11 +54,14 @@ class Plugin(BasePlugin):
         functions: dict[str, tuple[Callable[..., pa.Array], list[Any], Any]] = {
             "document_sections": (self._sections, [text, text, text, text], sections),
             "document_passages": (self._passages, [text, sections, number, text], passages),
-            "unresolved_anchors": (self._unresolved, [text, anchors], duckdb.list_type(number)),
+            "unresolved_anchors": (self._unresolved, [text, anchors, text], duckdb.list_type(number)),
         }
         assert functions.keys() == OFFERED
         for name, (function, arguments, result) in functions.items():
-            conn.create_function(name, function, arguments, result, type=PythonUDFType.ARROW)
+            # Special: else DuckDB answers null for a null, and what nobody has looked at passes.
+            conn.create_function(
+                name, function, arguments, result, type=PythonUDFType.ARROW, null_handling=FunctionNullHandling.SPECIAL
+            )
 
     def _sections(self, fingerprint: Column, file: Column, asset_type: Column, parsers: Column) -> pa.Array:
         _expect("parsers", PARSERS, parsers)
@@ -78,10 +75,11 @@ class Plugin(BasePlugin):
 
     def _passages(self, fingerprint: Column, sections: Column, most_tokens: Column, cutter: Column) -> pa.Array:
         _expect("cutter", CUTTER, cutter)
-        work = Work(PassageReader, (load_settings(), *most_tokens.to_pylist()[:1]), CPU_SECONDS)
-        return _array(self._do(work, _rows(fingerprint, sections)), PASSAGE)
+        work = Work(PassageReader, (load_settings(),), CPU_SECONDS)
+        return _array(self._do(work, _rows(fingerprint, sections, most_tokens)), PASSAGE)
 
-    def _unresolved(self, fingerprint: Column, anchors: Column) -> pa.Array:
+    def _unresolved(self, fingerprint: Column, anchors: Column, judge: Column) -> pa.Array:
+        _expect("judge", JUDGE, judge)
         work = Work(AnchorJudge, (load_settings(),), CPU_SECONDS)
         return _array(self._do(work, _rows(fingerprint, anchors)), pa.int32())
 

@@ -12,6 +12,11 @@
   {{ return("document_passages(" ~ fingerprint ~ ", " ~ sections ~ ", " ~ most_tokens ~ ", '" ~ cutter ~ "')") }}
 {% endmacro %}
 
+{# Ordinals of the anchors of a content that do not give their text. #}
+{% macro unresolved_anchors(fingerprint, anchors) %}
+  {{ return("unresolved_anchors(" ~ fingerprint ~ ", " ~ anchors ~ ", 'anchors-1 pypdfium2-5.15.2')") }}
+{% endmacro %}
+
 {# Id of a passage: whose it is, what it says, and which of those of the document that say the same.
    documents, passages: names of what has the columns. #}
 {% macro passage_id(documents, passages) %}
@@ -23,15 +28,20 @@
 {# Whether a retriever may have it: what its source was cleared of, or has little of; what nobody has looked for is not. #}
 {% macro may_be_indexed(pii_level) %}{{ return("coalesce(" ~ pii_level ~ " in ('none', 'low'), false)") }}{% endmacro %}
 
+{# The contents that each day of this run's window lists, each once. #}
+{% macro listed_contents(listing) %}
+    select distinct
+        snapshot_date,
+        source_fingerprint
+    from {{ listing }}
+    where {{ in_window('snapshot_date', 'date') }} and not is_tombstone
+{% endmacro %}
+
 {# The contents that a day lists without a row in doc_sections, of that day or an earlier one: neither sections nor a reason.
    of: the listing. #}
 {% test sections_complete(model, of) %}
 with listed as (
-    select distinct
-        snapshot_date,
-        source_fingerprint
-    from {{ of }}
-    where {{ in_window('snapshot_date', 'date') }} and not is_tombstone
+    {{ listed_contents(of) }}
 )
 
 select listed.*
@@ -45,11 +55,7 @@ where parsed.source_fingerprint is null
    of: the listing; at_least: the share of them that must have some. #}
 {% test parse_share(model, of, at_least) %}
 with listed as (
-    select distinct
-        snapshot_date,
-        source_fingerprint
-    from {{ of }}
-    where {{ in_window('snapshot_date', 'date') }} and not is_tombstone
+    {{ listed_contents(of) }}
 ),
 
 unparsed as (
@@ -69,21 +75,71 @@ having count(unparsed.source_fingerprint) > (1 - {{ at_least }}) * count(*)
 {% endtest %}
 
 {# The rows whose text does not stand in the stored bytes where their anchor says.
-   parts: of the anchor; where: which rows have one. #}
+   parts: of the anchor; has_anchor: which rows have one. #}
 {% test anchors_resolve(model, parts='parts', has_anchor='true') %}
+with contents as (
+    select
+        source_fingerprint,
+        list({
+            'ordinal': ordinal,
+            'text': text,
+            'page': page,
+            'encoding': encoding,
+            'normalisation': normalisation,
+            'parts': {{ parts }}
+        } order by ordinal) as anchors
+    from {{ model }}
+    where {{ has_anchor }}
+    group by source_fingerprint
+)
+
 select
     source_fingerprint,
-    unnest(unresolved_anchors(source_fingerprint, list({
-        'ordinal': ordinal,
-        'text': text,
-        'page': page,
-        'encoding': encoding,
-        'normalisation': normalisation,
-        'parts': {{ parts }}
-    } order by ordinal))) as ordinal
-from {{ model }}
-where {{ has_anchor }}
-group by source_fingerprint
+    unnest({{ unresolved_anchors('source_fingerprint', 'anchors') }}) as ordinal
+from contents
+{% endtest %}
+
+{# The passages of a content between which a section is missing, and the contents whose last section is in none. #}
+{% test sections_all_cut(model) %}
+with passages as (
+    select
+        source_fingerprint,
+        ordinal,
+        first_section,
+        last_section,
+        lag(last_section) over (partition by source_fingerprint order by ordinal nulls last) as section_before
+    from {{ model }}
+),
+
+cut as (
+    select
+        source_fingerprint,
+        max(last_section) as last_section
+    from passages
+    group by source_fingerprint
+),
+
+sections as (
+    select
+        source_fingerprint,
+        max(ordinal) as last_section
+    from {{ ref('doc_sections') }}
+    where {{ in_window('snapshot_date', 'date') }} and reason is null
+    group by source_fingerprint
+)
+
+select
+    source_fingerprint,
+    ordinal as passage
+from passages
+where coalesce(first_section not in (section_before, section_before + 1), first_section <> 0)
+union all
+select
+    coalesce(sections.source_fingerprint, cut.source_fingerprint) as source_fingerprint,
+    cut.last_section as passage
+from sections
+full outer join cut on sections.source_fingerprint = cut.source_fingerprint
+where sections.last_section is null or cut.last_section is null or sections.last_section <> cut.last_section
 {% endtest %}
 
 {# Documents of now that have no row. #}
@@ -97,8 +153,14 @@ where found.doc_id is null
 
 {# Documents of now that have passages and no sections, or sections and no passages. #}
 {% test passages_follow_sections(model) %}
-with sections as (
-    select distinct collection, doc_id from {{ ref('knowledge_section') }} where reason is null
+with parsed as (
+    select distinct source_fingerprint from {{ ref('doc_sections') }} where reason is null
+),
+
+sections as (
+    select documents.collection, documents.doc_id
+    from {{ ref('knowledge_doc') }} as documents
+    inner join parsed on documents.source_fingerprint = parsed.source_fingerprint
 ),
 
 passages as (

@@ -81,4 +81,4 @@ def _between(column: str, low: str | date | datetime, high: str | date | datetim
 def equal_to(**values: str | date) -> BooleanExpression:
     """The rows that have each of these values in the column of its name."""
     found: list[BooleanExpression] = [EqualTo(term=Reference(each), value=literal(values[each])) for each in values]
-    return functools.reduce(And, found)
+    return functools.reduce(And, found, ALWAYS)

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import groupby
 
 import pypdfium2 as pdfium
 
@@ -51,12 +52,17 @@ def resolve_boxes(
 ) -> Iterator[list[str]]:
     """What stands in the boxes of each anchor of a PDF: page, from 1, and boxes; `holds_line` compares it.
 
-    The document is opened once. Boxes of lines that lie on each other have the words of both.
+    The document is opened once, and a page once for the anchors in a row that name it; a page that is not there has
+    nothing. Boxes of lines that lie on each other have the words of both.
     """
     with closing(pdfium.PdfDocument(content)) as document:
-        for page, boxes in anchors:
-            with closing(document[page - 1]) as opened, closing(opened.get_textpage()) as text:
-                yield [text.get_text_bounded(*_widened(box)) for box in boxes]
+        for number, of_page in groupby(anchors, key=lambda anchor: anchor[0]):
+            if not 1 <= number <= len(document):
+                yield from ([] for _ in of_page)
+                continue
+            with closing(document[number - 1]) as page, closing(page.get_textpage()) as text:
+                for _, boxes in of_page:
+                    yield [text.get_text_bounded(*_widened(box)) for box in boxes]
 
 
 def holds_line(found: str, line: str) -> bool:

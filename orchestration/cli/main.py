@@ -184,7 +184,7 @@ for _name, _function, _panel, _short, _examples in (
     ("ready", ready_command, _DAILY, "Answer for one asset: 0 safe, 1 not, 2 error.", ("support_kpi_daily yesterday",)),
     ("explain", explain_command, _DAILY, "Show why it is not ready, down to the cause.", ("ticket_fact",)),
     ("cite", cite_command, _DAILY, "Show where a passage stands, or whether a text does.", (
-        "1f0c8a0b4d2e4f5a9c3b7d6e5f4a3b2c", "--check 'Resets take a minute' help_center/reset-password")),
+        "53586f8ccf84d50c800032c6265c0f07", "--check 'The limit is 200 users' help-center-gateway-tunnels")),
     ("ui", ui_command, _DAILY, "Open Dagster on the same lakehouse.", ("", "--port 3001")),
     ("backfill", backfill_command, _MEND, "Compute named days of named assets again; --list.", (
         f"{_TICKETS} --partition yesterday --dry-run", "--failed --from 2026-04-01 --to 2026-04-30", "--list")),

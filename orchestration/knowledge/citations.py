@@ -1,32 +1,26 @@
 """From a passage back to its bytes, batch and manifest; and from a quotation to where it stands.
 
-Reads the tables as they are, and the stored bytes; says how safe the asset is that the answer was read from.
+Reads what the verdicts speak for, and the stored bytes; says what the verdict is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from itertools import accumulate
 from unicodedata import normalize
 from urllib.parse import quote, urlparse
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.partitions import WHOLE
 from lakehouse.settings import LakehouseSettings
-from lakehouse.tables.catalog import open_catalog
-from lakehouse.tables.digest import find_table
-from lakehouse.tables.filters import equal_to
-from lakehouse.tables.objects import object_path, read_object
-from loaders.stored_documents import is_resolved
-from orchestration.readiness.readiness import open_readiness
+from lakehouse.tables.objects import object_path
+from loaders.contents.judging import unresolved
+from loaders.contents.stored import stored_content
+from orchestration.knowledge.tables import JudgedTables, Row
 
 PASSAGES, SECTIONS = "knowledge_passage", "knowledge_section"
 _AROUND = 80
 """Characters of the neighbours that are shown."""
 _NAMED_BY = 5
 """Words by which a link names the begin of a text, and its end."""
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +54,27 @@ def cite(settings: LakehouseSettings, passage_id: str) -> Citation:
     """Find a passage by its id.
 
     Raises:
-        ConfigurationError: no document has it now; its last day, if it ever was one, is told.
+        ConfigurationError: no document has it now; when it was forgotten, if it ever was one, is told.
+        SourceUnreadable: its bytes are gone, or others lie under their name.
     """
-    passage = next(iter(_rows(settings, PASSAGES, passage_id=passage_id)), None)
+    tables = JudgedTables(settings)
+    passage = next(iter(tables.rows(PASSAGES, passage_id=passage_id)), None)
     if passage is None:
-        raise ConfigurationError(_unknown(settings, passage_id))
+        raise ConfigurationError(_unknown(tables, passage_id))
     whose = {"collection": passage["collection"], "doc_id": passage["doc_id"]}
-    around = {row["ordinal"]: row["text"] for row in _rows(settings, PASSAGES, **whose)}
-    (document,) = _rows(settings, "knowledge_doc", **whose)
-    (listing,) = _rows(settings, "raw_doc_assets", **whose, snapshot_date=document["valid_from"])
-    content = read_object(settings, passage["source_fingerprint"], None)
+    around = {row["ordinal"]: row["text"] for row in tables.rows(PASSAGES, **whose)}
+    document = tables.row("knowledge_doc", **whose, source_fingerprint=passage["source_fingerprint"])
+    day = document["valid_from"]
+    listing = tables.row("raw_doc_assets", str(day), **whose, snapshot_date=day)
     return Citation(
         passage,
         around.get(passage["ordinal"] - 1, "")[-_AROUND:],
         around.get(passage["ordinal"] + 1, "")[:_AROUND],
-        is_resolved(content, passage),
+        not unresolved(stored_content(settings, passage["source_fingerprint"]), [passage]),
         document,
         listing,
         _link(listing["source_file"], passage),
-        str(open_readiness(settings).verdict(PASSAGES, WHOLE).status),
+        tables.status(PASSAGES),
     )
 
 
@@ -87,7 +83,7 @@ class Quotation:
     """A text that someone says a document has."""
 
     sections: tuple[Row, ...]
-    """Rows of `knowledge_section` in which it stands, in their order; none where it stands nowhere."""
+    """Rows of `knowledge_section` in which it first stands, in their order; none where it stands nowhere."""
     passages: tuple[str, ...]
     """Ids of the passages that have some of it."""
     verdict: str
@@ -107,38 +103,33 @@ def find_quotation(settings: LakehouseSettings, text: str, doc_id: str) -> Quota
     """
     if not (wanted := _words(text)):
         raise ConfigurationError("found a quotation without words; expected those that a copilot quoted")
-    whose = _document(settings, doc_id)
-    sections = sorted(_rows(settings, SECTIONS, **whose), key=lambda row: int(row["ordinal"]))
+    tables = JudgedTables(settings)
+    whose = _document(tables, doc_id)
+    sections = sorted(tables.rows(SECTIONS, **whose), key=lambda row: int(row["ordinal"]))
     if refused := next((row for row in sections if row["reason"]), None):
         raise ConfigurationError(f"{doc_id} has no sections to look in ({refused['reason']}): it {refused['text']}")
-    said, spans = "", []
-    for row in sections:
-        said = f"{said} {_words(row['text'])}".lstrip()
-        spans.append((len(said) - len(_words(row["text"])), len(said)))
-    at = said.find(wanted)
-    found = [
-        row
-        for row, (start, end) in zip(sections, spans, strict=True)
-        if at >= 0 and start < at + len(wanted) and at < end
-    ]
-    passages = sorted(_rows(settings, PASSAGES, **whose), key=lambda row: int(row["ordinal"])) if found else []
-    ids = [row["passage_id"] for row in passages if any(_overlap(row, section) for section in found)]
-    return Quotation(tuple(found), tuple(ids), str(open_readiness(settings).verdict(SECTIONS, WHOLE).status))
+    found = _sections_of(wanted, sections)
+    passages = sorted(tables.rows(PASSAGES, **whose), key=lambda row: int(row["ordinal"])) if found else []
+    first, last = (found[0]["ordinal"], found[-1]["ordinal"]) if found else (0, -1)
+    ids = (row["passage_id"] for row in passages if row["first_section"] <= last and first <= row["last_section"])
+    return Quotation(tuple(found), tuple(ids), tables.status(SECTIONS))
+
+
+def _sections_of(wanted: str, sections: Sequence[Row]) -> list[Row]:
+    """The sections that have some of the first place at which words stand."""
+    said = [_words(row["text"]) for row in sections]
+    at = " ".join(said).find(wanted)
+    starts = accumulate((len(words) + 1 for words in said[:-1]), initial=0)
+    spans = zip(sections, starts, said, strict=True)
+    return [row for row, start, words in spans if start - len(wanted) < at < start + len(words)] if at >= 0 else []
 
 
 def _words(text: str) -> str:
     return " ".join(normalize("NFC", text).split())
 
 
-def _overlap(passage: Row, section: Row) -> bool:
-    if section["byte_start"] is None:
-        return bool(passage["page"] == section["page"])
-    return bool(passage["byte_start"] < section["byte_end"] and section["byte_start"] < passage["byte_end"])
-
-
-def _document(settings: LakehouseSettings, doc_id: str) -> dict[str, str]:
-    documents = find_table(open_catalog(settings), "knowledge_doc").scan(selected_fields=("collection", "doc_id"))
-    keys = [(row["collection"], row["doc_id"]) for row in documents.to_arrow().to_pylist()]
+def _document(tables: JudgedTables, doc_id: str) -> dict[str, str]:
+    keys = [(row["collection"], row["doc_id"]) for row in tables.rows("knowledge_doc")]
     found = [key for key in keys if doc_id in (key[1], "/".join(key))]
     if len(found) != 1:
         several = f"{len(found)} documents of that name, in {', '.join(sorted(key[0] for key in found))}"
@@ -149,16 +140,9 @@ def _document(settings: LakehouseSettings, doc_id: str) -> dict[str, str]:
     return dict(zip(("collection", "doc_id"), found[0], strict=True))
 
 
-def _rows(settings: LakehouseSettings, asset: str, **values: str | date) -> list[Row]:
-    """Rows of an asset that have these values."""
-    rows: list[Row] = (
-        find_table(open_catalog(settings), asset).scan(row_filter=equal_to(**values)).to_arrow().to_pylist()
-    )
-    return rows
-
-
-def _unknown(settings: LakehouseSettings, passage_id: str) -> str:
-    gone = _rows(settings, "passage_change_feed", passage_id=passage_id)
+def _unknown(tables: JudgedTables, passage_id: str) -> str:
+    days = tables.days("passage_change_feed")
+    gone = tables.rows("passage_change_feed", days[-1], passage_id=passage_id) if days else []
     last = max((row["snapshot_date"] for row in gone if row["change_type"] == "forget"), default=None)
     if last is None:
         return f"{passage_id}: found no passage of that id; expected a passage_id of {PASSAGES}"

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -200,6 +201,52 @@ def test_anchors_that_lead_elsewhere_fail_the_check(settings):
 
     assert done.returncode != 0 and "Got 3 results" in done.stdout, done.stdout
     assert status(settings, "doc_sections", FIRST) != "READY"
+
+
+@pytest.fixture
+def two_sections(settings):
+    """A document of two sections with passages of their own, all of it built and READY."""
+    declare_day(
+        settings, FIRST, {"a.md": (b"# One\n\nFirst words.\n\n# Two\n\nSecond words.\n\n# Three\n\nThird.", {})}
+    )
+    ingest(settings)
+    done = build(settings, "--select", "+knowledge_passage+ +passage_change_feed doc_sections+")
+    assert done.returncode == 0 and status(settings, "knowledge_passage") == "READY", done.stdout
+    return settings
+
+
+def test_a_passage_that_is_lost_fails_the_check_of_its_content(two_sections):
+    table = find_table(open_catalog(two_sections), "int_doc_passages__cut")
+    assert len(table.scan().to_arrow()) == 3
+    table.delete("ordinal = 1")
+
+    done = dbt(two_sections, "test", "--select", "sections_all_cut")
+
+    assert done.returncode != 0 and "Got 1 result" in done.stdout, done.stdout
+    table.delete("ordinal = 2")
+    assert dbt(two_sections, "test", "--select", "sections_all_cut").returncode != 0
+
+
+def test_what_no_verdict_speaks_for_is_not_cited(two_sections, monkeypatch):
+    table = find_table(open_catalog(two_sections), "knowledge_passage")
+    passage, *_ = rows(two_sections, "knowledge_passage")
+    row = table.scan().to_arrow().slice(0, 1)
+    table.append(row.set_column(0, row.schema.field(0), pa.array(["forged"], row.schema.field(0).type)))
+
+    code, said = omni(two_sections, monkeypatch, "cite", "forged")
+    assert code == 2 and "found no passage of that id" in said
+    assert omni(two_sections, monkeypatch, "cite", passage["passage_id"])[0] == 0
+
+
+def test_a_passage_whose_bytes_are_others_is_not_cited(two_sections, monkeypatch):
+    passage, *_ = rows(two_sections, "knowledge_passage")
+    stored = two_sections.home / "warehouse" / object_path(passage["source_fingerprint"])
+    stored.chmod(0o644)
+    stored.write_bytes(stored.read_bytes() + b" ")  # the passage stands in them all the same
+
+    code, said = omni(two_sections, monkeypatch, "cite", passage["passage_id"])
+
+    assert code == 2 and "holds other bytes than were stored; next: omni verify" in said
 
 
 def omni(lake, monkeypatch, *words):

@@ -57,6 +57,8 @@ final as (
         cut.source_fingerprint,
         cut.part.ordinal,
         cut.part.heading_path,
+        cut.part.first_section,
+        cut.part.last_section,
         cut.part.text,
         cut.part.text_sha256,
         cut.part.occurrence,

@@ -21,6 +21,8 @@ final as (
         documents.source_fingerprint,
         passages.ordinal,
         passages.heading_path,
+        passages.first_section,
+        passages.last_section,
         passages.text,
         passages.byte_start,
         passages.byte_end,

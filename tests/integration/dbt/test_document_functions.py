@@ -3,19 +3,23 @@
 import hashlib
 import re
 from io import BytesIO
+from itertools import accumulate
 
 import duckdb
 import pytest
 
 from lakehouse.settings import PROJECT_ROOT
 from lakehouse.tables.objects import put_object
-from loaders.stored_documents import CUTTER, PARSERS, is_resolved
+from loaders.contents.judging import JUDGE, unresolved
+from loaders.contents.reading import CUTTER, PARSERS
 from orchestration import dbt_documents
 from orchestration.dbt_documents import Plugin
+from tests.unit.loaders.documents.test_pdf import write_pdf
 
-ANCHOR = """unresolved_anchors(?, [
-    {'ordinal': 0, 'text': ?, 'page': null, 'encoding': 'utf-8', 'normalisation': 'source-1', 'parts':
-    [{'byte_start': ?, 'byte_end': 5, 'boxes': null, 'text_start': null, 'text_end': null}]}])"""
+ANCHOR = f"""unresolved_anchors(?, [
+    {{'ordinal': 0, 'text': ?, 'page': null, 'encoding': 'utf-8', 'normalisation': 'source-1', 'parts':
+    [{{'byte_start': ?, 'byte_end': 5, 'boxes': null, 'text_start': null, 'text_end': null}}]}}], '{JUDGE}')"""
+PDF = write_pdf([[(50, 720, 12, "some words")]])
 
 
 @pytest.fixture
@@ -50,7 +54,7 @@ def sections(connection, fingerprint, name, parsers=PARSERS):
 def test_the_versions_that_the_models_ask_for_are_those_that_are_offered():
     said = (PROJECT_ROOT / "dbt_project" / "macros" / "contents.sql").read_text()
 
-    assert f"'{PARSERS}'" in re.sub(r"'\n\s+'", "", said) and f"'{CUTTER}'" in said
+    assert f"'{PARSERS}'" in re.sub(r"'\n\s+'", "", said) and f"'{CUTTER}'" in said and f"'{JUDGE}'" in said
 
 
 def test_another_version_is_refused(offered, stored):
@@ -105,6 +109,51 @@ NONE = {"byte_start": None, "byte_end": None, "boxes": None, "text_start": None,
 )
 @pytest.mark.parametrize("rule", ["source-1", "pdf-text-1", "unknown", None])
 def test_an_anchor_that_is_none_gives_nothing(parts, rule):
-    row = {"text": "Words.", "encoding": "utf-8", "normalisation": rule, "page": None, "parts": parts}
+    row = {
+        "ordinal": 7,
+        "text": "Words.",
+        "encoding": "utf-8",
+        "normalisation": rule,
+        "page": None,
+        "parts": parts,
+    }
 
-    assert not is_resolved(b"Words.", row)
+    assert unresolved(PDF if rule == "pdf-text-1" else b"Words.", [row]) == [7]
+
+
+def test_boxes_of_a_page_that_is_not_there_or_with_other_words_are_judged_with_those_of_others():
+    (box,) = [(45.0, 715.0, 300.0, 745.0)]
+    rows = [
+        {"ordinal": n, "text": text, "encoding": None, "normalisation": "pdf-text-1", "page": page}
+        | {"parts": [{"boxes": box, "text_start": None, "text_end": None}]}
+        for n, (page, text) in enumerate([(1, "some words"), (2, "some words"), (1, "other words"), (0, "some words")])
+    ]
+
+    assert unresolved(PDF, rows) == [1, 2, 3]
+
+
+def test_a_list_of_many_parts_is_resolved_once():
+    items = [f"item {n} of a list that is long" for n in range(20_000)]
+    content = ("<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>").encode()
+    starts = accumulate((len(item) + 1 for item in items), initial=0)
+    spans = [(start, start + len(item)) for start, item in zip(starts, items, strict=False)]
+    rows = [
+        {"ordinal": n, "text": item, "encoding": "utf-8", "normalisation": "html-text-1", "page": None}
+        | {"parts": [{"byte_start": 0, "byte_end": len(content), "text_start": span[0], "text_end": span[1]}]}
+        for n, (item, span) in enumerate(zip(items, spans, strict=True))
+    ]
+
+    assert unresolved(content, rows) == []  # anew for each, it would take an hour
+
+
+def test_a_null_is_no_content_that_passes(offered, stored):
+    with pytest.raises(duckdb.InvalidInputException):
+        offered.execute(f"select {ANCHOR}", [None, "Words", 0]).fetchone()
+    with pytest.raises(duckdb.InvalidInputException):
+        sections(offered, None, "a.txt")
+    assert sections(offered, stored(b"Words."), "a.txt")[0]["text"] == "Words."
+
+
+def test_the_judge_is_asked_for_by_its_version(offered, stored):
+    with pytest.raises(duckdb.InvalidInputException, match="asks for the judge anchors-0, expected anchors-1"):
+        offered.execute(f"select {ANCHOR.replace(JUDGE, 'anchors-0')}", [stored(b"Words."), "Words", 0])

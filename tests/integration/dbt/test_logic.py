@@ -169,6 +169,8 @@ LOGIC = [
 ]
 """Rows would be others."""
 CHECKS = [
+    Edit("macros/contents.sql", "'anchors-1 ", "'anchors-2 ", (), ("doc_sections", "int_doc_passages__cut")),
+    Edit("silver/doc_sections.yml", "at_least: 0.9", "at_least: 0.8", (), ("doc_sections",)),
     Edit(
         f"{KPI}.yml",
         "events >= 1 and tickets_created >= 0",

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loaders.documents.anchoring import Origin
 from loaders.documents.parsing import parse
-from loaders.documents.passages import Cutting, Passage, Placed, passages_of
+from loaders.documents.passages import Limits, Passage, Placed, passages_of
 from loaders.documents.refusals import NotParsable
 from loaders.documents.resolving import resolve
 from loaders.documents.sections import Block
@@ -20,9 +21,14 @@ MOST = 40
 def cut(content: bytes, name: str = "a.md", most: int = MOST, language: str = "en") -> list[Passage]:
     """Cut a document, and expect what holds of every passage."""
     document = parse(content, name)
-    placed = [Placed(each.ordinal, each.heading_path, block) for each in document.sections for block in each.blocks]
-    cutting = Cutting(most, language, document.encoding, document.normalisation, lambda: content)
-    found = list(passages_of(placed, cutting))
+    of_all = [(each, block) for each in document.sections for block in each.blocks]
+    placed = [Placed(n, each.ordinal, each.heading_path, block) for n, (each, block) in enumerate(of_all)]
+    origin = Origin(document.encoding, document.normalisation, lambda: content)
+    found = list(passages_of(placed, Limits(most, language), origin))
+    ends = [-1, *(passage.last_section for passage in found)]
+    assert ends[-1] == len(placed) - 1
+    for passage, end in zip(found, ends, strict=False):
+        assert passage.first_section in (end, end + 1) and passage.first_section >= 0
     for passage in found:
         assert 0 < passage.token_count == count_tokens(passage.text) <= most
         for part in passage.parts:
@@ -134,9 +140,9 @@ def test_lines_of_a_pdf_keep_their_boxes_and_a_page_is_never_left():
     lines = [f"Line {n} of a page has some words in it" for n in range(12)]
     boxes = tuple((0.0, float(n), 9.0, float(n + 1)) for n in range(12))
     blocks = [Block("prose", "\n".join(lines), page=page, boxes=boxes) for page in (1, 2)]
-    cutting = Cutting(MOST, "en", None, "pdf-text-1", bytes)
+    origin = Origin(None, "pdf-text-1", bytes)
 
-    found = list(passages_of([Placed(0, (), block) for block in blocks], cutting))
+    found = list(passages_of([Placed(n, 0, (), block) for n, block in enumerate(blocks)], Limits(MOST, "en"), origin))
 
     assert {passage.page for passage in found} == {1, 2}
     for passage in found:
@@ -148,7 +154,7 @@ def test_lines_of_a_pdf_keep_their_boxes_and_a_page_is_never_left():
     assert " ".join(p.text for p in found if p.page == 1).split() == " ".join(lines).split()
 
 
-def test_ten_thousand_equal_sentences_are_cut_as_quickly_as_others():
+def test_ten_thousand_equal_sentences_are_cut_in_the_middle_of_what_is_left():
     assert len(cut(b"The same sentence stands here. " * 10_000, "a.txt")) > 1_000
 
 
