@@ -125,7 +125,7 @@ def keep_graph(page, name):
     """The picture of the graph alone."""
     if SCREENSHOTS:
         page.wait_for_timeout(3000)
-        clip = {"x": 545, "y": 110, "width": 2000, "height": 1990}
+        clip = {"x": 545, "y": 109, "width": 2000, "height": 1991}
         page.screenshot(path=PROJECT_ROOT / SCREENSHOTS / f"{name}.png", clip=clip)
     page.set_viewport_size(SIZE)
 
